@@ -1,0 +1,89 @@
+"""Weights on disk: our safetensors with their configuration inside, and what others publish."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from slowfast_vos.errors import UserError
+from slowfast_vos.files import whole_file
+
+
+def save_checkpoint(path: str | PathLike[str], model: nn.Module, about: Mapping[str, Any]) -> None:
+    """Save a state dict as safetensors, with `about` (JSON-like) in the file's header."""
+    state = {name: value.detach().contiguous().cpu() for name, value in model.state_dict().items()}
+    with whole_file(path) as aside:
+        save_file(state, aside, metadata={"about": json.dumps(about, sort_keys=True)})
+
+
+def read_checkpoint(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_checkpoint` wrote: the tensors, and what they are about.
+
+    Raises:
+        UserError: the file is missing, or is not such a checkpoint.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path}: missing; expected a checkpoint (safetensors)")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get("about", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118: not a dict
+    except (SafetensorError, ValueError, OSError) as error:
+        raise UserError(f"{path}: cannot be read; expected a safetensors checkpoint ({error})") from error
+
+
+def read_torch_checkpoint(path: str | PathLike[str]) -> dict[str, Tensor]:
+    """Read a state dict saved by `torch.save`, on the CPU and without running code from the file.
+
+    A training checkpoint that wraps its state dict (`model`, `state_dict`, …) is unwrapped.
+
+    Raises:
+        UserError: the file is missing, unreadable, or holds no state dict.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path}: missing; expected a checkpoint saved by torch")
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: cannot be read; expected a checkpoint saved by torch ({reason})") from error
+    for key in ("model_state_dict", "state_dict", "model"):
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise UserError(f"{path}: found no state dict; expected tensors by name")
+    return dict(loaded)
+
+
+def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
+    """Load a state dict that fits exactly.
+
+    Raises:
+        UserError: names every tensor that is missing, left over, or of another shape.
+    """
+    own = model.state_dict()
+    # A counter that older torch versions did not save; it matters only where momentum is None.
+    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
+    extra = [name for name in state if name not in own]
+    shapes = [
+        f"{name} {list(state[name].shape)} (expected {list(own[name].shape)})"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+    problems = [
+        f"{len(names)} {what}: {', '.join(names)}"
+        for what, names in (("missing", missing), ("unexpected", extra), ("of another shape", shapes))
+        if names
+    ]
+    if problems:
+        raise UserError(f"{source}: does not fit this model; {'; '.join(problems)}")
+    model.load_state_dict(dict(state), strict=False)

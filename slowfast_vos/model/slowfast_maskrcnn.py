@@ -1,0 +1,182 @@
+"""`SlowFastMaskRCNN`: Mask R-CNN whose RoI heads see features enhanced over time (paper, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.image_list import ImageList
+
+from slowfast_vos.errors import UserError
+from slowfast_vos.model.detector import build_detector
+from slowfast_vos.model.pathways import Setup, SlowFast
+
+Border = Literal["zeros", "replicate"]
+Features = dict[str, Tensor]
+Target = dict[str, Tensor]
+PARTS = ("backbone", "rpn", "slow_fast", "roi_heads")
+ROI_LEVELS = ("0", "1", "2", "3")
+
+
+def check_sizes(frames: Sequence[Tensor]) -> None:
+    """Raise ValueError unless all frames are `[3, H, W]` of one size."""
+    shapes = {tuple(frame.shape) for frame in frames}
+    if len(shapes) != 1 or len(shape := next(iter(shapes))) != 3 or shape[0] != 3:
+        raise ValueError(f"frames: found shapes {sorted(shapes)}; expected [3, H, W], one size for all")
+
+
+class SlowFastMaskRCNN(nn.Module):
+    """Mask R-CNN with a SlowFast module between the FPN and the RoI heads.
+
+    The RPN sees the original features of each frame; the RoI heads see those that the SlowFast module makes of
+    the frame's window `[t − ⌊fast/2⌋, t + ⌈fast/2⌉)`. The defaults are the paper's network.
+
+    In evaluation, `model(frames)` takes consecutive frames of one video and returns one dict per frame, as
+    torchvision does: `boxes [N, 4]`, `labels [N]`, `scores [N]`, `masks [N, 1, H, W]`. In training,
+    `model(frames, targets)` returns the dict of losses; `targets` holds one entry per frame: torchvision's
+    (`boxes`, `labels`, `masks [N, H, W]`), or None for a frame that only gives context to its neighbours.
+
+    Args:
+        slow: frames of the slow pathway.
+        fast: frames of the fast pathway; fast − slow is even.
+        border: what lies beyond the video's ends: all-zero features, or the end frame's features again.
+        chunk_length: frames that inference holds in memory at a time, whatever the video's length.
+        detector_options: keywords of `build_detector` and of torchvision's `MaskRCNN` (backbone, fpn_channels,
+            min_size, max_size, box_score_thresh, …).
+
+    Shape: a frame is `[3, H, W]` in [0, 1]; all frames of a call have one size.
+
+    Raises:
+        UserError: a setup that cannot be, or an unknown border, backbone or size.
+    """
+
+    def __init__(
+        self,
+        slow: int = 3,
+        fast: int = 7,
+        *,
+        border: Border = "zeros",
+        chunk_length: int = 16,
+        **detector_options: Any,
+    ) -> None:
+        super().__init__()
+        if border not in ("zeros", "replicate"):
+            raise UserError(f'border: found {border!r}; expected "zeros" or "replicate"')
+        if chunk_length < 1:
+            raise UserError(f"chunk_length: found {chunk_length}; expected at least 1 frame")
+        self.setup = Setup(slow, fast)
+        self.border = border
+        self.chunk_length = chunk_length
+        self.maskrcnn_model = build_detector(**detector_options)
+        self.slow_fast = SlowFast(self.setup, self.maskrcnn_model.backbone.out_channels)
+        self._frozen: frozenset[str] = frozenset()
+        self._drifting_statistics = False
+
+    @classmethod
+    def from_authors_checkpoint(
+        cls, path: str | PathLike[str], slow: int = 3, fast: int = 7, **options: Any
+    ) -> SlowFastMaskRCNN:
+        """Load a checkpoint of the authors' public implementation; `options` as for the constructor.
+
+        Raises:
+            UserError: the file cannot be read, or a tensor is missing, left over or of another shape.
+        """
+        from slowfast_vos.model.checkpoints import load_state, read_torch_checkpoint
+
+        model = cls(slow, fast, **options)
+        load_state(model, read_torch_checkpoint(path), source=str(path))
+        return model
+
+    def part(self, name: str) -> nn.Module:
+        """One of `backbone` (with the FPN), `rpn`, `slow_fast`, `roi_heads`."""
+        return self.slow_fast if name == "slow_fast" else getattr(self.maskrcnn_model, name)
+
+    def freeze(self, parts: Iterable[str], *, drifting_statistics: bool = False) -> SlowFastMaskRCNN:
+        """Train all parts but these, which also stay in evaluation mode whenever the model trains.
+
+        Args:
+            parts: names as in `part`.
+            drifting_statistics: leave a frozen SlowFast module in training mode, so that its batch norm uses the
+                batch's statistics and goes on updating its own, as the 2020 code did.
+        """
+        self._frozen = frozenset(parts)
+        self._drifting_statistics = drifting_statistics
+        for name in PARTS:
+            self.part(name).requires_grad_(name not in self._frozen)
+        return self.train(self.training)
+
+    def train(self, mode: bool = True) -> SlowFastMaskRCNN:
+        """Set the mode, except for the parts that are frozen."""
+        super().train(mode)
+        for name in self._frozen:
+            self.part(name).train(mode and name == "slow_fast" and self._drifting_statistics)
+        return self
+
+    def forward(
+        self, frames: Sequence[Tensor], targets: Sequence[Target | None] | None = None
+    ) -> list[dict[str, Tensor]] | dict[str, Tensor]:
+        if self.training:
+            if targets is None or len(targets) != len(frames):
+                found = "no targets" if targets is None else f"{len(targets)} targets"
+                raise ValueError(f"{found} for {len(frames)} frames; training expects one target or None per frame")
+            return self.losses(frames, targets)
+        from slowfast_vos.model.streaming import detect, paste
+
+        return [paste(detection) for detection in detect(self, frames)]
+
+    def losses(self, frames: Sequence[Tensor], targets: Sequence[Target | None]) -> dict[str, Tensor]:
+        """Losses of the frames that have a target; RPN losses only while the RPN trains."""
+        centres = [i for i, target in enumerate(targets) if target is not None]
+        if not centres:
+            raise ValueError("no frame has a target; expected at least one")
+        check_sizes(frames)
+        nothing = {"boxes": frames[0].new_zeros((0, 4))}
+        images, scaled = self.maskrcnn_model.transform(list(frames), [target or nothing for target in targets])
+        features = self.encode(images.tensors)
+        sizes = [images.image_sizes[i] for i in centres]
+        scaled = [scaled[i] for i in centres]
+        own = {level: maps[centres] for level, maps in features.items()}
+        proposals, rpn_losses = self.maskrcnn_model.rpn(ImageList(images.tensors[centres], sizes), own, scaled)
+        return self.roi_losses(self.windows(features, centres), proposals, sizes, scaled) | rpn_losses
+
+    def encode(self, images: Tensor) -> Features:
+        """Backbone and FPN: `[T, 3, H, W]` → levels `[T, C, h, w]`; no graph is built for a frozen backbone."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and "backbone" not in self._frozen):
+            return self.maskrcnn_model.backbone(images)
+
+    def windows(self, features: Features, centres: Sequence[int]) -> Features:
+        """Cut the window of each centre frame: levels `[T, C, h, w]` → `[len(centres), C, fast, h, w]`."""
+        return {level: self.window(maps, centres) for level, maps in features.items()}
+
+    def window(self, maps: Tensor, centres: Sequence[int]) -> Tensor:
+        """As `windows`, for one level."""
+        index = torch.tensor(centres, device=maps.device)[:, None] + torch.arange(
+            -self.setup.before, self.setup.after + 1, device=maps.device
+        )
+        inside = (index >= 0) & (index < len(maps))
+        windows = maps[index.clamp(0, len(maps) - 1)]  # [B, fast, C, h, w]
+        if self.border == "zeros":
+            windows = windows * inside[:, :, None, None, None]
+        return windows.transpose(1, 2)
+
+    def roi_losses(
+        self,
+        windows: Features,
+        proposals: list[Tensor],
+        image_sizes: list[tuple[int, int]],
+        targets: list[Target],
+    ) -> dict[str, Tensor]:
+        """RoI losses of one centre frame per window.
+
+        In training the coarsest level passes through the module too, though no RoI reads it: its share in the
+        batch norm's running statistics is part of the method.
+        """
+        enhanced = {
+            level: self.slow_fast(maps)[:, :, 0]
+            for level, maps in windows.items()
+            if level in ROI_LEVELS or self.slow_fast.training
+        }
+        return self.maskrcnn_model.roi_heads(enhanced, list(proposals), image_sizes, targets)[1]

@@ -1,0 +1,173 @@
+"""Inference on a whole video: every frame is encoded once, and memory is bounded by the chunk, not the video.
+
+The SlowFast module is a valid convolution over time, so one pass over `chunk + fast − 1` frames of features gives
+what a window per frame gives, at a fraction of the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.models.detection.roi_heads import expand_boxes, expand_masks, paste_masks_in_image
+from torchvision.models.detection.transform import resize_boxes
+
+if TYPE_CHECKING:
+    from slowfast_vos.model.slowfast_maskrcnn import Features, SlowFastMaskRCNN
+
+MASK_THRESHOLD = 0.5
+
+
+@dataclass
+class Chunk:
+    """Consecutive frames as the RoI heads need them.
+
+    Attributes:
+        features: FPN levels, each `[T, C, h, w]`.
+        proposals: boxes of each frame, `[P, 4]`, in pixels of the resized frame.
+        image_size: height and width of the resized frame.
+        original_size: height and width of the frame itself.
+    """
+
+    features: Features
+    proposals: list[Tensor]
+    image_size: tuple[int, int]
+    original_size: tuple[int, int]
+
+
+@dataclass
+class Detection:
+    """Detections of one frame, masks still in their boxes.
+
+    Attributes:
+        boxes: `[N, 4]`, in pixels of the frame itself.
+        labels: `[N]`.
+        scores: `[N]`.
+        masks: `[N, 1, M, M]`, probabilities within the box.
+        size: height and width of the frame.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    scores: Tensor
+    masks: Tensor
+    size: tuple[int, int]
+
+
+@torch.inference_mode()
+def encode_chunk(model: SlowFastMaskRCNN, frames: Sequence[Tensor]) -> Chunk:
+    """Run backbone, FPN and RPN once on consecutive frames, each `[3, H, W]` in [0, 1]."""
+    from slowfast_vos.model.slowfast_maskrcnn import ROI_LEVELS, check_sizes
+
+    device = next(model.parameters()).device
+    frames = [frame.to(device, non_blocking=True) for frame in frames]
+    check_sizes(frames)
+    images = model.maskrcnn_model.transform(frames)[0]
+    features = model.encode(images.tensors)
+    proposals = model.maskrcnn_model.rpn(images, features)[0]
+    used = {level: features[level] for level in ROI_LEVELS}
+    return Chunk(used, proposals, images.image_sizes[0], tuple(frames[0].shape[-2:]))
+
+
+def detect(model: SlowFastMaskRCNN, frames: Iterable[Tensor]) -> Iterator[Detection]:
+    """Detect the objects of one video, frame by frame, holding `chunk_length` + `fast` − 1 frames of features.
+
+    Args:
+        model: in evaluation mode.
+        frames: consecutive frames, each `[3, H, W]` in [0, 1], of one size; may be a generator.
+    """
+    frames = iter(frames)
+    some = iter(lambda: list(islice(frames, model.chunk_length)), [])
+    return detect_chunks(model, (encode_chunk(model, frames) for frames in some))
+
+
+def detect_chunks(model: SlowFastMaskRCNN, chunks: Iterable[Chunk]) -> Iterator[Detection]:
+    """As `detect`, from frames that are already encoded."""
+    before, after = model.setup.before, model.setup.after
+    chunks = iter(chunks)
+    first = next(chunks, None)
+    if first is None:
+        return
+    features = {level: _beyond(model, maps[:1], before) for level, maps in first.features.items()}
+    waiting: list[Tensor] = []
+    for chunk in chain([first], chunks):
+        features = {level: torch.cat([features[level], maps]) for level, maps in chunk.features.items()}
+        waiting += chunk.proposals
+        ready = len(features["0"]) - before - after
+        if ready > 0:
+            yield from _detect_ready(model, features, waiting[:ready], first)
+            features = {level: maps[ready:] for level, maps in features.items()}
+            waiting = waiting[ready:]
+    if waiting:
+        features = {
+            level: torch.cat([maps, _beyond(model, maps[-1:], after)]) for level, maps in features.items()
+        }
+        yield from _detect_ready(model, features, waiting, first)
+
+
+def _beyond(model: SlowFastMaskRCNN, end: Tensor, count: int) -> Tensor:
+    """Features `[count, C, h, w]` of the frames beyond an end frame `[1, C, h, w]`."""
+    end = torch.zeros_like(end) if model.border == "zeros" else end
+    return end.expand(count, -1, -1, -1)
+
+
+@torch.inference_mode()
+def _detect_ready(
+    model: SlowFastMaskRCNN, features: Features, proposals: list[Tensor], video: Chunk
+) -> list[Detection]:
+    """RoI heads on the frames whose whole window is there: `len(proposals)` + `fast` − 1 frames of features."""
+    # [T, C, h, w] → [1, C, T, h, w] → the module → [len(proposals), C, h, w]
+    enhanced = {
+        level: model.slow_fast(maps.transpose(0, 1)[None])[0].transpose(0, 1) for level, maps in features.items()
+    }
+    sizes = [video.image_size] * len(proposals)
+    found, _ = model.maskrcnn_model.roi_heads(enhanced, proposals, sizes)
+    return [
+        Detection(
+            resize_boxes(one["boxes"], video.image_size, video.original_size),
+            one["labels"],
+            one["scores"],
+            one["masks"],
+            video.original_size,
+        )
+        for one in found
+    ]
+
+
+def paste(detection: Detection) -> dict[str, Tensor]:
+    """torchvision's form of a detection: masks `[N, 1, H, W]`, probabilities at the frame's size."""
+    masks = paste_masks_in_image(detection.masks, detection.boxes, detection.size)
+    return {
+        "boxes": detection.boxes,
+        "labels": detection.labels,
+        "scores": detection.scores,
+        "masks": masks,
+    }
+
+
+@torch.inference_mode()
+def foreground(detection: Detection) -> Tensor:
+    """All detections OR-ed into one mask, `[H, W]` bool: mask probability ≥ 0.5 (paper, section 4).
+
+    Equal to thresholding `paste`, without a full-size canvas per detection.
+    """
+    height, width = detection.size
+    canvas = torch.zeros((height, width), dtype=torch.bool)
+    if not len(detection.boxes):
+        return canvas
+    masks, scale = expand_masks(detection.masks.float().cpu(), padding=1)
+    boxes = expand_boxes(detection.boxes.float().cpu(), scale).to(torch.int64).tolist()
+    for mask, (x0, y0, x1, y1) in zip(masks, boxes, strict=True):
+        size = (max(y1 - y0 + 1, 1), max(x1 - x0 + 1, 1))
+        pasted = F.interpolate(mask[None], size=size, mode="bilinear", align_corners=False)[0, 0]
+        top, left = max(y0, 0), max(x0, 0)
+        bottom, right = min(y1 + 1, height), min(x1 + 1, width)
+        if bottom > top and right > left:
+            inside = pasted[top - y0 : bottom - y0, left - x0 : right - x0]
+            canvas[top:bottom, left:right] |= inside >= MASK_THRESHOLD
+    return canvas
