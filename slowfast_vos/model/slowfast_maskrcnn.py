@@ -12,7 +12,8 @@ from torchvision.models.detection.image_list import ImageList
 
 from slowfast_vos.errors import UserError
 from slowfast_vos.model.detector import build_detector
-from slowfast_vos.model.pathways import Setup, SlowFast
+from slowfast_vos.model.pathways import SlowFast
+from slowfast_vos.setups import Setup
 
 Border = Literal["zeros", "replicate"]
 Features = dict[str, Tensor]
@@ -121,7 +122,9 @@ class SlowFastMaskRCNN(nn.Module):
         if self.training:
             if targets is None or len(targets) != len(frames):
                 found = "no targets" if targets is None else f"{len(targets)} targets"
-                raise ValueError(f"{found} for {len(frames)} frames; training expects one target or None per frame")
+                raise ValueError(
+                    f"{found} for {len(frames)} frames; training expects one target or None per frame"
+                )
             return self.losses(frames, targets)
         from slowfast_vos.model.streaming import detect, paste
 
@@ -134,12 +137,16 @@ class SlowFastMaskRCNN(nn.Module):
             raise ValueError("no frame has a target; expected at least one")
         check_sizes(frames)
         nothing = {"boxes": frames[0].new_zeros((0, 4))}
-        images, scaled = self.maskrcnn_model.transform(list(frames), [target or nothing for target in targets])
+        images, scaled = self.maskrcnn_model.transform(
+            list(frames), [target or nothing for target in targets]
+        )
         features = self.encode(images.tensors)
         sizes = [images.image_sizes[i] for i in centres]
         scaled = [scaled[i] for i in centres]
         own = {level: maps[centres] for level, maps in features.items()}
-        proposals, rpn_losses = self.maskrcnn_model.rpn(ImageList(images.tensors[centres], sizes), own, scaled)
+        proposals, rpn_losses = self.maskrcnn_model.rpn(
+            ImageList(images.tensors[centres], sizes), own, scaled
+        )
         return self.roi_losses(self.windows(features, centres), proposals, sizes, scaled) | rpn_losses
 
     def encode(self, images: Tensor) -> Features:

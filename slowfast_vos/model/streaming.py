@@ -123,7 +123,8 @@ def _detect_ready(
     """RoI heads on the frames whose whole window is there: `len(proposals)` + `fast` − 1 frames of features."""
     # [T, C, h, w] → [1, C, T, h, w] → the module → [len(proposals), C, h, w]
     enhanced = {
-        level: model.slow_fast(maps.transpose(0, 1)[None])[0].transpose(0, 1) for level, maps in features.items()
+        level: model.slow_fast(maps.transpose(0, 1)[None])[0].transpose(0, 1)
+        for level, maps in features.items()
     }
     sizes = [video.image_size] * len(proposals)
     found, _ = model.maskrcnn_model.roi_heads(enhanced, proposals, sizes)

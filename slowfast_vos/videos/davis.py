@@ -1,0 +1,171 @@
+"""A DAVIS tree: which videos it has, and their frames and masks as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+from PIL import Image, UnidentifiedImageError
+
+from slowfast_vos.errors import UserError
+from slowfast_vos.videos.pngs import read_mask
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+VOID = 255
+
+
+@dataclass(frozen=True)
+class Video:
+    """One sequence: paths of its frames and, where it is annotated, of their masks."""
+
+    name: str
+    frames: tuple[Path, ...]
+    masks: tuple[Path, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def frame(self, index: int) -> Tensor:
+        """The frame as `[3, H, W]` float32 in [0, 1]."""
+        import torch
+
+        return torch.from_numpy(read_frame(self.frames[index])).permute(2, 0, 1).float().div(255)
+
+    def iterate(self) -> Iterator[Tensor]:
+        """The frames in order, read as they are asked for."""
+        return (self.frame(index) for index in range(len(self)))
+
+    def ids(self, index: int, *, merged: bool) -> np.ndarray:
+        """Object ids `[H, W]` of a mask; merged, every pixel that is not 0 is object 1 (as in DAVIS 2016)."""
+        ids = read_mask(self.masks[index])
+        return (ids != 0).astype(np.uint8) if merged else np.where(ids == VOID, 0, ids)
+
+
+def read_frame(path: Path) -> np.ndarray:
+    """Read a picture as RGB, `[H, W, 3]` uint8.
+
+    Raises:
+        UserError: the file is missing or is no picture.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.array(image.convert("RGB"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing; expected a frame") from None
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read; expected a picture ({error})") from None
+
+
+def targets(ids: np.ndarray) -> dict[str, Tensor]:
+    """torchvision's training target of one frame: every object is of class 1.
+
+    Boxes are inclusive, as in the authors' code: `[xmin, ymin, xmax, ymax]` of the mask's pixels; objects one pixel
+    wide or high are dropped.
+
+    Args:
+        ids: object ids `[H, W]`, 0 is background.
+
+    Returns:
+        boxes `[N, 4]` float32, labels `[N]` int64, masks `[N, H, W]` uint8.
+    """
+    import torch
+    from torchvision.ops import masks_to_boxes
+
+    ids = torch.from_numpy(ids.astype(np.int64))
+    present = ids.unique()
+    masks = ids[None] == present[present > 0][:, None, None]
+    boxes = masks_to_boxes(masks) if len(masks) else torch.zeros((0, 4))
+    keep = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return {
+        "boxes": boxes[keep],
+        "labels": torch.ones(int(keep.sum()), dtype=torch.int64),
+        "masks": masks[keep].to(torch.uint8),
+    }
+
+
+@dataclass(frozen=True)
+class DavisTree:
+    """A folder in DAVIS's layout: JPEGImages, Annotations, ImageSets."""
+
+    root: Path
+    resolution: str = "480p"
+
+    def split(self, name: str, year: int) -> list[str]:
+        """Sequence names of a split, such as `val` of 2016.
+
+        Raises:
+            UserError: the split file is missing or names nothing.
+        """
+        places = [self.root / "ImageSets" / str(year) / f"{name}.txt"]
+        if year == 2016:
+            places.append(self.root / "ImageSets" / self.resolution / f"{name}.txt")
+        for place in places:
+            if place.is_file():
+                # Pairs of paths in DAVIS 2016's own files, bare names elsewhere.
+                first = (line.split()[0] for line in place.read_text().splitlines() if line.strip())
+                names = list(dict.fromkeys(Path(word).parent.name if "/" in word else word for word in first))
+                if names:
+                    return names
+                raise UserError(f"{place}: found no sequence; expected one name a line")
+        raise UserError(f"{' or '.join(map(str, places))}: missing; expected the sequences of {year} {name}")
+
+    def video(self, name: str) -> Video:
+        """The frames and masks of a sequence.
+
+        Raises:
+            UserError: the sequence is missing, or its frames and masks do not correspond.
+        """
+        frames = self._files("JPEGImages", name, ".jpg")
+        masks = self._files("Annotations", name, ".png")
+        problems = []
+        for path in frames:
+            if path.stem not in {mask.stem for mask in masks}:
+                problems.append(f"{self._folder('Annotations', name) / path.stem}.png: missing; expected a mask of {path}")
+        for path in masks:
+            if path.stem not in {frame.stem for frame in frames}:
+                problems.append(f"{self._folder('JPEGImages', name) / path.stem}.jpg: missing; expected the frame of {path}")
+        if problems:
+            raise UserError("\n".join(problems))
+        return Video(name, frames, masks)
+
+    def videos(self, names: Sequence[str]) -> list[Video]:
+        """As `video`, for several names."""
+        return [self.video(name) for name in names]
+
+    def attributes(self) -> dict[str, list[str]]:
+        """Attributes of each sequence, from db_info.yml; empty where the tree has none."""
+        for path in (self.root / "Annotations" / "db_info.yml", self.root / "db_info.yml"):
+            if path.is_file():
+                info: dict[str, Any] = yaml.safe_load(path.read_text())
+                return {entry["name"]: list(entry.get("attributes") or []) for entry in info["sequences"]}
+        return {}
+
+    def _folder(self, kind: str, name: str) -> Path:
+        return self.root / kind / self.resolution / name
+
+    def _files(self, kind: str, name: str, suffix: str) -> tuple[Path, ...]:
+        folder = self._folder(kind, name)
+        files = tuple(sorted(path for path in folder.glob(f"*{suffix}"))) if folder.is_dir() else ()
+        if not files:
+            found = "no such folder" if not folder.is_dir() else f"no {suffix} file"
+            raise UserError(f"{folder}: found {found}; expected the {'frames' if suffix == '.jpg' else 'masks'} of {name}")
+        return files
+
+
+def open_video(folder: Path) -> Video:
+    """Any folder of pictures as a video, in the order of their names.
+
+    Raises:
+        UserError: no such folder, or no picture in it.
+    """
+    suffixes = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes) if folder.is_dir() else []
+    if not files:
+        raise UserError(f"{folder}: found no pictures ({', '.join(suffixes)}); expected a folder of frames")
+    return Video(folder.name, tuple(files))
