@@ -126,10 +126,14 @@ class DavisTree:
         problems = []
         for path in frames:
             if path.stem not in {mask.stem for mask in masks}:
-                problems.append(f"{self._folder('Annotations', name) / path.stem}.png: missing; expected a mask of {path}")
+                problems.append(
+                    f"{self._folder('Annotations', name) / path.stem}.png: missing; expected a mask of {path}"
+                )
         for path in masks:
             if path.stem not in {frame.stem for frame in frames}:
-                problems.append(f"{self._folder('JPEGImages', name) / path.stem}.jpg: missing; expected the frame of {path}")
+                problems.append(
+                    f"{self._folder('JPEGImages', name) / path.stem}.jpg: missing; expected the frame of {path}"
+                )
         if problems:
             raise UserError("\n".join(problems))
         return Video(name, frames, masks)
@@ -154,7 +158,9 @@ class DavisTree:
         files = tuple(sorted(path for path in folder.glob(f"*{suffix}"))) if folder.is_dir() else ()
         if not files:
             found = "no such folder" if not folder.is_dir() else f"no {suffix} file"
-            raise UserError(f"{folder}: found {found}; expected the {'frames' if suffix == '.jpg' else 'masks'} of {name}")
+            raise UserError(
+                f"{folder}: found {found}; expected the {'frames' if suffix == '.jpg' else 'masks'} of {name}"
+            )
         return files
 
 
