@@ -117,6 +117,9 @@ class Model(Section):
     mask_channels: Annotated[list[Count], Field(min_length=1)] = [256, 256, 256, 256]
     mask_hidden: Count = 256
     anchor_sizes: Annotated[list[Count], Field(min_length=5, max_length=5)] = [32, 64, 128, 256, 512]
+    roi_levels: axis(Literal["0", "1", "2", "3"]) = ["0", "1", "2", "3"]
+    image_mean: Annotated[list[float], Field(min_length=3, max_length=3)] = [0.485, 0.456, 0.406]
+    image_std: Annotated[list[float], Field(min_length=3, max_length=3)] = [0.229, 0.224, 0.225]
     min_size: Count = 800
     max_size: Count = 1333
     box_score_thresh: Annotated[float, Field(ge=0, lt=1)] = 0.05
@@ -230,9 +233,7 @@ class Switches(Section):
 
 
 PROTOCOLS = {
-    "paper": Switches(
-        selection="val", frames="all", frozen_statistics="drift", border="zeros", seeding="fixed"
-    ),
+    "paper": Switches(selection="val", frames="all", frozen_statistics="drift", border="zeros", seeding="fixed"),
     "strict": Switches(
         selection="held_out",
         frames="inner",
@@ -273,9 +274,7 @@ class Settings(Section):
                 "data.held_out: missing; the strict protocol selects on sequences held out of train, name them"
             )
         if self.davis_root is not None and self.data.kind != "davis":
-            raise ValueError(
-                f"davis_root: found {self.davis_root!r} with data.kind {self.data.kind!r}; expected davis"
-            )
+            raise ValueError(f"davis_root: found {self.davis_root!r} with data.kind {self.data.kind!r}; expected davis")
         return self
 
     def rule(self, switch: str) -> str:

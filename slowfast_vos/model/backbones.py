@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 
 import timm
 import torchvision
@@ -29,13 +30,14 @@ class TimmFPN(nn.Module):
         # Strides are looked up on the bare model: which index has which stride differs between architectures.
         reductions = timm.create_model(name, features_only=True).feature_info.reduction()
         if not set(STRIDES) <= set(reductions):
-            raise UserError(
-                f"model.backbone {name!r}: found strides {reductions}; expected {STRIDES} among them"
-            )
+            raise UserError(f"model.backbone {name!r}: found strides {reductions}; expected {STRIDES} among them")
         indices = tuple(reductions.index(stride) for stride in STRIDES)
         body = timm.create_model(name, features_only=True, out_indices=indices)
         self.body = freeze_batch_norm_2d(body)
-        self.fpn = FeaturePyramidNetwork(body.feature_info.channels(), out_channels, LastLevelMaxPool())
+        # Linear bottlenecks end in features of very different scales; without a norm, training diverges.
+        self.fpn = FeaturePyramidNetwork(
+            body.feature_info.channels(), out_channels, LastLevelMaxPool(), partial(nn.GroupNorm, 8)
+        )
         self.out_channels = out_channels
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -64,6 +66,4 @@ def build_backbone(name: str, out_channels: int = FPN_CHANNELS) -> nn.Module:
         return backbone
     if timm.is_model(name):
         return TimmFPN(name, out_channels)
-    raise UserError(
-        f"model.backbone: found {name!r}; expected a torchvision ResNet or the name of a timm model"
-    )
+    raise UserError(f"model.backbone: found {name!r}; expected a torchvision ResNet or the name of a timm model")

@@ -8,12 +8,15 @@ from typing import Any
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNN, MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import AnchorGenerator
+from torchvision.ops import MultiScaleRoIAlign
 
 from slowfast_vos.errors import UserError
 from slowfast_vos.model.backbones import FPN_CHANNELS, build_backbone
 
 CLASSES = 2
+ROI_LEVELS = ("0", "1", "2", "3")
 ROI_SIZE = 7
+MASK_ROI_SIZE = 14
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 
 
@@ -25,6 +28,7 @@ def build_detector(
     mask_channels: Sequence[int] = (256, 256, 256, 256),
     mask_hidden: int = 256,
     anchor_sizes: Sequence[int] = (32, 64, 128, 256, 512),
+    roi_levels: Sequence[str] = ROI_LEVELS,
     box_detections_per_img: int = 10,
     **torchvision_options: Any,
 ) -> MaskRCNN:
@@ -37,18 +41,23 @@ def build_detector(
         mask_channels: channels of the mask head's convolutions.
         mask_hidden: channels of the mask predictor.
         anchor_sizes: side of the anchors in pixels, one for each of the five levels.
+        roi_levels: FPN levels that RoIs are pooled from; the finest alone suits small frames.
         box_detections_per_img: detections kept per frame.
         torchvision_options: further keywords of torchvision's `MaskRCNN` (min_size, box_score_thresh, …).
 
     Raises:
-        UserError: no such backbone, or not five anchor sizes.
+        UserError: no such backbone, not five anchor sizes, or no such level.
     """
+    if not roi_levels or not set(roi_levels) <= set(ROI_LEVELS):
+        raise UserError(f"model.roi_levels: found {list(roi_levels)}; expected some of {list(ROI_LEVELS)}")
     if len(anchor_sizes) != 5:
         raise UserError(f"model.anchor_sizes: found {len(anchor_sizes)} sizes; expected 5, one a level")
     anchors = AnchorGenerator(tuple((size,) for size in anchor_sizes), (ASPECT_RATIOS,) * 5)
     return MaskRCNN(
         build_backbone(backbone, fpn_channels),
         rpn_anchor_generator=anchors,
+        box_roi_pool=MultiScaleRoIAlign(list(roi_levels), ROI_SIZE, sampling_ratio=2),
+        mask_roi_pool=MultiScaleRoIAlign(list(roi_levels), MASK_ROI_SIZE, sampling_ratio=2),
         box_head=TwoMLPHead(fpn_channels * ROI_SIZE**2, box_hidden),
         box_predictor=FastRCNNPredictor(box_hidden, CLASSES),
         mask_head=MaskRCNNHeads(fpn_channels, tuple(mask_channels), dilation=1),

@@ -62,7 +62,7 @@ class Detection:
 @torch.inference_mode()
 def encode_chunk(model: SlowFastMaskRCNN, frames: Sequence[Tensor]) -> Chunk:
     """Run backbone, FPN and RPN once on consecutive frames, each `[3, H, W]` in [0, 1]."""
-    from slowfast_vos.model.slowfast_maskrcnn import ROI_LEVELS, check_sizes
+    from slowfast_vos.model.slowfast_maskrcnn import check_sizes
 
     device = next(model.parameters()).device
     frames = [frame.to(device, non_blocking=True) for frame in frames]
@@ -70,7 +70,7 @@ def encode_chunk(model: SlowFastMaskRCNN, frames: Sequence[Tensor]) -> Chunk:
     images = model.maskrcnn_model.transform(frames)[0]
     features = model.encode(images.tensors)
     proposals = model.maskrcnn_model.rpn(images, features)[0]
-    used = {level: features[level] for level in ROI_LEVELS}
+    used = {level: features[level] for level in model.roi_levels}
     return Chunk(used, proposals, images.image_sizes[0], tuple(frames[0].shape[-2:]))
 
 
@@ -98,15 +98,13 @@ def detect_chunks(model: SlowFastMaskRCNN, chunks: Iterable[Chunk]) -> Iterator[
     for chunk in chain([first], chunks):
         features = {level: torch.cat([features[level], maps]) for level, maps in chunk.features.items()}
         waiting += chunk.proposals
-        ready = len(features["0"]) - before - after
+        ready = len(next(iter(features.values()))) - before - after
         if ready > 0:
             yield from _detect_ready(model, features, waiting[:ready], first)
             features = {level: maps[ready:] for level, maps in features.items()}
             waiting = waiting[ready:]
     if waiting:
-        features = {
-            level: torch.cat([maps, _beyond(model, maps[-1:], after)]) for level, maps in features.items()
-        }
+        features = {level: torch.cat([maps, _beyond(model, maps[-1:], after)]) for level, maps in features.items()}
         yield from _detect_ready(model, features, waiting, first)
 
 
@@ -123,8 +121,7 @@ def _detect_ready(
     """RoI heads on the frames whose whole window is there: `len(proposals)` + `fast` − 1 frames of features."""
     # [T, C, h, w] → [1, C, T, h, w] → the module → [len(proposals), C, h, w]
     enhanced = {
-        level: model.slow_fast(maps.transpose(0, 1)[None])[0].transpose(0, 1)
-        for level, maps in features.items()
+        level: model.slow_fast(maps.transpose(0, 1)[None])[0].transpose(0, 1) for level, maps in features.items()
     }
     sizes = [video.image_size] * len(proposals)
     found, _ = model.maskrcnn_model.roi_heads(enhanced, proposals, sizes)

@@ -7,6 +7,7 @@ which is the object and a few consecutive ones can.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ from slowfast_vos.files import whole_file, write_text
 from slowfast_vos.videos.pngs import write_mask
 from slowfast_vos.videos.synthetic_recipes import TRAIN, VAL, Recipe
 from slowfast_vos.videos.synthetic_render import Picture, render
-from slowfast_vos.videos.synthetic_scenes import Scene, declared, draw_scene
+from slowfast_vos.videos.synthetic_scenes import Scene, declared, draw_scene, stream
 
 VERSION = 1
 RESOLUTION = "480p"  # the folder's name in DAVIS, whatever the frames' size
@@ -32,7 +33,7 @@ ATTRIBUTES = {
     "CS": "camera shake: hand-held instead of a slow pan",
     "DB": "dynamic background: a different-looking thing moves too and is not annotated",
     "DEF": "deformation: the body bends by 8 % of its length or more",
-    "FM": "fast motion: more than 1/24 of the frame's height per frame on average",
+    "FM": "fast motion: more than 1/14 of the frame's height per frame on average",
     "LA": "look-alikes (our own): things of the object's family that stand still and are not annotated",
     "MB": "motion blur",
     "OCC": "occlusion: in some frame more than a fifth of an object's pixels is hidden",
@@ -106,9 +107,9 @@ def synthesize(
 
 
 def sequence_names(split: str, count: int) -> list[str]:
-    """The first `count` names of a split; beyond the list they are numbered from 2."""
+    """The first `count` names of a split; beyond the list they say who is on which ground, and are numbered."""
     known = TRAIN_NAMES if split == "train" else VAL_NAMES
-    return [known[i % len(known)] + (f"-{i // len(known) + 1}" if i >= len(known) else "") for i in range(count)]
+    return [known[i] if i < len(known) else _extra(split, i)[0] for i in range(count)]
 
 
 def make_scene(split: str, name: str, *, seed: int, frames: int, height: int, width: int) -> Scene:
@@ -131,7 +132,22 @@ def attributes_of(scene: Scene, pictures: list[Picture]) -> list[str]:
 
 def _recipe(split: str, name: str) -> Recipe:
     known = TRAIN if split == "train" else VAL
-    return known[name] if name in known else known[name.rpartition("-")[0]]
+    return known[name] if name in known else _extra(split, int(name.rpartition("-")[2]))[1]
+
+
+def _extra(split: str, index: int) -> tuple[str, Recipe]:
+    """A sequence beyond the list: one of its recipes in another coat and on another ground of the list."""
+    rng = stream("extra", split, index)
+    known = list((TRAIN if split == "train" else VAL).values())
+    base = known[index % len(known)]
+    coats = [species for recipe in known for species in recipe.species]
+    species = []
+    for own in base.species:
+        coat = coats[rng.integers(len(coats))]
+        species.append(replace(own, coat=coat.coat, colours=coat.colours, frequency=coat.frequency))
+    ground = known[rng.integers(len(known))].ground
+    name = f"{species[0].family}-on-{ground[0]}-{index:02d}"
+    return name, replace(base, species=tuple(species), ground=ground)
 
 
 def _check(**ranges: tuple[int, int]) -> None:

@@ -105,13 +105,15 @@ def test_layout_and_split_files(tiny: Path) -> None:
     assert "seed 63" in (tiny / "README.txt").read_text()
 
 
-def test_names_beyond_the_list_are_numbered() -> None:
-    names = sequence_names("val", 2 * len(VAL_NAMES) + 1)
-    assert names[len(VAL_NAMES)] == f"{VAL_NAMES[0]}-2"
-    assert names[-1] == f"{VAL_NAMES[0]}-3"
+def test_sequences_beyond_the_list_are_named_and_numbered() -> None:
+    names = sequence_names("train", 40)
+    assert names[: len(TRAIN_NAMES)] == list(TRAIN_NAMES)
+    assert names[12].endswith("-12")
     assert len(set(names)) == len(names)
-    again = make_scene("val", names[-1], seed=63, frames=2, height=96, width=160)
-    assert again.recipe == make_scene("val", VAL_NAMES[0], seed=63, frames=2, height=96, width=160).recipe
+    scene = make_scene("train", names[-1], seed=63, frames=2, height=96, width=160)
+    family, _, ground = names[-1].rpartition("-")[0].partition("-on-")
+    assert scene.recipe.species[0].family == family
+    assert scene.recipe.ground[0] == ground
 
 
 def test_the_first_frame_shows_every_object_and_ids_are_as_in_davis(whole: Path, scenes: dict[str, Scene]) -> None:

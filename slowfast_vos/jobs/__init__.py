@@ -1,0 +1,1 @@
+"""One module per stage: gathers what a job needs, runs it, and writes its record."""

@@ -1,0 +1,146 @@
+"""Stages 4 to 6: the grid, the choice of its best configuration, and the final models with their predictions."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+
+from slowfast_vos.errors import UserError
+from slowfast_vos.jobs.common import Job, gather_scores
+from slowfast_vos.jobs.predict import write_predictions
+from slowfast_vos.jobs.train import Selection
+from slowfast_vos.measuring.record import Epoch, Record, read_record
+from slowfast_vos.model.masks import predict_masks
+from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
+from slowfast_vos.paths import shard
+from slowfast_vos.scoring import score_masks
+from slowfast_vos.training.finetune import Configuration, fine_tune
+from slowfast_vos.training.loop import DivergedError, job_seed, progress_lines
+
+log = logging.getLogger(__name__)
+FAILURES = (DivergedError, torch.OutOfMemoryError, FloatingPointError)
+
+
+def run_grid(job: Job, setup: str, index: int, count: int) -> list[Record]:
+    """Run shard `index` of `count` of a setup's grid; one record for every configuration.
+
+    Finished records are kept aside as well, by the digest of all that decides them: a shard that was killed, or of
+    which one rate was edited, computes only what is missing.
+    """
+    wanted = [Configuration(*point) for point in shard(job.results.configurations(), index, count)]
+    parent = job.parent(setup)
+    selection = Selection(job, frozen=True)
+    store = job.results.root / "work" / "grid"
+    records = []
+    for configuration in progress_lines(wanted, f"grid {setup}", lambda point: " ".join(point.as_job().values())):
+        kept = store / f"{_digest(job, setup, configuration)}.json"
+        if kept.is_file():
+            record = read_record(kept)
+        else:
+            record = _run_configuration(job, setup, parent, selection, configuration)
+            record.save(kept)
+        record.save(job.results.grid(setup, *configuration.as_job().values(), job.seed))
+        records.append(record)
+    return records
+
+
+def _digest(job: Job, setup: str, configuration: Configuration) -> str:
+    settings = job.settings
+    parent = (job.results.parent(setup, job.seed) / "model.safetensors").read_bytes()
+    decisive = [
+        settings.digest("name", "protocol", "switches", "data", "davis_root", "model", "finetune"),
+        settings.grid.iterations,
+        settings.selection_sequences,
+        setup,
+        job.seed,
+        configuration.as_job(),
+        sha256(parent).hexdigest(),
+        job.stopwatch.dataset,
+    ]
+    return sha256(json.dumps(decisive).encode()).hexdigest()[:24]
+
+
+def _run_configuration(
+    job: Job, setup: str, parent: SlowFastMaskRCNN, selection: Selection, configuration: Configuration
+) -> Record:
+    point = configuration.as_job()
+    scores, curves = {}, []
+    watch = Job(job.settings, job.seed, job.threads)
+    try:
+        for video in job.dataset.selection:
+            seed = job_seed(job.settings, job.seed, "grid", setup, *point.values(), video.name)
+            model, state = fine_tune(
+                job.settings, parent, video, configuration, iterations=job.settings.grid.iterations, seed=seed
+            )
+            # A frozen backbone and RPN see what they saw for the configurations before.
+            chunks = selection.encoded(parent, video) if configuration.freeze == "BB_SF" else None
+            masks = predict_masks(model, video, chunks)
+            scores[video.name] = score_masks(masks, selection.annotations(video), frames=job.settings.rule("frames"))
+            curves.append(state.curve)
+    except FAILURES as error:
+        log.warning("failed: %s", error)
+        return watch.record("grid", setup=setup, job=point, error=str(error).splitlines()[0])
+    return watch.record("grid", setup=setup, job=point, scores=gather_scores(scores), curve=mean_curve(curves))
+
+
+def mean_curve(curves: list[list[dict]]) -> list[Epoch]:
+    """The mean over videos of curves with the same points; seconds add up."""
+    return [
+        Epoch(
+            epoch=points[0]["epoch"],
+            iteration=points[0]["iteration"],
+            loss=sum(point["loss"] for point in points) / len(points),
+            seconds=sum(point["seconds"] for point in points),
+        )
+        for points in zip(*curves, strict=True)
+    ]
+
+
+def select_best(job: Job, setup: str, paths: Iterable[Path]) -> Record:
+    """Choose the configuration with the best J&F on the selection sequences, the first of equals.
+
+    Raises:
+        UserError: every configuration failed.
+    """
+    records = [read_record(path) for path in paths]
+    done = [record for record in records if record.scores is not None]
+    if not done:
+        raise UserError(f"grid of {setup}: all {len(records)} configurations failed; expected one to choose")
+    best = max(done, key=lambda record: record.scores.jf_mean)
+    record = job.record("selected", setup=setup, job=best.job, scores=best.scores)
+    record.save(job.results.selected(setup, job.seed))
+    return record
+
+
+def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
+    """Fine-tune one model for each validation sequence of shard `index` of `count`, and write its predictions.
+
+    A sequence that fails leaves a failed record and no predictions.
+    """
+    settings = job.settings
+    chosen = read_record(job.results.selected(setup, job.seed)).job
+    configuration = Configuration(**chosen)
+    parent = job.parent(setup)
+    out = job.results.predictions("semi-supervised", setup, job.seed)
+    records = []
+    for video in progress_lines(shard(job.dataset.val, index, count), f"final {setup}", lambda video: video.name):
+        watch = Job(settings, job.seed, job.threads)
+        identity = {"setup": setup, "job": {"sequence": video.name, **chosen}}
+        seed = job_seed(settings, job.seed, "final", setup, video.name)
+        try:
+            model, state = fine_tune(
+                settings, parent, video, configuration, iterations=settings.final.iterations, seed=seed
+            )
+            write_predictions(model, video, out)
+            record = watch.record("final", **identity, curve=state.curve)
+        except FAILURES as error:
+            log.warning("failed: %s", error)
+            record = watch.record("final", **identity, error=str(error).splitlines()[0])
+        record.save(job.results.final(setup, job.seed, video.name))
+        records.append(record)
+    return records

@@ -1,0 +1,117 @@
+"""Stages 2 and 3: the detector, and the unsupervised parents with their tuning."""
+
+from __future__ import annotations
+
+import logging
+
+from slowfast_vos.jobs.common import Annotations, Job, gather_scores
+from slowfast_vos.measuring.record import Record, Scores
+from slowfast_vos.model.checkpoints import save_checkpoint
+from slowfast_vos.model.masks import predict_masks
+from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
+from slowfast_vos.model.streaming import Chunk, encode_chunk
+from slowfast_vos.model.weights import load_weights
+from slowfast_vos.scoring import score_masks
+from slowfast_vos.training.detector import train_detector
+from slowfast_vos.training.loop import DivergedError, job_seed, seed_everything
+from slowfast_vos.training.parent import train_parent
+from slowfast_vos.videos.davis import Video
+
+log = logging.getLogger(__name__)
+
+
+def run_detector(job: Job) -> Record:
+    """Train the detector; writes `model.safetensors` and `record.json` into its folder."""
+    settings, folder = job.settings, job.results.detector(job.seed)
+    seed = job_seed(settings, job.seed, "detector")
+    seed_everything(seed)
+    model = job.detector(state=False)
+    load_weights(model, settings.model.weights, settings.model.backbone)
+    record_path = folder / "record.json"
+    state = train_detector(
+        settings,
+        model,
+        job.dataset.train,
+        merged=job.dataset.merged_train,
+        seed=seed,
+        resume=job.results.work(record_path) / "resume.pt",
+    )
+    save_checkpoint(folder / "model.safetensors", model, job.about(None))
+    record = job.record("detector", curve=state.curve)
+    record.save(record_path)
+    state.discard()
+    return record
+
+
+class Selection:
+    """Scores a network on the selection sequences; what a frozen backbone makes of them is computed once."""
+
+    def __init__(self, job: Job, *, frozen: bool) -> None:
+        self.job, self.frozen = job, frozen
+        self.annotations = Annotations()
+        self.chunks: dict[str, list[Chunk]] = {}
+
+    def encoded(self, model: SlowFastMaskRCNN, video: Video) -> list[Chunk] | None:
+        """The video's frames through backbone and RPN; None where these train, and nothing can be kept."""
+        if not self.frozen:
+            return None
+        if video.name not in self.chunks:
+            frames, length = [video.frame(index) for index in range(len(video))], model.chunk_length
+            self.chunks[video.name] = [
+                encode_chunk(model, frames[start : start + length]) for start in range(0, len(frames), length)
+            ]
+        return self.chunks[video.name]
+
+    def score(self, model: SlowFastMaskRCNN) -> Scores:
+        """Official statistics of every selection sequence."""
+        return gather_scores({video.name: self.score_video(model, video) for video in self.job.dataset.selection})
+
+    def score_video(self, model: SlowFastMaskRCNN, video: Video) -> dict[str, float]:
+        """Official statistics of one sequence."""
+        masks = predict_masks(model, video, self.encoded(model, video))
+        return score_masks(masks, self.annotations(video), frames=self.job.settings.rule("frames"))
+
+
+def run_parent(job: Job, setup: str, backbone: str, lr: str) -> Record:
+    """Train a parent; writes `model.safetensors` and `record.json` into its folder.
+
+    A parent of the tuning that diverges leaves a failed record; the run's own parent must not fail, since all else
+    stands on it.
+
+    Raises:
+        DivergedError: the run's own parent diverged.
+    """
+    settings, folder = job.settings, job.results.parent(setup, job.seed, backbone, lr)
+    record_path = folder / "record.json"
+    seed = job_seed(settings, job.seed, "parent", setup)
+    seed_everything(seed)
+    model = job.network(setup)
+    model.maskrcnn_model.load_state_dict(job.detector().state_dict())
+    selection = Selection(job, frozen=backbone == "frozen")
+    identity = {"setup": setup, "job": {"backbone": backbone, "lr": lr}}
+    try:
+        state = train_parent(
+            settings,
+            model,
+            job.dataset.train,
+            merged=job.dataset.merged_train,
+            backbone=backbone,
+            lr=lr,
+            seed=seed,
+            select=lambda model: selection.score(model).jf_mean,
+            resume=job.results.work(record_path) / "resume.pt",
+        )
+    except DivergedError as error:
+        if (backbone, lr) == (settings.parent.backbone, settings.parent.lr):
+            raise
+        log.warning("failed: %s", error)
+        record = job.record("parent", **identity, error=str(error))
+        record.save(record_path)
+        return record
+    if (backbone, lr) == (settings.parent.backbone, settings.parent.lr):
+        save_checkpoint(folder / "model.safetensors", model, job.about(setup))
+    scores = selection.score(model.eval())
+    record = job.record("parent", **identity, curve=state.curve, best_epoch=state.best_epoch, scores=scores)
+    record.save(record_path)
+    state.discard()
+    return record

@@ -1,0 +1,73 @@
+"""Where a record comes from: commit, versions, device, dataset, time."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from slowfast_vos.measuring.record import Provenance
+
+PACKAGES = ("slowfast-vos", "torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow")
+
+
+@cache
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def commit() -> tuple[str | None, bool | None]:
+    """The checked-out commit, and whether tracked files differ from it; None outside of a checkout."""
+    head, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
+    return head, None if changes is None else bool(changes)
+
+
+def processor() -> str:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+@dataclass
+class Stopwatch:
+    """Started with a job; makes its provenance when the job ends."""
+
+    device: str
+    driver: str | None
+    threads: int
+    dataset: str
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    clock: float = field(default_factory=time.monotonic)
+
+    def provenance(self) -> Provenance:
+        """The record's provenance, up to now."""
+        head, dirty = commit()
+        return Provenance(
+            commit=head,
+            dirty=dirty,
+            packages={name: version(name) for name in PACKAGES},
+            python=sys.version.split()[0],
+            host=platform.platform(),
+            device=self.device,
+            driver=self.driver,
+            threads=self.threads,
+            dataset=self.dataset,
+            started=self.started.isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - self.clock, 3),
+        )

@@ -1,0 +1,90 @@
+"""Where a run keeps what: paths say what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TypeVar
+
+from slowfast_vos.config import Settings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Results:
+    """Paths below `results/<name>` and `reports/<name>`."""
+
+    settings: Settings
+    base: Path = Path()
+
+    @property
+    def root(self) -> Path:
+        """The run's results."""
+        return self.base / "results" / self.settings.name
+
+    @property
+    def reports(self) -> Path:
+        """The run's tables, figures and videos."""
+        return self.base / "reports" / self.settings.name
+
+    @property
+    def dataset(self) -> Path:
+        """The checked dataset: sequences, roles, attributes, digest."""
+        return self.root / "dataset.json"
+
+    def work(self, record: Path) -> Path:
+        """Where a job keeps what lets it go on after being killed; outside of what Snakemake deletes."""
+        return self.root / "work" / record.relative_to(self.root).with_suffix("")
+
+    def detector(self, seed: int) -> Path:
+        """Folder of the detector."""
+        return self.root / "detector" / f"seed={seed}"
+
+    def parent(self, setup: str, seed: int, backbone: str | None = None, lr: str | None = None) -> Path:
+        """Folder of a parent; the run's own unless `backbone` or `lr` says otherwise."""
+        backbone, lr = backbone or self.settings.parent.backbone, lr or self.settings.parent.lr
+        return self.root / "parent" / setup / f"backbone={backbone}" / f"lr={lr}" / f"seed={seed}"
+
+    def grid(self, setup: str, freeze: str, scale: str, lr: str, seed: int) -> Path:
+        """Record of one configuration."""
+        return self.root / "grid" / setup / f"freeze={freeze}" / f"scale={scale}" / f"lr={lr}" / f"seed={seed}.json"
+
+    def selected(self, setup: str, seed: int) -> Path:
+        """Record of the best configuration."""
+        return self.root / "selected" / setup / f"seed={seed}.json"
+
+    def final(self, setup: str, seed: int, sequence: str) -> Path:
+        """Record of one sequence's final model."""
+        return self.root / "final" / setup / f"seed={seed}" / f"{sequence}.json"
+
+    def predictions(self, task: str, setup: str, seed: int) -> Path:
+        """Folder of indexed PNGs in the DAVIS results layout."""
+        return self.root / "predictions" / task / setup / f"seed={seed}"
+
+    def scores(self, task: str, setup: str, seed: int) -> Path:
+        """Record of an evaluation on the validation sequences."""
+        return self.root / "scores" / task / setup / f"seed={seed}" / "record.json"
+
+    def cost(self, setup: str, seed: int) -> Path:
+        """Record of a setup's cost."""
+        return self.root / "cost" / setup / f"seed={seed}.json"
+
+    def parents(self) -> Iterator[tuple[str, str, str]]:
+        """Setup, backbone and rate of every parent: each setup's own, and the tuning's."""
+        settings = self.settings
+        own = [(setup, settings.parent.backbone, settings.parent.lr) for setup in settings.setups]
+        tuning = product(settings.tuning.setups, settings.tuning.backbone, settings.tuning.lr)
+        yield from dict.fromkeys([*own, *tuning])
+
+    def configurations(self) -> list[tuple[str, str, str]]:
+        """Freeze, scale and rate of every configuration of the grid, in the order of its axes."""
+        grid = self.settings.grid
+        return [(freeze, scale, lr) for lr, freeze, scale in product(grid.lr, grid.freeze, grid.scale)]
+
+
+def shard(items: list[T], index: int, count: int) -> list[T]:
+    """Part `index` of `count` nearly equal runs of consecutive items."""
+    return items[len(items) * index // count : len(items) * (index + 1) // count]

@@ -1,0 +1,130 @@
+"""Stages 4 and 6: fine-tuning a parent on the annotated first frame of one video (paper, section 4.2)."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from slowfast_vos.config import FREEZES, Finetune, Settings
+from slowfast_vos.errors import UserError
+from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
+from slowfast_vos.setups import Setup
+from slowfast_vos.training.loop import EpochMeter, TrainingState, make_sgd, seed_everything, total_loss
+from slowfast_vos.videos.davis import Video, targets
+
+log = logging.getLogger(__name__)
+SAMPLES_PER_EPOCH = 200
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A point of the grid: what is frozen, the range of the random scale, the learning rate."""
+
+    freeze: str
+    scale: str
+    lr: str
+
+    def as_job(self) -> dict[str, str]:
+        """The configuration as a record's `job`."""
+        return {"freeze": self.freeze, "scale": self.scale, "lr": self.lr}
+
+
+def mirrored_order(setup: Setup, length: int) -> list[int]:
+    """Frame indices of the window of frame 0: the real following frames, mirrored in time on the left.
+
+    For seven frames `[3, 2, 1, 0, 1, 2, 3]`; in a shorter video its last frame stands for those beyond.
+    """
+    return [min(abs(offset), length - 1) for offset in range(-setup.before, setup.after + 1)]
+
+
+class Augment:
+    """One random flip, scale and rotation, the same for every frame of a window and for its mask.
+
+    Args:
+        finetune: probability of the flip, range of the rotation, how often a draw is repeated.
+        scale: isotropic scale is 1 + U(−scale, scale).
+    """
+
+    def __init__(self, finetune: Finetune, scale: float) -> None:
+        self.redraws = finetune.redraws
+        degrees = (-finetune.rotation, finetune.rotation)
+        self.transform = v2.Compose(
+            [
+                v2.RandomHorizontalFlip(finetune.flip),
+                v2.RandomAffine(degrees, scale=(1 - scale, 1 + scale), interpolation=v2.InterpolationMode.BILINEAR),
+            ]
+        )
+
+    def __call__(self, frames: Tensor, ids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Augment frames `[T, 3, H, W]` and the mask `[H, W]`; a draw that loses the object is drawn again.
+
+        Returns:
+            the frames, and the target computed from the augmented mask.
+        """
+        for _ in range(self.redraws):
+            moved, mask = self.transform(tv_tensors.Video(frames), tv_tensors.Mask(ids))
+            target = targets(mask.numpy())
+            if len(target["boxes"]):
+                return moved.as_subclass(Tensor), target
+        log.info("%d draws lost the object; the frame is used as it is", self.redraws)
+        return frames, targets(ids.numpy())
+
+
+def fine_tune(
+    settings: Settings,
+    parent: SlowFastMaskRCNN,
+    video: Video,
+    configuration: Configuration,
+    *,
+    iterations: int,
+    seed: int,
+) -> tuple[SlowFastMaskRCNN, TrainingState]:
+    """Fine-tune a copy of `parent` on frame 0 of `video`; the last iteration is kept.
+
+    Args:
+        iterations: samples; the gradients of `finetune.accumulate` of them make one optimiser step.
+
+    Raises:
+        UserError: the first frame shows no object.
+        DivergedError: a loss is not finite.
+    """
+    ids = torch.from_numpy(video.ids(0, merged=True).astype(np.int64))
+    if not len(targets(ids.numpy())["boxes"]):
+        raise UserError(f"{video.masks[0]}: found no object; expected one to fine-tune on")
+    model = copy.deepcopy(parent)
+    model.freeze(
+        FREEZES[configuration.freeze],
+        drifting_statistics=settings.rule("frozen_statistics") == "drift",
+    ).train()
+    order = mirrored_order(model.setup, len(video))
+    frames = torch.stack([video.frame(index) for index in range(max(order) + 1)])
+    augment = Augment(settings.finetune, float(configuration.scale))
+    optimizer = make_sgd(model, settings.finetune, configuration.lr)
+    device = next(model.parameters()).device
+    state = TrainingState(None)
+    seed_everything(seed)
+    meter = EpochMeter(video.name, iterations)
+    optimizer.zero_grad(set_to_none=True)
+    for iteration in range(1, iterations + 1):
+        moved, target = augment(frames, ids)
+        target = {key: value.to(device) for key, value in target.items()}
+        wanted = [target, *[None] * (len(moved) - 1)]
+        losses = model.losses(list(moved.to(device)), wanted, order)
+        total_loss(losses, f"{video.name}, iteration {iteration}").backward()
+        meter.add(losses)
+        last = iteration == iterations
+        if iteration % settings.finetune.accumulate == 0 or last:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        if iteration % SAMPLES_PER_EPOCH == 0 or last:
+            total = -(-iterations // SAMPLES_PER_EPOCH)
+            state.finish(len(state.curve), meter, None, model, total)
+            meter = EpochMeter(video.name, iterations - iteration)
+    return model.eval(), state

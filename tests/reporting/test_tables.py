@@ -1,0 +1,283 @@
+"""Tables: exact cells of hand-set records, failures as rows, spreads, authors' figures, files that never change."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import pytest
+import rich
+from fake_runs import scores_of, settings_for, write_run
+from slowfast_vos.config import Settings
+from slowfast_vos.errors import UserError
+from slowfast_vos.measuring.record import Record, read_record
+from slowfast_vos.reporting import published
+from slowfast_vos.reporting.collect import read_run, record_paths
+from slowfast_vos.reporting.render import Cell, Column, Panel, escape, to_latex, to_markdown
+from slowfast_vos.reporting.tables import summary, table_names, write_tables
+
+SequenceJF = dict[str, tuple[float, float]]
+
+
+def small(**changes: Any) -> Settings:
+    """Settings of a run with two setups and a grid of two."""
+    values = {
+        "setups": ["1-1", "3-7"],
+        "grid": {"freeze": ["SF"], "scale": ["0"], "lr": ["0.001", "0.005"]},
+        "tuning": {"setups": ["3-7"], "lr": ["0.001", "0.005"], "backbone": ["frozen"]},
+    }
+    return settings_for(changes.pop("kind", "synthetic"), **(values | changes))
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def cells(path: Path, first: str) -> list[str]:
+    """Cells of the first Markdown row that begins so."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    return next(row for row in rows if row[0] == first)
+
+
+@pytest.fixture(scope="module")
+def demo_tables(demo: tuple[Settings, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables of the run `demo`."""
+    out = tmp_path_factory.mktemp("demo-tables")
+    write_tables(*demo, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def davis_tables(davis: tuple[Settings, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables of the run `davis`."""
+    out = tmp_path_factory.mktemp("davis-tables")
+    write_tables(*davis, out)
+    return out
+
+
+def hand_set(kind: str, key: tuple[Any, ...], record: Record) -> Record:
+    """Give evaluations scores that are easy to check."""
+    jf: dict[tuple[Any, ...], SequenceJF] = {
+        ("unsupervised", "1-1"): {"kites": (0.5, 0.7), "ribbon": (0.25, 0.5)},
+        ("unsupervised", "3-7"): {"kites": (0.75, 0.25), "ribbon": (0.5, 1.0)},
+        ("semi-supervised", "3-7"): {"kites": (0.75, 0.5), "ribbon": (1.0, 1.0)},
+    }
+    scores = jf.get(key[:-1])
+    return record.model_copy(update={"scores": scores_of(scores)}) if kind == "evaluation" and scores else record
+
+
+def test_cells_of_hand_set_records(tmp_path: Path) -> None:
+    settings = small()
+    write_run(settings, tmp_path / "run", edit=hand_set)
+    write_tables(settings, tmp_path / "run", tmp_path / "out")
+    assert cells(tmp_path / "out/table1.md", "1-1")[1] == "0.487"
+    assert cells(tmp_path / "out/table1.md", "3-7")[1:5] == ["**0.625**", "**0.812**", "46,570,779", "–"]
+    row = cells(tmp_path / "out/table2.md", "3-7")
+    assert row[1:4] == ["SF", "0.25", "0.001"]
+    assert row[5] == "**0.812**"
+    assert row[-1] == "**+0.188**"
+    assert cells(tmp_path / "out/per-sequence.md", "kites (LA)")[4:] == ["**0.600**", "0.500"]
+    assert cells(tmp_path / "out/cost.md", "3-7")[5] == "34.3 [33.3, 36.0]"
+
+
+def test_every_table_in_three_formats_with_its_protocol(demo: tuple[Settings, Path], demo_tables: Path) -> None:
+    settings, _ = demo
+    for name in table_names(settings):
+        for suffix in (".csv", ".md", ".tex"):
+            text = (demo_tables / f"{name}{suffix}").read_text(encoding="utf-8")
+            assert settings.protocol_name in text
+            assert settings.name.replace("_", r"\_") in text
+    assert {row["device"] for row in read_csv(demo_tables / "table1.csv")} == {"cpu, 1 thread"}
+    assert "1 seed (63)" in (demo_tables / "table1.md").read_text()
+
+
+def test_failed_configurations_are_rows(demo_tables: Path) -> None:
+    rows = read_csv(demo_tables / "grid-3-7.csv")
+    assert len(rows) == 36
+    (failed,) = [row for row in rows if row["failed"] == "1"]
+    assert (failed["freeze"], failed["scale"], failed["lr"], failed["jf_mean"]) == ("none", "0.4", "0.005", "")
+    assert failed["error"].startswith("seed 63: loss is nan at iteration 112")
+    assert [row["chosen_by_seeds"] for row in rows].count("63") == 1
+    line = next(line for line in (demo_tables / "grid-3-7.md").read_text().splitlines() if "failed" in line)
+    assert line.startswith("| none | 0.4 | 0.005 | failed | failed | failed | failed: seed 63: loss is nan")
+
+
+def test_a_run_in_which_everything_failed_still_has_its_tables(tmp_path: Path) -> None:
+    settings = small(seeds=[1, 2])
+    failed = {"status": "failed", "error": "out of memory\nat step 3", "scores": None, "cost": None, "curve": []}
+    write_run(settings, tmp_path / "run", edit=lambda kind, key, record: record.model_copy(update=failed))
+    write_tables(settings, tmp_path / "run", tmp_path / "out")
+    assert cells(tmp_path / "out/table1.md", "3-7")[1:3] == ["failed", "failed"]
+    text = (tmp_path / "out/table1.md").read_text()
+    assert "Failed: scores/unsupervised/3-7/seed=1/record.json: out of memory at step 3" in text
+
+
+def test_seeds_give_mean_and_sample_deviation(davis: tuple[Settings, Path], davis_tables: Path) -> None:
+    _, root = davis
+    found = [
+        read_record(root / f"scores/unsupervised/3-7/seed={seed}/record.json").scores.jf_mean  # type: ignore[union-attr]
+        for seed in (63, 64)
+    ]
+    (row,) = [row for row in read_csv(davis_tables / "table1.csv") if row["setup"] == "3-7"]
+    assert float(row["unsupervised_jf_mean"]) == fmean(found)
+    assert float(row["unsupervised_jf_mean_std"]) == stdev(found)
+    assert row["unsupervised_n"] == "2"
+    shown = cells(davis_tables / "table1.md", "3-7")[1].strip("*")
+    assert shown == f"{fmean(found):.3f} ± {stdev(found):.3f}"
+
+
+def test_one_failed_seed_is_counted_and_named(tmp_path: Path) -> None:
+    settings = small(seeds=[1, 2])
+
+    def edit(kind: str, key: tuple[Any, ...], record: Record) -> Record:
+        if key != ("unsupervised", "3-7", 2):
+            return record
+        return record.model_copy(update={"status": "failed", "error": "stopped", "scores": None})
+
+    write_run(settings, tmp_path / "run", edit=edit)
+    write_tables(settings, tmp_path / "run", tmp_path / "out")
+    (row,) = [row for row in read_csv(tmp_path / "out/table1.csv") if row["setup"] == "3-7"]
+    assert (row["unsupervised_n"], row["unsupervised_failed"]) == ("1", "1")
+    assert row["unsupervised_error"] == "seed 2: stopped"
+    assert row["unsupervised_jf_mean_std"] == ""
+
+
+def test_without_a_gpu_its_columns_say_so(demo_tables: Path, davis_tables: Path) -> None:
+    assert cells(demo_tables / "table1.md", "3-7")[4] == "–"
+    assert cells(demo_tables / "cost.md", "3-7")[8:11] == ["–", "–", "–"]
+    assert {row["gpu_process_bytes"] for row in read_csv(demo_tables / "cost.csv")} == {""}
+    assert cells(davis_tables / "table1.md", "3-7")[6] == "2,395 / 3,072 / 3,708"
+
+
+def test_authors_figures_stand_beside_davis_only(demo_tables: Path, davis_tables: Path) -> None:
+    row = cells(davis_tables / "table1.md", "3-7")
+    assert (row[2], row[4], row[9]) == ("0.676", "0.758", "584")
+    assert cells(davis_tables / "per-sequence.md", "mean")[-2:] == ["0.645", "0.676"]
+    assert cells(davis_tables / "per-sequence.md", "goat")[-1] == "0.872"
+    for path in demo_tables.iterdir():
+        assert "authors" not in path.read_text().lower()
+
+
+def test_published_sequences_mean_what_is_published() -> None:
+    for setup, sequences in published.PER_SEQUENCE.items():
+        assert len(sequences) == published.SEQUENCES
+        mean = fmean((j + f) / 2 for j, f in sequences.values())
+        assert mean == pytest.approx(published.SETUPS[setup].unsupervised, abs=1e-3)
+
+
+def test_csv_keeps_every_digit(demo: tuple[Settings, Path], demo_tables: Path) -> None:
+    run = read_run(*demo)
+    for row in read_csv(demo_tables / "per-sequence.csv"):
+        if row["setup"] in run.settings.setups:
+            scores = run.records["evaluation"][row["task"], row["setup"], 63].scores
+            assert scores is not None
+            assert float(row["j_mean"]) == scores.sequences[row["sequence"]].j_mean
+    rows = read_csv(demo_tables / "records.csv")
+    assert len(rows) == len(record_paths(*demo))
+    assert {row["record_commit"] for row in rows} == {"0" * 40}
+
+
+def test_attributes_count_and_average_sequences(demo: tuple[Settings, Path], demo_tables: Path) -> None:
+    run = read_run(*demo)
+    scores = run.records["evaluation"]["semi-supervised", "7-7", 63].scores
+    assert scores is not None
+    (row,) = [
+        row
+        for row in read_csv(demo_tables / "attributes.csv")
+        if (row["task"], row["attribute"], row["setup"]) == ("semi-supervised", "with look-alikes (LA)", "7-7")
+    ]
+    assert row["sequences"] == "3"
+    assert float(row["jf_mean"]) == fmean(scores.sequences[name].jf_mean for name in run.look_alikes)
+
+
+def test_same_records_same_bytes(demo: tuple[Settings, Path], demo_tables: Path, tmp_path: Path) -> None:
+    again = write_tables(*demo, tmp_path, figures=demo_tables.parent / "figures")
+    for path in again:
+        if path.name != "summary.md":
+            assert path.read_bytes() == (demo_tables / path.name).read_bytes()
+
+
+def test_summary_shows_all_tables_and_figures(tmp_path: Path, demo: tuple[Settings, Path]) -> None:
+    write_tables(*demo, tmp_path / "tables")
+    text = (tmp_path / "tables/summary.md").read_text()
+    for name in table_names(demo[0]):
+        assert f"[{name}.csv]({name}.csv)" in text
+    assert "](../figures/look-alikes.png)" in text
+    assert text.count("<details>") == text.count("</details>")
+
+
+def test_missing_records_are_named(tmp_path: Path) -> None:
+    settings = small()
+    root = write_run(settings, tmp_path / "run", edit=lambda kind, key, record: None if kind == "grid" else record)
+    with pytest.raises(UserError) as error:
+        write_tables(settings, root, tmp_path / "out")
+    lines = str(error.value).splitlines()
+    assert len(lines) == 4
+    assert lines[-1].endswith(
+        "grid/3-7/freeze=SF/scale=0/lr=0.005/seed=63.json: missing; expected a record of run fake-synthetic"
+    )
+
+
+def test_many_missing_records_are_counted(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        write_tables(small(), tmp_path / "none", tmp_path / "out")
+    lines = str(error.value).splitlines()
+    assert len(lines) == 11
+    assert lines[-1] == "and 9 more of 19 files"
+
+
+def test_a_record_of_another_kind_is_refused(tmp_path: Path) -> None:
+    settings = small()
+    root = write_run(settings, tmp_path / "run")
+    (root / "cost/3-7/seed=63.json").write_bytes((root / "selected/3-7/seed=63.json").read_bytes())
+    with pytest.raises(UserError, match="found a record of kind selected; expected cost"):
+        write_tables(settings, root, tmp_path / "out")
+
+
+def test_terminal_summary(demo: tuple[Settings, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    rich.print(summary(*demo, {"tables": Path("reports/demo/tables"), "figures": Path("reports/demo/figures")}))
+    text = capsys.readouterr().out
+    assert "tables:  reports/demo/tables" in text
+    assert "evaluation, s" in text
+
+
+def test_latex_is_well_formed(demo_tables: Path, davis_tables: Path) -> None:
+    for path in [*demo_tables.glob("*.tex"), *davis_tables.glob("*.tex")]:
+        text = path.read_text(encoding="utf-8")
+        bare = re.sub(r"\\[\\{}%&$#_]", "", text)
+        assert bare.count("{") == bare.count("}")
+        assert bare.count("$") % 2 == 0
+        assert not re.search(r"[%#]", bare)
+        for name in ("table", "tabular"):
+            assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") > 0
+        for tabular in re.findall(r"\\begin\{tabular\}\{(\w+)\}(.*?)\\end\{tabular\}", text, re.DOTALL):
+            for row in re.findall(
+                r"^(?!\\cmidrule|\\toprule|\\midrule|\\bottomrule)(.*?) \\\\$", tabular[1], re.MULTILINE
+            ):
+                spans = [int(span) - 1 for span in re.findall(r"\\multicolumn\{(\d+)\}", row)]
+                assert len(re.findall(r"(?<!\\)&", row)) + sum(spans) + 1 == len(tabular[0])
+
+
+def test_text_is_escaped() -> None:
+    assert escape(r"5% of a_b & c\d") == r"5\% of a\_b \& c\textbackslash{}d"
+    assert escape("0.1 ± 0.2 – ñ 漢") == r"0.1 $\pm$ 0.2 -- ñ ?"
+    panel = Panel(
+        "T.", [Column("a"), Column("b", best="high")], [[[Cell("x|y"), Cell("1", 1)], [Cell("z"), Cell("2", 2)]]]
+    )
+    assert r"| x\|y | 1 |" in to_markdown(panel, "")
+    assert r"z & \textbf{2} \\" in to_latex(panel, "", "t")
+
+
+def test_best_is_sought_where_the_panel_says() -> None:
+    rows = [[Cell("1", 1), Cell("2", 2)], [Cell("3", 3), Cell("2", 2)]]
+    columns = [Column("a", best="high"), Column("b", best="high")]
+    assert Panel("", columns, [rows]).best() == {(0, 1, 0)}
+    assert Panel("", columns, [rows], best_in="row").best() == {(0, 0, 1), (0, 1, 0)}
+    assert Panel("", columns, [rows[:1], rows[1:]], best_in="block").best() == set()
+    assert Panel("", [Column("a", best="low"), Column("b")], [rows]).best() == {(0, 0, 0)}

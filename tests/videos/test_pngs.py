@@ -1,0 +1,278 @@
+"""Reading and writing mask PNGs: every kind of file against Pillow, every kind of damage refused in one line."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from slowfast_vos.errors import UserError
+from slowfast_vos.videos import pngs
+from slowfast_vos.videos.pngs import DAVIS_PALETTE, read_mask, write_mask
+
+GREY, RGB, INDEXED, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
+ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def pack(samples: np.ndarray, depth: int) -> np.ndarray:
+    """Rows of samples [H, N] as bytes [H, ceil(N * depth / 8)], high bits first."""
+    if depth == 16:
+        return samples.astype(">u2").view(np.uint8).reshape(len(samples), -1)
+    bits = (samples[..., None] >> np.arange(depth - 1, -1, -1)) & 1
+    return np.packbits(bits.reshape(len(samples), -1).astype(np.uint8), axis=1)
+
+
+def filtered(rows: np.ndarray, kinds: np.ndarray, pixel_bytes: int) -> bytes:
+    """The PNG filters, as the specification defines them."""
+    raw = rows.astype(int)
+    left = np.zeros_like(raw)
+    left[:, pixel_bytes:] = raw[:, :-pixel_bytes] if raw.shape[1] > pixel_bytes else 0
+    up = np.zeros_like(raw)
+    up[1:] = raw[:-1]
+    corner = np.zeros_like(raw)
+    corner[1:] = left[:-1]
+    estimate = left + up - corner
+    distances = np.stack([abs(estimate - other) for other in (left, up, corner)])
+    paeth = np.choose(np.argmin(distances, axis=0), [left, up, corner])
+    predictors = np.stack([np.zeros_like(raw), left, up, (left + up) // 2, paeth])
+    residuals = (raw - predictors[kinds, np.arange(len(raw))]) % 256
+    return np.concatenate([kinds[:, None], residuals], axis=1).astype(np.uint8).tobytes()
+
+
+def encode(
+    samples: np.ndarray,
+    colour: int = INDEXED,
+    depth: int = 8,
+    kinds: np.ndarray | int = 0,
+    interlaced: bool = False,
+    data: bytes | None = None,
+    size: tuple[int, int] | None = None,
+) -> bytes:
+    """A PNG of samples [H, W] or [H, W, channels]; `kinds` are the rows' filters."""
+    height, width = samples.shape[:2]
+    channels = samples.shape[2] if samples.ndim == 3 else 1
+    pixel_bytes = max(1, channels * depth // 8)
+    passes = ADAM7 if interlaced else [(0, 0, 1, 1)]
+    raw = b""
+    for top, left, down, right in passes:
+        part = samples[top::down, left::right]
+        if part.size:
+            rows = pack(part.reshape(len(part), -1), depth)
+            raw += filtered(rows, np.broadcast_to(kinds, height)[: len(rows)], pixel_bytes)
+    height, width = size or (height, width)
+    parts = [
+        b"\x89PNG\r\n\x1a\n",
+        chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)),
+        chunk(b"PLTE", bytes(3 * 2**depth)) if colour == INDEXED else b"",
+    ]
+    compressed = zlib.compress(raw) if data is None else data
+    middle = len(compressed) // 2
+    return b"".join(
+        [*parts, chunk(b"IDAT", compressed[:middle]), chunk(b"IDAT", compressed[middle:]), chunk(b"IEND", b"")]
+    )
+
+
+def blobs(rng: np.random.Generator, height: int, width: int, top: int = 3) -> np.ndarray:
+    """Ids with long runs, as masks have."""
+    ids = np.zeros((height, width), dtype=np.int64)
+    for _ in range(4):
+        y, x = rng.integers(height), rng.integers(width)
+        ids[y : y + rng.integers(1, height + 1), x : x + rng.integers(1, width + 1)] = rng.integers(0, top + 1)
+    return ids
+
+
+sides = st.integers(1, 70)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    height=sides,
+    width=sides,
+    seed=st.integers(0, 2**32 - 1),
+    colour=st.sampled_from([GREY, INDEXED]),
+    pattern=st.sampled_from(["one", "two", "any"]),
+    noise=st.booleans(),
+    top=st.sampled_from([1, 3, 255]),
+)
+def test_eight_bits_with_every_filter(
+    tmp_path_factory: pytest.TempPathFactory,
+    height: int,
+    width: int,
+    seed: int,
+    colour: int,
+    pattern: str,
+    noise: bool,
+    top: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    ids = rng.integers(0, top + 1, (height, width)) if noise else blobs(rng, height, width, top)
+    kinds = {
+        "one": np.full(height, rng.integers(5)),
+        "two": np.where(np.arange(height) < height // 2, rng.integers(3), rng.integers(3)),
+        "any": rng.integers(0, 5, height),
+    }[pattern]
+    path = tmp_path_factory.getbasetemp() / "filters.png"
+    path.write_bytes(encode(ids, colour, kinds=kinds))
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(np.array(image), ids)
+    found = read_mask(path)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, ids)
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2])
+def test_usual_filters_need_no_library(tmp_path: Path, kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pngs, "_decode_by_library", None)
+    ids = blobs(np.random.default_rng(kind), 64, 71)
+    (tmp_path / "a.png").write_bytes(encode(ids, kinds=kind))
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.png"), ids)
+
+
+@pytest.mark.parametrize(
+    ("colour", "depth"),
+    [(GREY, 1), (GREY, 2), (GREY, 4), (GREY, 8), (GREY, 16), (INDEXED, 1), (INDEXED, 2), (INDEXED, 4), (INDEXED, 8)],
+)
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("width", [1, 5, 33])
+def test_every_depth_as_stored(tmp_path: Path, colour: int, depth: int, interlaced: bool, width: int) -> None:
+    ids = np.random.default_rng(depth).integers(0, 2**depth, (19, width))
+    (tmp_path / "a.png").write_bytes(encode(ids, colour, depth, interlaced=interlaced))
+    found = read_mask(tmp_path / "a.png")
+    assert found.dtype == (np.uint16 if depth == 16 else np.uint8)
+    np.testing.assert_array_equal(found, ids)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("kind", range(5))
+def test_grey_with_alpha_leaves_the_alpha_aside(tmp_path: Path, depth: int, interlaced: bool, kind: int) -> None:
+    samples = np.random.default_rng(depth).integers(0, 2**depth, (9, 14, 2))
+    (tmp_path / "a.png").write_bytes(encode(samples, GREY_ALPHA, depth, kinds=kind, interlaced=interlaced))
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.png"), samples[..., 0])
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "LA", "1", "I;16"])
+def test_files_that_pillow_writes(tmp_path: Path, mode: str) -> None:
+    ids = blobs(np.random.default_rng(2), 40, 61, top=1 if mode == "1" else 3).astype(np.uint8)
+    if mode == "LA":
+        image = Image.merge("LA", [Image.fromarray(ids), Image.new("L", ids.shape[::-1], 255)])
+    elif mode == "I;16":
+        image = Image.fromarray(ids.astype(np.uint16) * 300)
+    else:
+        image = Image.fromarray(ids.astype(bool) if mode == "1" else ids)
+    if mode == "P":
+        image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0])
+    assert image.mode == mode
+    image.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.png"), ids.astype(int) * (300 if mode == "I;16" else 1))
+
+
+def test_written_masks_are_indexed_with_the_davis_palette(tmp_path: Path) -> None:
+    ids = np.arange(256, dtype=np.int64).reshape(8, 32)
+    write_mask(tmp_path / "new" / "a.png", ids)
+    with Image.open(tmp_path / "new" / "a.png") as image:
+        assert image.mode == "P"
+        assert image.getpalette() == DAVIS_PALETTE.ravel().tolist()
+        np.testing.assert_array_equal(np.array(image), ids)
+    assert (tmp_path / "new" / "a.png").read_bytes()[24] == 8, "8 bits also for few ids"
+    np.testing.assert_array_equal(read_mask(tmp_path / "new" / "a.png"), ids)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.png"]
+    write_mask(tmp_path / "b.png", ids == 3)
+    np.testing.assert_array_equal(read_mask(str(tmp_path / "b.png")), ids == 3)
+    assert (tmp_path / "b.png").read_bytes()[24] == 8
+
+
+def test_palette_colours() -> None:
+    assert DAVIS_PALETTE.shape == (256, 3)
+    assert DAVIS_PALETTE[:5].tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128]]
+    assert DAVIS_PALETTE[[8, 255]].tolist() == [[64, 0, 0], [224, 224, 192]]
+    assert len(np.unique(DAVIS_PALETTE, axis=0)) == 256
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [np.zeros((2, 2)), np.zeros((0, 2), int), np.zeros((2, 2, 1), int), np.full((2, 2), 256), np.full((2, 2), -1)],
+)
+def test_what_is_no_mask_is_not_written(tmp_path: Path, ids: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"mask|ids"):
+        write_mask(tmp_path / "a.png", ids)
+    assert not any(tmp_path.iterdir())
+
+
+GOOD = encode(blobs(np.random.default_rng(0), 20, 30))
+RAW = zlib.compress(bytes(20 * 31))
+
+
+def flipped(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"", "empty file"),
+        (b"\x89PNG", "truncated PNG"),
+        (GOOD[:20], "truncated PNG"),
+        (GOOD[: len(GOOD) // 2], "truncated PNG"),
+        (GOOD[:-1], "truncated PNG"),
+        (GOOD[:-12], "no end mark"),
+        (b"\xff\xd8\xff\xe0 a photograph", "not a PNG"),
+        (flipped(GOOD, 20), "checksum"),
+        (flipped(GOOD, len(GOOD) - 20), "checksum"),
+        (GOOD[:8] + chunk(b"IEND", b""), "header missing"),
+        (encode(np.zeros((20, 30), int), depth=8, colour=5), "colour type 5"),
+        (encode(np.zeros((20, 30), int), data=b"not deflated at all"), "corrupt PNG"),
+        (encode(np.zeros((20, 30), int), data=RAW[:-9]), "corrupt PNG"),
+        (encode(np.zeros((20, 30), int), data=b""), "not deflated"),
+        (encode(np.zeros((20, 30), int), data=RAW, size=(21, 30)), "620 bytes of samples for 651"),
+        (encode(np.zeros((20, 30), int), data=RAW, size=(19, 30)), "620 bytes of samples for 589"),
+        (encode(np.zeros((20, 30), int), data=RAW, size=(0, 30)), "30x0 pixels"),
+        (encode(np.zeros((20, 30), int), data=RAW, size=(2**30, 2**30)), "pixels"),
+        (encode(np.zeros((20, 30), int), data=zlib.compress((b"\x07" + bytes(30)) * 20)), "corrupt PNG"),
+        (encode(np.zeros((20, 30), int), interlaced=True, data=zlib.compress(bytes(40))), "corrupt PNG"),
+        (encode(np.zeros((20, 30, 3), int), RGB), "colour image (RGB"),
+        (encode(np.zeros((20, 30, 4), int), RGBA, 16), "colour image (RGBA"),
+    ],
+)
+def test_damage_is_refused_in_one_line(tmp_path: Path, content: bytes, found: str) -> None:
+    path = tmp_path / "00007.png"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read_mask(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert found in message
+    assert message.endswith("expected a mask as an indexed or grey PNG of object ids")
+    assert "\n" not in message
+
+
+def test_every_truncation_and_every_flipped_byte_is_refused_or_read_right(tmp_path: Path) -> None:
+    ids, path = read_bytes(tmp_path, GOOD), tmp_path / "a.png"
+    for at in range(len(GOOD)):
+        for content in (GOOD[:at], flipped(GOOD, at)):
+            path.write_bytes(content)
+            with pytest.raises(UserError):
+                read_mask(path)
+    np.testing.assert_array_equal(read_bytes(tmp_path, GOOD), ids)
+
+
+def read_bytes(folder: Path, content: bytes) -> np.ndarray:
+    (folder / "a.png").write_bytes(content)
+    return read_mask(folder / "a.png")
+
+
+def test_missing_files_folders_and_unreadable_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    for name, found in (("none.png", "missing"), ("folder.png", "is a folder"), ("loop.png", "cannot be read")):
+        with pytest.raises(UserError, match=rf"{name}: {found}.*expected a mask"):
+            read_mask(tmp_path / name)
