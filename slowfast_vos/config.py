@@ -103,7 +103,6 @@ class Data(Section):
     held_out: axis(str) | None = None
     train_only: axis(str) | None = None
     val_only: axis(str) | None = None
-    train_frames: Annotated[int, Field(ge=2)] | None = None
     synthetic: SyntheticData = SyntheticData()
 
 
@@ -146,12 +145,16 @@ class Training(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
 
 
+Frames = Annotated[int, Field(ge=2)] | None
+
+
 class Detector(Training):
     """Stage 2: Mask R-CNN on single frames."""
 
     lr: Rate = "0.005"
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     epochs: Count = 15
+    train_frames: Frames = None
     batch_size: Count = 2
     decay_every: Count = 3
     decay_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
@@ -167,6 +170,7 @@ class Parent(Training):
     frames_per_step: Count = 2
     step: Literal["a", "b"] = "a"
     shuffle: bool = False
+    train_frames: Frames = None
     score_every: Count = 1
     feature_cache_gib: Annotated[float, Field(ge=0)] = 4.0
 
@@ -174,8 +178,10 @@ class Parent(Training):
 class Tuning(Section):
     """The unsupervised stage's own search, on some of the setups."""
 
-    setups: list[SetupName] = ["3-7"]
+    setups: Annotated[list[SetupName], AfterValidator(_distinct)] = ["3-7"]
     lr: axis(Rate) = ["0.0001", "0.001", "0.005"]
+    epochs: Count = 20
+    train_frames: Frames = None
     backbone: axis(Literal["frozen", "trained"]) = ["frozen", "trained"]
 
 
@@ -253,6 +259,7 @@ class Settings(Section):
     seeds: axis(Seed) = [63]
     setups: axis(SetupName) = ["1-1", "3-3", "7-7", "1-7", "3-7"]
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Count = 1
     davis_root: str | None = None
     data: Data = Data()
     model: Model = Model()
@@ -306,12 +313,11 @@ class Settings(Section):
         values = self.model_dump(mode="json", include=set(sections) or None)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
-    def save(self, folder: Path) -> Path:
-        """Write the settings to `folder/<digest>.json`, once, and return the path."""
-        path = folder / f"{self.digest()}.json"
-        if not path.exists():
-            write_text(path, self.model_dump_json(indent=2) + "\n")
-        return path
+    def save(self, path: Path) -> None:
+        """Write the settings as JSON, unless the file holds them already."""
+        text = self.model_dump_json(indent=2) + "\n"
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_text(path, text)
 
 
 def parse_settings(values: Mapping[str, Any], source: str) -> Settings:

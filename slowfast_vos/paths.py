@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -35,6 +34,11 @@ class Results:
         """The checked dataset: sequences, roles, attributes, digest."""
         return self.root / "dataset.json"
 
+    @property
+    def logs(self) -> Path:
+        """What the jobs say."""
+        return self.base / "logs" / self.settings.name
+
     def work(self, record: Path) -> Path:
         """Where a job keeps what lets it go on after being killed; outside of what Snakemake deletes."""
         return self.root / "work" / record.relative_to(self.root).with_suffix("")
@@ -43,10 +47,13 @@ class Results:
         """Folder of the detector."""
         return self.root / "detector" / f"seed={seed}"
 
-    def parent(self, setup: str, seed: int, backbone: str | None = None, lr: str | None = None) -> Path:
-        """Folder of a parent; the run's own unless `backbone` or `lr` says otherwise."""
-        backbone, lr = backbone or self.settings.parent.backbone, lr or self.settings.parent.lr
-        return self.root / "parent" / setup / f"backbone={backbone}" / f"lr={lr}" / f"seed={seed}"
+    def parent(self, setup: str, seed: int) -> Path:
+        """Folder of a setup's parent."""
+        return self.root / "parent" / setup / f"seed={seed}"
+
+    def tuning(self, setup: str, backbone: str, lr: str, seed: int) -> Path:
+        """Record of one point of the unsupervised stage's tuning."""
+        return self.root / "tuning" / setup / f"backbone={backbone}" / f"lr={lr}" / f"seed={seed}.json"
 
     def grid(self, setup: str, freeze: str, scale: str, lr: str, seed: int) -> Path:
         """Record of one configuration."""
@@ -72,12 +79,10 @@ class Results:
         """Record of a setup's cost."""
         return self.root / "cost" / setup / f"seed={seed}.json"
 
-    def parents(self) -> Iterator[tuple[str, str, str]]:
-        """Setup, backbone and rate of every parent: each setup's own, and the tuning's."""
-        settings = self.settings
-        own = [(setup, settings.parent.backbone, settings.parent.lr) for setup in settings.setups]
-        tuning = product(settings.tuning.setups, settings.tuning.backbone, settings.tuning.lr)
-        yield from dict.fromkeys([*own, *tuning])
+    def tunings(self) -> list[tuple[str, str, str]]:
+        """Setup, backbone and rate of every point of the tuning."""
+        tuning = self.settings.tuning
+        return list(product(tuning.setups, tuning.backbone, tuning.lr))
 
     def configurations(self) -> list[tuple[str, str, str]]:
         """Freeze, scale and rate of every configuration of the grid, in the order of its axes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,16 +35,14 @@ class Job:
     Attributes:
         settings: the run's configuration.
         seed: the run's seed that the job belongs to, one of `settings.seeds`.
-        threads: CPU threads that torch may use.
     """
 
     settings: Settings
     seed: int
-    threads: int = 1
 
     def __post_init__(self) -> None:
-        torch.set_num_threads(self.threads)
-        self.stopwatch  # noqa: B018: starts the clock
+        torch.set_num_threads(self.settings.threads)
+        _ = self.stopwatch  # starts the clock
 
     @cached_property
     def results(self) -> Results:
@@ -67,7 +64,7 @@ class Job:
         """Running since the job was made."""
         checked = self.results.dataset
         digest = read_json(checked)["digest"] if checked.is_file() else "unchecked"
-        return Stopwatch(self.device.name, self.device.driver, self.threads, digest)
+        return Stopwatch(self.device.name, self.device.driver, self.settings.threads, digest)
 
     def detector(self, state: bool = True) -> MaskRCNN:
         """The detector, with the run's weights if `state`."""
@@ -160,9 +157,3 @@ def official(column: str) -> str:
     """The official toolkit's name of a column: `j_mean` is `J-Mean`."""
     measure, statistic = column.split("_")
     return f"{measure.upper()}-{statistic.capitalize()}"
-
-
-def threads_from_environment() -> int:
-    """CPU threads that a job may use: OMP_NUM_THREADS, or one."""
-    value = os.environ.get("OMP_NUM_THREADS", "1")
-    return int(value) if value.isdecimal() and int(value) > 0 else 1

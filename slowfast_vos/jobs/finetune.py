@@ -70,7 +70,7 @@ def _run_configuration(
 ) -> Record:
     point = configuration.as_job()
     scores, curves = {}, []
-    watch = Job(job.settings, job.seed, job.threads)
+    watch = Job(job.settings, job.seed)
     try:
         for video in job.dataset.selection:
             seed = job_seed(job.settings, job.seed, "grid", setup, *point.values(), video.name)
@@ -129,9 +129,10 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
     out = job.results.predictions("semi-supervised", setup, job.seed)
     records = []
     for video in progress_lines(shard(job.dataset.val, index, count), f"final {setup}", lambda video: video.name):
-        watch = Job(settings, job.seed, job.threads)
+        watch = Job(settings, job.seed)
         identity = {"setup": setup, "job": {"sequence": video.name, **chosen}}
         seed = job_seed(settings, job.seed, "final", setup, video.name)
+        (out / video.name).mkdir(parents=True, exist_ok=True)
         try:
             model, state = fine_tune(
                 settings, parent, video, configuration, iterations=settings.final.iterations, seed=seed

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from slowfast_vos.jobs.common import Job
+from slowfast_vos.config import parse_settings
+from slowfast_vos.errors import UserError
+from slowfast_vos.jobs.common import Job, load_network
+from slowfast_vos.model.checkpoints import read_checkpoint
 from slowfast_vos.model.masks import predict_masks
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.model.streaming import MASK_THRESHOLD
 from slowfast_vos.training.loop import progress_lines
-from slowfast_vos.videos.davis import Video
+from slowfast_vos.videos.davis import Video, open_video
 from slowfast_vos.videos.pngs import write_mask
-
-log = logging.getLogger(__name__)
 
 
 def write_predictions(model: SlowFastMaskRCNN, video: Video, out: Path) -> None:
@@ -31,6 +31,23 @@ def predict_parent(job: Job, setup: str) -> Path:
     for video in progress_lines(job.dataset.val, f"predict {setup}", lambda video: video.name):
         write_predictions(model, video, out)
     return out
+
+
+def predict_video(checkpoint: Path, folder: Path, out: Path, device: str) -> Path:
+    """Predict any folder of frames with one of our checkpoints, which says itself how to build its network.
+
+    Raises:
+        UserError: the checkpoint is not a network's, or the folder holds no frames.
+    """
+    _, about = read_checkpoint(checkpoint)
+    if not about.get("setup"):
+        raise UserError(f"{checkpoint}: found no setup in its header; expected the checkpoint of a parent")
+    video = open_video(folder)
+    settings = parse_settings(about["settings"] | {"device": device}, str(checkpoint))
+    job = Job(settings, about["seed"])
+    model = load_network(job.network(about["setup"]), checkpoint, about["setup"]).eval()
+    write_predictions(model, video, out)
+    return out / video.name
 
 
 @torch.inference_mode()

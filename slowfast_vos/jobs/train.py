@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
+from typing import Any
 
+from slowfast_vos.config import Parent
 from slowfast_vos.jobs.common import Annotations, Job, gather_scores
-from slowfast_vos.measuring.record import Record, Scores
+from slowfast_vos.measuring.record import Kind, Record, Scores
 from slowfast_vos.model.checkpoints import save_checkpoint
 from slowfast_vos.model.masks import predict_masks
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
@@ -13,7 +16,7 @@ from slowfast_vos.model.streaming import Chunk, encode_chunk
 from slowfast_vos.model.weights import load_weights
 from slowfast_vos.scoring import score_masks
 from slowfast_vos.training.detector import train_detector
-from slowfast_vos.training.loop import DivergedError, job_seed, seed_everything
+from slowfast_vos.training.loop import DivergedError, TrainingState, job_seed, seed_everything
 from slowfast_vos.training.parent import train_parent
 from slowfast_vos.videos.davis import Video
 
@@ -72,46 +75,58 @@ class Selection:
         return score_masks(masks, self.annotations(video), frames=self.job.settings.rule("frames"))
 
 
-def run_parent(job: Job, setup: str, backbone: str, lr: str) -> Record:
-    """Train a parent; writes `model.safetensors` and `record.json` into its folder.
-
-    A parent of the tuning that diverges leaves a failed record; the run's own parent must not fail, since all else
-    stands on it.
+def run_parent(job: Job, setup: str) -> Record:
+    """Train a setup's parent; writes `model.safetensors` and `record.json` into its folder.
 
     Raises:
-        DivergedError: the run's own parent diverged.
+        DivergedError: a loss is not finite; all else stands on the parents, so the run stops here.
     """
-    settings, folder = job.settings, job.results.parent(setup, job.seed, backbone, lr)
-    record_path = folder / "record.json"
-    seed = job_seed(settings, job.seed, "parent", setup)
+    folder, parent = job.results.parent(setup, job.seed), job.settings.parent
+    path = folder / "record.json"
+    model, state, scores = _train_parent(job, setup, parent, job_seed(job.settings, job.seed, "parent", setup), path)
+    save_checkpoint(folder / "model.safetensors", model, job.about(setup))
+    point = {"backbone": parent.backbone, "lr": parent.lr}
+    return _finish(job, path, state, setup=setup, job=point, scores=scores, kind="parent")
+
+
+def run_tuning(job: Job, setup: str, backbone: str, lr: str) -> Record:
+    """Train one point of the tuning; writes its record alone, a failed one if it diverges."""
+    settings, path = job.settings, job.results.tuning(setup, backbone, lr, job.seed)
+    tuning, point = settings.tuning, {"backbone": backbone, "lr": lr}
+    limits = {} if tuning.train_frames is None else {"train_frames": tuning.train_frames}
+    parent = settings.parent.model_copy(update={"backbone": backbone, "lr": lr, "epochs": tuning.epochs, **limits})
+    seed = job_seed(settings, job.seed, "tuning", setup, backbone, lr)
+    try:
+        _, state, scores = _train_parent(job, setup, parent, seed, path)
+    except DivergedError as error:
+        log.warning("failed: %s", error)
+        record = job.record("tuning", setup=setup, job=point, error=str(error))
+        record.save(path)
+        return record
+    return _finish(job, path, state, setup=setup, job=point, scores=scores, kind="tuning")
+
+
+def _train_parent(
+    job: Job, setup: str, parent: Parent, seed: int, path: Path
+) -> tuple[SlowFastMaskRCNN, TrainingState, Scores]:
     seed_everything(seed)
     model = job.network(setup)
     model.maskrcnn_model.load_state_dict(job.detector().state_dict())
-    selection = Selection(job, frozen=backbone == "frozen")
-    identity = {"setup": setup, "job": {"backbone": backbone, "lr": lr}}
-    try:
-        state = train_parent(
-            settings,
-            model,
-            job.dataset.train,
-            merged=job.dataset.merged_train,
-            backbone=backbone,
-            lr=lr,
-            seed=seed,
-            select=lambda model: selection.score(model).jf_mean,
-            resume=job.results.work(record_path) / "resume.pt",
-        )
-    except DivergedError as error:
-        if (backbone, lr) == (settings.parent.backbone, settings.parent.lr):
-            raise
-        log.warning("failed: %s", error)
-        record = job.record("parent", **identity, error=str(error))
-        record.save(record_path)
-        return record
-    if (backbone, lr) == (settings.parent.backbone, settings.parent.lr):
-        save_checkpoint(folder / "model.safetensors", model, job.about(setup))
-    scores = selection.score(model.eval())
-    record = job.record("parent", **identity, curve=state.curve, best_epoch=state.best_epoch, scores=scores)
-    record.save(record_path)
+    selection = Selection(job, frozen=parent.backbone == "frozen")
+    state = train_parent(
+        parent,
+        model,
+        job.dataset.train,
+        merged=job.dataset.merged_train,
+        seed=seed,
+        select=lambda model: selection.score(model).jf_mean,
+        resume=job.results.work(path) / "resume.pt",
+    )
+    return model, state, selection.score(model.eval())
+
+
+def _finish(job: Job, path: Path, state: TrainingState, *, kind: Kind, **values: Any) -> Record:
+    record = job.record(kind, curve=state.curve, best_epoch=state.best_epoch, **values)
+    record.save(path)
     state.discard()
     return record

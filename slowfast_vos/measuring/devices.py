@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 
 import torch
 
@@ -36,18 +39,16 @@ def find_device(wanted: str) -> Device:
     return Device(torch.device("cuda"), torch.cuda.get_device_name(), driver)
 
 
-class nvml:  # noqa: N801: a context manager, used like a function
-    """Initialise NVML and shut it down again; yields the module `pynvml`."""
+@contextmanager
+def nvml() -> Iterator[ModuleType]:
+    """Initialise NVML, yield the module `pynvml`, and shut it down again."""
+    import pynvml
 
-    def __enter__(self):  # noqa: ANN204
-        import pynvml
-
-        pynvml.nvmlInit()
-        self.library = pynvml
-        return pynvml
-
-    def __exit__(self, *_: object) -> None:
-        self.library.nvmlShutdown()
+    pynvml.nvmlInit()
+    try:
+        yield pynvml
+    finally:
+        pynvml.nvmlShutdown()
 
 
 def process_gpu_bytes() -> int | None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import read_json, write_json
 
-Kind = Literal["detector", "parent", "grid", "selected", "final", "evaluation", "cost"]
+Kind = Literal["detector", "parent", "tuning", "grid", "selected", "final", "evaluation", "cost"]
 Task = Literal["unsupervised", "semi-supervised", "baseline"]
 
 

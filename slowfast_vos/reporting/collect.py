@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -13,10 +12,11 @@ from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import read_json
 from slowfast_vos.measuring.record import Record, Scores, SequenceScores, read_record
+from slowfast_vos.paths import Results
 
 TASKS = ("unsupervised", "semi-supervised")
 BASELINES = {"detector": "all detections", "foreground": "all foreground"}
-KINDS = ("detector", "parent", "grid", "selected", "evaluation", "baseline", "cost")
+KINDS = ("detector", "parent", "tuning", "grid", "selected", "evaluation", "baseline", "cost")
 LOOK_ALIKE = "LA"
 MISSING_SHOWN = 10
 
@@ -84,7 +84,8 @@ def _of_sequence(scores: Scores | None, name: str) -> SequenceScores | None:
 class Run:
     """The records of a run, by kind.
 
-    Keys end in the seed: detector (seed), parent (setup, backbone, lr, seed), grid (setup, freeze, scale, lr, seed),
+    Keys end in the seed: detector (seed), parent (setup, seed), tuning (setup, backbone, lr, seed), grid (setup,
+    freeze, scale, lr, seed),
     selected (setup, seed), evaluation (task, setup, seed), baseline (name, seed), cost (setup, seed).
 
     Attributes:
@@ -105,10 +106,6 @@ class Run:
         """The records of one job, one per seed."""
         found = self.records.get(kind, {})
         return [found[*key, seed] for seed in self.settings.seeds if (*key, seed) in found]
-
-    def main_parent(self, setup: str) -> list[Record]:
-        """The parent that everything else of a setup starts from."""
-        return self.seeds("parent", setup, self.settings.parent.backbone, self.settings.parent.lr)
 
     def columns(self, task: str) -> dict[str, list[Record]]:
         """The baselines and the setups, by the name that tables give them, each with its seeds' records."""
@@ -169,26 +166,24 @@ def _device(record: Record) -> str:
 
 def record_paths(settings: Settings, root: Path, kinds: Collection[str] = KINDS) -> list[tuple[str, Key, Path]]:
     """Kind, key and path of every record that a run of these settings has."""
-    main = (settings.parent.backbone, settings.parent.lr)
+    results = Results(settings)
     found: list[tuple[str, Key, Path]] = []
     for seed in settings.seeds:
-        found.append(("detector", (seed,), root / "detector" / f"seed={seed}" / "record.json"))
+        found.append(("detector", (seed,), results.detector(seed) / "record.json"))
         for name in BASELINES:
-            found.append(("baseline", (name, seed), root / "scores/baseline" / name / f"seed={seed}" / "record.json"))
+            found.append(("baseline", (name, seed), results.scores("baseline", name, seed)))
+        for setup, backbone, lr in results.tunings():
+            found.append(("tuning", (setup, backbone, lr, seed), results.tuning(setup, backbone, lr, seed)))
         for setup in settings.setups:
-            tuned = product(settings.tuning.backbone, settings.tuning.lr) if setup in settings.tuning.setups else ()
-            for backbone, lr in dict.fromkeys([main, *tuned]):
-                folder = root / "parent" / setup / f"backbone={backbone}" / f"lr={lr}" / f"seed={seed}"
-                found.append(("parent", (setup, backbone, lr, seed), folder / "record.json"))
-            for freeze, scale, lr in product(settings.grid.freeze, settings.grid.scale, settings.grid.lr):
-                folder = root / "grid" / setup / f"freeze={freeze}" / f"scale={scale}" / f"lr={lr}"
-                found.append(("grid", (setup, freeze, scale, lr, seed), folder / f"seed={seed}.json"))
-            found.append(("selected", (setup, seed), root / "selected" / setup / f"seed={seed}.json"))
+            found.append(("parent", (setup, seed), results.parent(setup, seed) / "record.json"))
+            for point in results.configurations():
+                found.append(("grid", (setup, *point, seed), results.grid(setup, *point, seed)))
+            found.append(("selected", (setup, seed), results.selected(setup, seed)))
             for task in TASKS:
-                folder = root / "scores" / task / setup / f"seed={seed}"
-                found.append(("evaluation", (task, setup, seed), folder / "record.json"))
+                found.append(("evaluation", (task, setup, seed), results.scores(task, setup, seed)))
             if seed == settings.seeds[0]:
-                found.append(("cost", (setup, seed), root / "cost" / setup / f"seed={seed}.json"))
+                found.append(("cost", (setup, seed), results.cost(setup, seed)))
+    found = [(kind, key, root / path.relative_to(results.root)) for kind, key, path in found]
     return [entry for entry in found if entry[0] in kinds]
 
 

@@ -70,7 +70,7 @@ def grid_map(run: Run, setup: str, scale: Scale) -> Figure:
         axes.set_title(FREEZES.get(freeze, freeze))
         axes.set_xlabel("rate")
     panels[0].set_ylabel("random scale")
-    before = over_seeds(run.main_parent(setup), score("jf_mean"))
+    before = over_seeds(run.seeds("parent", setup), score("jf_mean"))
     shown = before.mean is not None and scale.low <= before.mean <= scale.high
     note = "" if before.mean is None else f"; parent before fine-tuning {before.mean:.3f}"
     note += " (line on the scale)" if shown else ""
@@ -113,7 +113,7 @@ def learning_curves(run: Run) -> Figure:
     loss, jf, detector = made.subplots(1, 3)
     styles = looks(run.settings.setups)
     for index, setup in enumerate(run.settings.setups):
-        parents = run.main_parent(setup)
+        parents = run.seeds("parent", setup)
         _curve(loss, parents, lambda epoch: epoch.loss, styles[setup], index, setup)
         line = _curve(jf, parents, lambda epoch: epoch.jf_selection, styles[setup], index)
         for record in parents:

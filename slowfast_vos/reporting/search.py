@@ -37,7 +37,7 @@ def grid_table(run: Run, setup: str) -> Table:
             row |= {"n": done.n, "failed": done.failed, "error": "; ".join(errors)}
             rows.append(row | {"chosen_by_seeds": " ".join(map(str, chosen))})
         blocks.append(block)
-    before = over_seeds(run.main_parent(setup), score("jf_mean"))
+    before = over_seeds(run.seeds("parent", setup), score("jf_mean"))
     notes = [f"The parent before fine-tuning: J&F {number(before).text} on the same sequences."]
     sequences = ", ".join(run.roles["selection"])
     title = f"Grid of setup {setup}: {len(rows)} configurations, scored on the selection sequences ({sequences})."
@@ -68,12 +68,12 @@ def tuning_table(run: Run) -> Table:
         Column("remark", align="l"),
     ]
     groups: dict[str, dict[tuple[str, str], list[Record]]] = {}
-    for setup, backbone, lr, _ in run.records.get("parent", {}):
-        groups.setdefault(setup, {})[backbone, lr] = run.seeds("parent", setup, backbone, lr)
+    for setup, backbone, lr, _ in run.records.get("tuning", {}):
+        groups.setdefault(setup, {})[backbone, lr] = run.seeds("tuning", setup, backbone, lr)
     order = {"backbone": run.settings.tuning.backbone, "lr": run.settings.tuning.lr}
     rows: list[dict[str, Any]] = []
     blocks: list[list[list[Cell]]] = []
-    for setup in sorted(groups, key=lambda setup: setup not in run.settings.tuning.setups):
+    for setup in run.settings.tuning.setups:
         block = []
         for (backbone, lr), records in sorted(
             groups[setup].items(),
@@ -83,7 +83,7 @@ def tuning_table(run: Run) -> Table:
             loss = over_seeds(records, lambda record: record.curve[-1].loss if record.curve else None)
             epochs = [str(record.best_epoch) for record in records if record.best_epoch is not None]
             errors = [_error(record) for record in records if record.status == "failed"]
-            remark = ["the parent of all that follows"] if (backbone, lr) == main else []
+            remark = ["as the parents are trained"] if (backbone, lr) == main else []
             remark += ["failed: " + shorten("; ".join(errors))] if errors else []
             block.append(
                 [
@@ -99,7 +99,8 @@ def tuning_table(run: Run) -> Table:
             rows.append(row | {"error": "; ".join(errors), "main": (backbone, lr) == main})
         blocks.append(block)
     sequences = ", ".join(run.roles["selection"])
-    title = f"Tuning of the unsupervised stage, scored on the selection sequences ({sequences})."
+    epochs = run.settings.tuning.epochs
+    title = f"Tuning of the unsupervised stage, {epochs} epochs, scored on the selection sequences ({sequences})."
     return Table("tuning", rows, [Panel(title, columns, blocks, best_in="block")])
 
 

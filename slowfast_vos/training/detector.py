@@ -68,7 +68,7 @@ def train_detector(
     """
     stage = settings.detector
     device = next(model.parameters()).device
-    data = Frames(videos, merged=merged, flip=stage.flip, train_frames=settings.data.train_frames)
+    data = Frames(videos, merged=merged, flip=stage.flip, train_frames=stage.train_frames)
     seed_everything(seed)
     optimizer = make_sgd(model, stage)
     state = TrainingState(resume)

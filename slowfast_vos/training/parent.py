@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torchvision.models.detection.rpn import RegionProposalNetwork
 
-from slowfast_vos.config import Parent, Settings
+from slowfast_vos.config import Parent
 from slowfast_vos.model.slowfast_maskrcnn import Features, SlowFastMaskRCNN, Target
 from slowfast_vos.training.detector import spread
 from slowfast_vos.training.loop import EpochMeter, TrainingState, make_sgd, seed_everything, total_loss
@@ -76,12 +76,12 @@ class Encoder:
         return EncodedVideo({level: torch.cat(maps) for level, maps in features.items()}, proposals, size, scaled)
 
 
-def epoch_steps(videos: list[Video], parent: Parent, train_frames: int | None) -> list[Step]:
+def epoch_steps(videos: list[Video], parent: Parent) -> list[Step]:
     """An epoch's steps: runs of consecutive centre frames, in file order or shuffled."""
     steps = []
     for video in videos:
         starts = range(0, len(video), parent.frames_per_step)
-        wanted = None if train_frames is None else max(train_frames // parent.frames_per_step, 1)
+        wanted = None if parent.train_frames is None else max(parent.train_frames // parent.frames_per_step, 1)
         for start in (starts[index] for index in spread(len(starts), wanted)):
             steps.append((video, list(range(start, min(start + parent.frames_per_step, len(video))))))
     if parent.shuffle:
@@ -111,13 +111,11 @@ def clip_losses(model: SlowFastMaskRCNN, video: Video, centres: list[int], *, me
 
 
 def train_parent(
-    settings: Settings,
+    parent: Parent,
     model: SlowFastMaskRCNN,
     videos: list[Video],
     *,
     merged: bool,
-    backbone: str,
-    lr: str,
     seed: int,
     select: Callable[[SlowFastMaskRCNN], float],
     resume: Path | None = None,
@@ -125,17 +123,16 @@ def train_parent(
     """Train `model` in place and leave the best epoch's weights in it.
 
     Args:
-        backbone: "frozen" (with the RPN) or "trained".
+        parent: the stage's settings; a frozen backbone means a frozen RPN too.
         select: J&F of the model on the selection sequences.
 
     Raises:
         DivergedError: a loss is not finite.
     """
-    parent = settings.parent
-    frozen = backbone == "frozen"
+    frozen = parent.backbone == "frozen"
     model.freeze(("backbone", "rpn") if frozen else ())
     encoder = Encoder(model, parent, merged=merged)
-    optimizer = make_sgd(model, parent, lr)
+    optimizer = make_sgd(model, parent)
     state = TrainingState(resume)
 
     def losses_of(video: Video, centres: list[int]) -> dict[str, Tensor]:
@@ -145,7 +142,7 @@ def train_parent(
 
     seed_everything(seed)
     for epoch in state.epochs(parent.epochs, model, optimizer, seed):
-        steps = epoch_steps(videos, parent, settings.data.train_frames)
+        steps = epoch_steps(videos, parent)
         meter = EpochMeter(f"epoch {epoch + 1} of {parent.epochs}", len(steps))
         model.train()
         for step, (video, centres) in enumerate(steps):

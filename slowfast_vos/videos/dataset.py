@@ -14,6 +14,7 @@ from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.videos.davis import DavisTree, Video, read_frame
 from slowfast_vos.videos.pngs import read_mask
+from slowfast_vos.videos.synthetic import sequence_names
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,19 @@ def open_dataset(settings: Settings) -> Dataset:
     )
 
 
+def validation_names(settings: Settings) -> list[str]:
+    """The validation sequences, known before the generated ones are drawn.
+
+    Raises:
+        UserError: the dataset's split file is missing, or lacks a sequence that the settings name.
+    """
+    data = settings.data
+    if data.kind == "synthetic":
+        return sequence_names("val", data.synthetic.val)
+    names = DavisTree(settings.data_root, data.resolution).split("val", 2016)
+    return _restrict(names, data.val_only, "data.val_only")
+
+
 def _restrict(names: list[str], only: list[str] | None, key: str) -> list[str]:
     if only is None:
         return names
@@ -110,6 +124,13 @@ def check_dataset(dataset: Dataset, progress: Any = iter) -> dict[str, Any]:
     if problems:
         raise UserError("\n".join(problems))
     return {"sequences": frames, "digest": digest.hexdigest()}
+
+
+def describe_dataset(dataset: Dataset) -> dict[str, Any]:
+    """Roles and attributes of the sequences, by name."""
+    roles = {role: [video.name for video in getattr(dataset, role)] for role in ("train", "selection", "val")}
+    names = [name for role in roles.values() for name in role]
+    return {"roles": roles, "attributes": {name: dataset.attributes.get(name, []) for name in names}}
 
 
 def _check_video(video: Video, *, needs_object: bool) -> Iterable[str]:

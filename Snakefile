@@ -1,0 +1,58 @@
+# slowfast-vos: `snakemake --cores all` runs the embedded default; README.md tells of the rest.
+from snakemake.utils import min_version
+
+from slowfast_vos.config import parse_settings
+from slowfast_vos.errors import UserError
+from slowfast_vos.measuring.gpus import gpus_per_job
+from slowfast_vos.paths import Results, shard
+from slowfast_vos.reporting.collect import record_paths
+from slowfast_vos.reporting.tables import table_names
+from slowfast_vos.videos.dataset import validation_names
+
+min_version("9.10")
+
+
+if not workflow.configfiles:
+
+    configfile: "config/config.yaml"
+
+
+try:
+    SETTINGS = parse_settings(config, " + ".join(map(str, workflow.configfiles)))
+    VAL = validation_names(SETTINGS)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = Results(SETTINGS)
+# Every verb reads the settings from here. Rules take it as ancient input and name the sections that matter to
+# them as params: an edit reruns those jobs alone.
+CONFIG = RESULTS.root / "settings.json"
+if not (workflow.dryrun and CONFIG.exists()):
+    SETTINGS.save(CONFIG)
+GPU = gpus_per_job(SETTINGS.device)
+
+
+wildcard_constraints:
+    setup=r"\d+-\d+",
+    seed=r"\d+",
+    task="unsupervised|semi-supervised|baseline",
+    subject=r"\d+-\d+|detector|foreground",
+    backbone="frozen|trained",
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/detector.smk"
+include: "workflow/rules/parent.smk"
+include: "workflow/rules/grid.smk"
+include: "workflow/rules/final.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/cost.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tables.output,
+        rules.plots.output,
+        rules.strips.output,

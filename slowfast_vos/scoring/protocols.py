@@ -1,0 +1,139 @@
+"""Scoring by the DAVIS protocols: a results folder, or masks in memory.
+
+Source of the rules: the official davis2017-evaluation (2017, semi-supervised and unsupervised), the DAVIS 2016 toolkit
+(one object, nothing void), and the paper's scoring of DAVIS 2016 (`frames="all"`).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from slowfast_vos.errors import UserError
+from slowfast_vos.scoring.frames import SequenceScores, measure_frame, score_sequence
+from slowfast_vos.scoring.layout import (
+    Protocol,
+    SequenceFiles,
+    annotation_folder,
+    list_sequences,
+    split_sequences,
+)
+from slowfast_vos.scoring.measures import checked_pair
+from slowfast_vos.scoring.results import GLOBAL_COLUMNS, Scores, object_statistics
+
+
+def score(
+    davis_root: str | Path,
+    predictions: str | Path,
+    *,
+    year: int = 2016,
+    split: str = "val",
+    task: str = "unsupervised",
+    frames: str | None = None,
+    sequences: Sequence[str] | None = None,
+    resolution: str = "480p",
+    processes: int = 1,
+    progress: bool = False,
+) -> Scores:
+    """Score a folder of predictions against a DAVIS dataset.
+
+    Args:
+        davis_root: the dataset: `Annotations/480p/SEQUENCE/*.png` and `ImageSets`.
+        predictions: `SEQUENCE/FRAME.png` with the annotations' names; more sequences than asked for do no harm.
+        year: 2016, one object of all non-zero pixels, or 2017, objects by id.
+        split: the list of sequences, `train`, `val`, ….
+        task: "unsupervised" or "semi-supervised"; the same for 2016.
+        frames: "all", or "inner" for all but the first and the last; None for the protocol's own rule, which is all for
+            2017 unsupervised and inner otherwise. The paper scores all frames of DAVIS 2016.
+        sequences: score these instead of the split's.
+        resolution: the folder of the annotations.
+        processes: sequences scored side by side.
+        progress: show a bar on stderr.
+
+    Returns:
+        The scores of every object.
+
+    Raises:
+        UserError: anything missing or unreadable; one line for each problem, all of them together. Nothing is
+            returned for a folder with a problem.
+    """
+    root, protocol = Path(davis_root), Protocol.of(year, task, frames)
+    if processes < 1:
+        raise UserError(f"processes: found {processes}, expected at least 1")
+    folder = annotation_folder(root, protocol, resolution)
+    names = split_sequences(root, year, split, resolution) if sequences is None else list(dict.fromkeys(sequences))
+    if not names:
+        raise UserError("sequences: found none, expected at least one")
+    found, problems = list_sequences(folder, Path(predictions), names, protocol)
+    work = partial(score_sequence, protocol=protocol, measure=not problems)
+    scored = list(_with_bar(_in_parallel(work, found, processes), len(found), progress))
+    problems += [problem for sequence in scored for problem in sequence.problems]
+    if problems:
+        raise UserError("\n".join(problems))
+    if not any(len(sequence.region) for sequence in scored):
+        raise UserError(f"{folder}: found no object in the first frame of any sequence, expected at least one")
+    return Scores(scored)
+
+
+def score_masks(
+    predictions: Iterable[np.ndarray], annotations: Iterable[np.ndarray], *, frames: str = "inner"
+) -> dict[str, float]:
+    """Score one object in one sequence from masks in memory, by the rules of DAVIS 2016.
+
+    Args:
+        predictions: for each frame [H, W] bool or integer; every non-zero pixel is foreground. Taken one at a time.
+        annotations: the same, as many.
+        frames: "inner" leaves out the first and the last frame, "all" (the paper) does not.
+
+    Returns:
+        J&F-Mean, J-Mean, J-Recall, J-Decay, F-Mean, F-Recall, F-Decay.
+
+    Raises:
+        ValueError: the numbers of masks differ, a pair differs in size, a mask is not [H, W] of bool or integers, or
+            no frame is left to score.
+    """
+    protocol = Protocol.of(2016, "unsupervised", frames)
+    values = [
+        measure_frame(*checked_pair(prediction, annotation), objects=1, protocol=protocol)[:, 0]
+        for prediction, annotation in zip(predictions, annotations, strict=True)
+    ]
+    values = values[1:-1] if protocol.inner else values
+    if not values:
+        raise ValueError(f"no frame is left to score ({frames} frames)")
+    figures = object_statistics(*np.stack(values, axis=-1))
+    return {name: figures[name] for name in GLOBAL_COLUMNS}
+
+
+def _in_parallel(
+    work: partial[SequenceScores], sequences: Sequence[SequenceFiles], processes: int
+) -> Iterator[SequenceScores]:
+    """Apply `work` to each sequence; results come in the given order."""
+    processes = min(processes, len(sequences))
+    if processes <= 1:
+        yield from map(work, sequences)
+        return
+    # Forking starts at once and needs no guard around a caller's main module, but is not safe beside other threads.
+    alone = threading.active_count() == 1 and "torch" not in sys.modules
+    method = "fork" if alone and sys.platform == "linux" else "spawn"
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context(method)) as pool:
+        # The longest sequences start first, so that no process is left alone with one at the end.
+        longest_first = sorted(range(len(sequences)), key=lambda index: -len(sequences[index].frames))
+        futures = {index: pool.submit(work, sequences[index]) for index in longest_first}
+        for index in range(len(sequences)):
+            yield futures[index].result()
+
+
+def _with_bar(scored: Iterator[SequenceScores], total: int, progress: bool) -> Iterable[SequenceScores]:
+    if not progress:
+        return scored
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(scored, "Scoring", total=total, console=Console(stderr=True), transient=True)

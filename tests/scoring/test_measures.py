@@ -1,0 +1,160 @@
+"""J and F of single frames, by hand and against the literal reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import literal
+import numpy as np
+import pytest
+from folders import random_mask
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from slowfast_vos.scoring import boundary, contour_accuracy, region_similarity, tolerance
+
+
+def mask(*rows: str) -> np.ndarray:
+    return np.array([[character == "#" for character in row] for row in rows])
+
+
+def square(height: int, width: int, top: int, left: int, size: int) -> np.ndarray:
+    full = np.zeros((height, width), dtype=bool)
+    full[top : top + size, left : left + size] = True
+    return full
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"),
+    [(480, 854, 8), (1, 1, 1), (75, 100, 1), (76, 100, 2), (1080, 1920, 18)],
+)
+def test_tolerance(height: int, width: int, expected: int) -> None:
+    assert tolerance(height, width) == expected
+    assert tolerance(height, width) == int(np.ceil(0.008 * np.linalg.norm((height, width))))
+
+
+def test_boundary_of_an_inner_square_lies_towards_the_origin() -> None:
+    inner = mask(".....", ".....", "..##.", "..##.", ".....")
+    expected = mask(".....", ".###.", ".#.#.", ".###.", ".....")
+    np.testing.assert_array_equal(boundary(inner), expected)
+
+
+def test_boundary_at_the_edges_compares_with_the_edge_pixel_itself() -> None:
+    # Last row: east only. Last column: south only. Corner: never.
+    np.testing.assert_array_equal(boundary(mask("...", "...", ".#.")), mask("...", "##.", "##."))
+    np.testing.assert_array_equal(boundary(mask("...", "..#", "...")), mask(".##", ".##", "..."))
+    np.testing.assert_array_equal(boundary(mask("...", "...", "..#")), mask("...", ".##", ".#."))
+    np.testing.assert_array_equal(boundary(mask("#..", "...", "...")), mask("#..", "...", "..."))
+
+
+def test_boundary_of_a_full_an_empty_and_a_one_pixel_frame_is_empty() -> None:
+    assert not boundary(np.ones((7, 130), dtype=bool)).any()
+    assert not boundary(np.zeros((7, 130), dtype=bool)).any()
+    assert not boundary(np.ones((1, 1), dtype=np.uint8)).any()
+
+
+def test_region_similarity_by_hand() -> None:
+    assert region_similarity(mask("##.."), mask(".##.")) == 1 / 3
+    assert region_similarity(mask("...."), mask("....")) == 1.0
+    assert region_similarity(mask("...."), mask(".#..")) == 0.0
+    assert region_similarity(mask("####"), mask("####")) == 1.0
+
+
+def test_region_similarity_leaves_void_out() -> None:
+    assert region_similarity(mask("##.."), mask(".##."), void=mask("#...")) == 1 / 2
+    assert region_similarity(mask("#..."), mask("...."), void=mask("#...")) == 1.0
+
+
+def test_contour_accuracy_of_equal_masks_and_of_empty_boundaries() -> None:
+    one, empty, full = square(20, 20, 5, 5, 6), np.zeros((20, 20), bool), np.ones((20, 20), bool)
+    assert contour_accuracy(one, one) == 1.0
+    assert contour_accuracy(empty, empty) == 1.0
+    assert contour_accuracy(one, empty) == 0.0
+    assert contour_accuracy(empty, one) == 0.0
+    assert contour_accuracy(full, empty) == 1.0, "a full frame's boundary is empty too"
+    assert contour_accuracy(full, full) == 1.0
+
+
+def test_contour_accuracy_counts_boundary_pixels_within_the_tolerance() -> None:
+    # 20 x 20: tolerance 1. Boundaries of 3 x 3 squares are rings of 4 x 4 without their inner 2 x 2: 12 pixels.
+    assert contour_accuracy(square(20, 20, 5, 5, 3), square(20, 20, 6, 5, 3)) == 1.0, "one pixel away"
+    two_away = contour_accuracy(square(20, 20, 5, 5, 3), square(20, 20, 7, 5, 3))
+    # The upper ring's rows 4..7, the lower's 6..9 (columns 4..7): rows 5, 6, 7 of the upper one lie within 1 of the
+    # lower one's rows 6..8 but for none: 2 + 2 + 4 = 8 of 12; by symmetry as many of the lower one.
+    assert two_away == pytest.approx(8 / 12, abs=1e-15)
+    assert contour_accuracy(square(20, 20, 1, 1, 3), square(20, 20, 12, 12, 3)) == 0.0
+
+
+def test_the_tolerance_is_a_disk() -> None:
+    # 240 x 427: tolerance 4. Of single pixels the boundary is a block of 2 x 2.
+    def pixel(y: int, x: int) -> np.ndarray:
+        return square(240, 427, y, x, 1)
+
+    assert tolerance(240, 427) == 4
+    assert contour_accuracy(pixel(100, 100), pixel(100, 105)) == 1 / 2, "one column of each block is 4 away, one 5 or 6"
+    assert contour_accuracy(pixel(100, 100), pixel(105, 100)) == 1 / 2
+    # Nearest pixels are 3 and 3 apart: 18 > 16, so that a diagonal of (4, 4) matches nothing.
+    assert contour_accuracy(pixel(100, 100), pixel(104, 104)) == 0.0
+    assert contour_accuracy(pixel(100, 100), pixel(103, 104)) == 1 / 4, "2 and 3 apart: 13 <= 16"
+
+
+def test_contour_accuracy_removes_void_before_the_boundary() -> None:
+    annotation = square(40, 40, 10, 10, 10)
+    prediction = annotation.copy()
+    prediction[10:20, 20:30] = True  # spills into void
+    void = np.zeros_like(annotation)
+    void[:, 20:] = True
+    assert contour_accuracy(prediction, annotation) < 1.0
+    assert contour_accuracy(prediction, annotation, void) == 1.0
+    assert contour_accuracy(annotation, annotation, np.ones_like(annotation)) == 1.0, "nothing left: both empty"
+
+
+@pytest.mark.parametrize("measure", [region_similarity, contour_accuracy])
+def test_any_non_zero_value_is_foreground(measure: Callable[..., float]) -> None:
+    rng = np.random.default_rng(1)
+    one, other = (random_mask(rng, 30, 70) | square(30, 70, 3, 3, 9) for _ in range(2))
+    expected = measure(one, other)
+    assert measure(one * np.uint8(255), other * np.uint16(700)) == expected
+    assert measure(one * np.int64(-3), other) == expected
+
+
+@pytest.mark.parametrize("measure", [region_similarity, contour_accuracy])
+def test_what_is_no_pair_of_masks_is_refused(measure: Callable[..., float]) -> None:
+    good = np.zeros((4, 5), dtype=bool)
+    for bad in (np.zeros((1, 5), bool), np.zeros((4, 5, 1), bool), np.zeros((4, 5)), np.zeros((0, 5), bool)):
+        with pytest.raises(ValueError, match=r"mask|size"):
+            measure(bad, good)
+    with pytest.raises(ValueError, match="size"):
+        measure(good, good, good[:2])
+
+
+sizes = st.one_of(st.integers(1, 12), st.integers(50, 140))
+
+
+@settings(max_examples=120, deadline=None)
+@given(height=sizes, width=sizes, seed=st.integers(0, 2**32 - 1), use_void=st.booleans())
+def test_equal_to_the_literal_reference(height: int, width: int, seed: int, use_void: bool) -> None:
+    rng = np.random.default_rng(seed)
+    prediction, annotation, void = (random_mask(rng, height, width) for _ in range(3))
+    void = void if use_void else None
+    np.testing.assert_array_equal(boundary(prediction), literal.boundary_map(prediction))
+    assert contour_accuracy(prediction, annotation, void) == literal.contour(annotation, prediction, void)
+    stacks = (annotation[None], prediction[None], None if void is None else void[None])
+    assert region_similarity(prediction, annotation, void) == literal.jaccard(*stacks)[0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), height=st.integers(1, 5), width=st.integers(1, 5))
+def test_equal_to_the_literal_reference_on_the_smallest_masks(data: st.DataObject, height: int, width: int) -> None:
+    draw = st.lists(st.booleans(), min_size=height * width, max_size=height * width)
+    prediction, annotation = (np.array(data.draw(draw)).reshape(height, width) for _ in range(2))
+    np.testing.assert_array_equal(boundary(annotation), literal.boundary_map(annotation))
+    assert contour_accuracy(prediction, annotation) == literal.contour(annotation, prediction)
+    assert region_similarity(prediction, annotation) == literal.jaccard(annotation[None], prediction[None])[0]
+
+
+@pytest.mark.parametrize(("height", "width"), [(480, 854), (1080, 1920), (64, 64), (9, 2000), (1500, 128), (1, 9000)])
+def test_equal_to_the_literal_reference_at_other_tolerances(height: int, width: int) -> None:
+    rng = np.random.default_rng(height + width)
+    for _ in range(2):
+        prediction, annotation = (random_mask(rng, height, width) for _ in range(2))
+        assert contour_accuracy(prediction, annotation) == literal.contour(annotation, prediction)

@@ -1,0 +1,321 @@
+"""The protocols' rules, one by one on hand-made masks, and all together against the literal reference."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import tracemalloc
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import literal
+import numpy as np
+import pytest
+from folders import perturbed, random_mask, random_stack, write_dataset, write_masks
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from slowfast_vos.errors import UserError
+from slowfast_vos.scoring import Scores, score, score_masks
+
+SEMI = {"year": 2017, "task": "semi-supervised"}
+UNSUPERVISED = {"year": 2017, "task": "unsupervised"}
+COLUMNS = ["J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"]
+
+
+def stack(*frames: dict[int, tuple[int, int]], size: tuple[int, int] = (12, 40)) -> np.ndarray:
+    """Frames of full-height bars: {id: (first column, last column + 1)}."""
+    ids = np.zeros((len(frames), *size), dtype=np.uint8)
+    for frame, bars in zip(ids, frames, strict=True):
+        for index, (left, right) in bars.items():
+            frame[:, left:right] = index
+    return ids
+
+
+def scored(tmp_path: Path, annotations: np.ndarray, predictions: np.ndarray, **rules: object) -> Scores:
+    year = int(rules.get("year", 2016))  # type: ignore[call-overload]
+    root = write_dataset(tmp_path / "davis", {"bars": annotations}, year=year)
+    return score(root, write_masks(tmp_path / "results", {"bars": predictions}), **rules)  # type: ignore[arg-type]
+
+
+def regions(scores: Scores) -> list[list[float]]:
+    return [values.tolist() for values in scores.sequences[0].region]
+
+
+def test_2016_takes_every_non_zero_pixel_as_the_one_object(tmp_path: Path) -> None:
+    annotations = stack(*[{1: (0, 10), 3: (10, 20), 255: (20, 30)}] * 3)
+    scores = scored(tmp_path, annotations, stack(*[{2: (0, 15)}] * 3), year=2016)
+    assert regions(scores) == [[0.5]]
+    assert list(scores.objects) == ["bars_1"]
+
+
+def test_2016_scores_inner_frames_and_the_paper_all(tmp_path: Path) -> None:
+    annotations = stack(*[{1: (0, 10)}] * 4)
+    predictions = stack({}, {1: (0, 10)}, {1: (0, 5)}, {})
+    assert regions(scored(tmp_path, annotations, predictions)) == [[1.0, 0.5]]
+    assert regions(scored(tmp_path, annotations, predictions, frames="inner")) == [[1.0, 0.5]]
+    assert regions(scored(tmp_path, annotations, predictions, frames="all")) == [[0.0, 1.0, 0.5, 0.0]]
+
+
+def test_2016_an_object_that_the_first_frame_lacks_is_still_scored(tmp_path: Path) -> None:
+    scores = scored(tmp_path, stack({}, {1: (0, 10)}, {}, {}), stack({}, {1: (0, 10)}, {}, {}))
+    assert regions(scores) == [[1.0, 1.0]]
+
+
+@pytest.mark.parametrize("foreground", [1, 255, 128])
+def test_2016_reads_masks_of_two_values(tmp_path: Path, foreground: int) -> None:
+    predictions = stack(*[{foreground: (0, 5)}] * 3)
+    assert regions(scored(tmp_path, stack(*[{255: (0, 10)}] * 3), predictions)) == [[0.5]]
+
+
+def test_semi_supervised_takes_void_as_background(tmp_path: Path) -> None:
+    annotations = stack(*[{1: (0, 10), 255: (10, 20)}] * 3)
+    assert regions(scored(tmp_path, annotations, stack(*[{1: (0, 20)}] * 3), **SEMI)) == [[0.5]]
+
+
+def test_unsupervised_leaves_void_out_of_region_and_boundary(tmp_path: Path) -> None:
+    annotations = stack(*[{1: (0, 10), 255: (10, 20)}] * 2)
+    scores = scored(tmp_path, annotations, stack(*[{1: (0, 20)}] * 2), **UNSUPERVISED)
+    assert regions(scores) == [[1.0, 1.0]]
+    assert scores.global_["F-Mean"] == 1.0
+
+
+def test_semi_supervised_matches_by_id_and_a_lacking_id_is_empty(tmp_path: Path) -> None:
+    annotations = stack(*[{1: (0, 10), 2: (20, 30)}] * 3)
+    assert regions(scored(tmp_path, annotations, stack(*[{1: (20, 30)}] * 3), **SEMI)) == [[0.0], [0.0]]
+    assert regions(scored(tmp_path, annotations, stack(*[{2: (20, 30)}] * 3), **SEMI)) == [[0.0], [1.0]]
+
+
+def test_objects_are_counted_in_the_first_frame_also_where_it_is_not_scored(tmp_path: Path) -> None:
+    annotations = stack({1: (0, 10), 3: (20, 30)}, {1: (0, 10), 4: (20, 30)}, {})
+    scores = scored(tmp_path, annotations, stack({}, {1: (0, 10)}, {}), **SEMI)
+    # Id 2 is skipped and counts as an object that is always empty; id 4 comes later and is ignored.
+    assert regions(scores) == [[1.0], [1.0], [1.0]]
+    assert scores.per_object["Sequence"].tolist() == ["bars_1", "bars_2", "bars_3"]
+
+
+def test_an_id_too_many_in_a_frame_that_is_not_scored_does_no_harm(tmp_path: Path) -> None:
+    annotations = stack(*[{1: (0, 10)}] * 3)
+    predictions = stack({9: (0, 10)}, {1: (0, 10)}, {255: (0, 3)})
+    assert regions(scored(tmp_path, annotations, predictions, **SEMI)) == [[1.0]]
+
+
+def test_a_first_and_a_last_prediction_are_not_needed_where_they_are_not_scored(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "davis", {"bars": stack(*[{1: (0, 10)}] * 4)}, year=2016)
+    results = write_masks(tmp_path / "results", {"bars": stack(*[{1: (0, 10)}] * 4)})
+    (results / "bars" / "00000.png").unlink()
+    (results / "bars" / "00003.png").unlink()
+    assert score(root, results).global_["J-Mean"] == 1.0
+    with pytest.raises(UserError, match=r"00000\.png: missing frame.*\n.*00003\.png: missing frame"):
+        score(root, results, frames="all")
+
+
+def test_unsupervised_assigns_proposals_for_the_best_mean_of_both_measures(tmp_path: Path) -> None:
+    annotations = stack(*[{1: (0, 10), 2: (20, 30)}] * 2)
+    predictions = stack(*[{1: (20, 30), 3: (0, 5)}] * 2)
+    scores = scored(tmp_path, annotations, predictions, **UNSUPERVISED)
+    # Rows come in the order of the proposals: 1 (object 2), then 3 (object 1).
+    assert regions(scores) == [[1.0, 1.0], [0.5, 0.5]]
+
+
+def test_unsupervised_with_fewer_proposals_than_objects(tmp_path: Path) -> None:
+    annotations = stack(*[{1: (0, 10), 2: (20, 30)}] * 2)
+    scores = scored(tmp_path, annotations, stack(*[{1: (20, 30)}] * 2), **UNSUPERVISED)
+    assert sorted(np.mean(regions(scores), axis=1)) == [0.0, 1.0]
+
+
+def test_unsupervised_matches_on_contours_too(tmp_path: Path) -> None:
+    # Object 1 is a frame-high bar; both proposals have the same J with it, one a better boundary.
+    annotations = stack(*[{1: (10, 20)}] * 2, size=(40, 60))
+    predictions = np.zeros_like(annotations)
+    predictions[:, :20, 10:20] = 1
+    predictions[:, 20:, 10:15] = 2
+    predictions[:, 20:, 15:20] = 2
+    predictions[:, :, 30:50:2] = 3
+    ours = scored(tmp_path, annotations, predictions, **UNSUPERVISED)
+    expected = literal.sequence(annotations.astype(float), predictions.astype(float), 2017, "unsupervised", "all")
+    np.testing.assert_array_equal(ours.sequences[0].region[0], expected["J"][0])
+    np.testing.assert_array_equal(ours.sequences[0].contour[0], expected["F"][0])
+
+
+def test_twenty_proposals_are_allowed(tmp_path: Path) -> None:
+    annotations = stack(*[{1: (0, 10)}] * 2)
+    scores = scored(tmp_path, annotations, stack(*[{20: (0, 10)}] * 2), **UNSUPERVISED)
+    assert regions(scores) == [[1.0, 1.0]]
+
+
+def test_unsupervised_annotations_are_preferred_where_they_exist(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "davis", {"bars": stack(*[{1: (0, 10)}] * 3)})
+    write_masks(root / "Annotations_unsupervised" / "480p", {"bars": stack(*[{1: (0, 5)}] * 3)})
+    results = write_masks(tmp_path / "results", {"bars": stack(*[{1: (0, 10)}] * 3)})
+    assert score(root, results, **UNSUPERVISED).global_["J-Mean"] == 0.5
+    assert score(root, results, **SEMI).global_["J-Mean"] == 1.0
+
+
+def test_means_are_over_objects_not_sequences(tmp_path: Path) -> None:
+    stacks = {"two": stack(*[{1: (0, 10), 2: (20, 30)}] * 3), "one": stack(*[{1: (0, 10)}] * 3)}
+    results = {"two": stack(*[{1: (0, 10), 2: (20, 30)}] * 3), "one": stack(*[{}] * 3)}
+    root = write_dataset(tmp_path / "davis", stacks)
+    scores = score(root, write_masks(tmp_path / "results", results), **SEMI)
+    assert scores.global_["J-Mean"] == pytest.approx(2 / 3)
+    assert list(scores.global_) == COLUMNS
+    assert {name: row["J-Mean"] for name, row in scores.per_sequence_means().items()} == {"two": 1.0, "one": 0.0}
+    assert scores.per_object["Sequence"].tolist() == ["two_1", "two_2", "one_1"]
+
+
+def test_a_sequence_without_objects_adds_no_rows(tmp_path: Path) -> None:
+    stacks = {"none": stack({}, {1: (0, 3)}, {}), "one": stack(*[{1: (0, 10)}] * 3)}
+    root = write_dataset(tmp_path / "davis", stacks)
+    results = write_masks(tmp_path / "results", {"none": stack({}, {}, {}), "one": stacks["one"]})
+    for task in ("semi-supervised", "unsupervised"):
+        scores = score(root, results, year=2017, task=task)
+        assert list(scores.objects) == ["one_1"]
+        assert list(scores.per_sequence_means()) == ["one"]
+
+
+def test_pairs_of_paths_list_a_split_too(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "davis", {"bars": stack(*[{1: (0, 10)}] * 3)}, year=1999)
+    (root / "ImageSets" / "480p").mkdir()
+    lines = [f"/JPEGImages/480p/bars/{i:05d}.jpg /Annotations/480p/bars/{i:05d}.png" for i in range(3)]
+    (root / "ImageSets" / "480p" / "val.txt").write_text("\n".join(lines) + "\n\n")
+    results = write_masks(tmp_path / "results", {"bars": stack(*[{1: (0, 10)}] * 3)})
+    assert list(score(root, results).objects) == ["bars_1"]
+
+
+def test_named_sequences_replace_the_split(tmp_path: Path) -> None:
+    bars = stack(*[{1: (0, 10)}] * 3)
+    root = write_dataset(tmp_path / "davis", {"a": bars, "b": bars}, year=2016)
+    results = write_masks(tmp_path / "results", {"b": bars})
+    assert list(score(root, results, sequences=["b"], split="no such list").objects) == ["b_1"]
+
+
+def test_sizes_may_differ_between_sequences(tmp_path: Path) -> None:
+    stacks = {"small": stack(*[{1: (0, 3)}] * 3, size=(5, 7)), "large": stack(*[{1: (0, 30)}] * 3, size=(100, 160))}
+    root = write_dataset(tmp_path / "davis", stacks, year=2016)
+    assert score(root, write_masks(tmp_path / "results", stacks)).global_["J&F-Mean"] == 1.0
+
+
+def test_tables_and_files_hold_full_precision(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    annotations = random_stack(rng, 9, 60, 90, objects=1)
+    scores = scored(tmp_path, annotations, perturbed(rng, annotations), year=2016)
+    written = scores.write(tmp_path / "out", per_frame=True)
+    assert [path.name for path in written] == ["global.csv", "per-sequence.csv", "per-frame.csv"]
+    overall, objects, frames = (list(csv.DictReader(path.open())) for path in written)
+    assert [{name: float(value) for name, value in row.items()} for row in overall] == [scores.global_]
+    assert list(overall[0]) == COLUMNS
+    for rows, table in ((objects, scores.per_object), (frames, scores.per_frame)):
+        assert list(rows[0]) == table.columns.tolist()
+        for column in table:
+            kind = str if column in ("Sequence", "Frame") else float
+            assert [kind(row[column]) for row in rows] == table[column].tolist()
+    assert set(objects[0]) == {"Sequence", *COLUMNS}
+    assert list(frames[0]) == ["Sequence", "Frame", "J", "F"]
+    assert [row["Frame"] for row in frames] == [f"{index:05d}" for index in range(1, 8)]
+    assert scores.write(tmp_path / "less") == [tmp_path / "less" / name for name in ("global.csv", "per-sequence.csv")]
+
+
+@pytest.mark.parametrize("year", [2016, 2017])
+def test_processes_change_nothing(tmp_path: Path, year: int) -> None:
+    rng = np.random.default_rng(5)
+    stacks = {name: random_stack(rng, 4, 40, 50, objects=2) for name in "abc"}
+    root = write_dataset(tmp_path / "davis", stacks, year=year)
+    results = write_masks(tmp_path / "results", {name: perturbed(rng, s) for name, s in stacks.items()})
+    one, two = (score(root, results, year=year, processes=n) for n in (1, 2))
+    assert one.objects == two.objects
+    assert one.global_ == two.global_
+    assert list(one.per_sequence_means()) == list("abc")
+
+
+@pytest.mark.parametrize("frames", ["inner", "all"])
+def test_masks_in_memory_score_as_the_same_masks_in_files(tmp_path: Path, frames: str) -> None:
+    rng = np.random.default_rng(7)
+    annotations = random_stack(rng, 7, 50, 80, objects=1)
+    predictions = perturbed(rng, annotations)
+    files = scored(tmp_path, annotations, predictions, year=2016, frames=frames)
+    memory = score_masks(iter(predictions != 0), iter(annotations), frames=frames)
+    assert memory == files.global_
+    assert list(memory) == COLUMNS
+
+
+def test_masks_in_memory_that_do_not_fit_are_refused() -> None:
+    masks = np.zeros((4, 5, 6), dtype=bool)
+    with pytest.raises(ValueError, match="zip"):
+        score_masks(masks, masks[:3])
+    with pytest.raises(ValueError, match="size"):
+        score_masks(masks[:, :1], masks)
+    with pytest.raises(ValueError, match="no frame"):
+        score_masks(masks[:2], masks[:2])
+    with pytest.raises(UserError, match="frames"):
+        score_masks(masks, masks, frames="some")
+
+
+rules = st.tuples(
+    st.sampled_from([(2016, "unsupervised"), (2017, "semi-supervised"), (2017, "unsupervised")]),
+    st.sampled_from(["all", "inner"]),
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    rule=rules,
+    seed=st.integers(0, 2**32 - 1),
+    frames=st.integers(3, 9),
+    height=st.integers(1, 70),
+    width=st.integers(1, 110),
+    objects=st.integers(1, 4),
+    void=st.sampled_from([0.0, 0.5]),
+    free=st.booleans(),
+)
+def test_equal_to_the_literal_reference(
+    rule: tuple[tuple[int, str], str],
+    seed: int,
+    frames: int,
+    height: int,
+    width: int,
+    objects: int,
+    void: float,
+    free: bool,
+) -> None:
+    (year, task), which = rule
+    rng = np.random.default_rng(seed)
+    stacks = {name: random_stack(rng, frames, height, width, objects, void) for name in ("one", "two")}
+    for annotation in stacks.values():
+        annotation[0].flat[rng.integers(annotation[0].size)] = rng.integers(1, objects + 1)  # at least one object
+    allowed = {name: int(s[0].max(where=s[0] < 255, initial=0)) for name, s in stacks.items()}
+    results = {name: perturbed(rng, s) for name, s in stacks.items()}
+    if free:  # proposals that have nothing to do with the objects
+        results = {name: random_stack(rng, frames, height, width, 6) for name in stacks}
+    if year == 2017 and task == "semi-supervised":
+        results = {name: np.where(s > allowed[name], 0, s) for name, s in results.items()}
+    with TemporaryDirectory() as folder:
+        root = write_dataset(Path(folder) / "davis", stacks, year=year)
+        predictions = write_masks(Path(folder) / "results", results)
+        ours = score(root, predictions, year=year, task=task, frames=which)
+        overall, rows = literal.score(root / "Annotations/480p", predictions, list(stacks), year, task, which)
+    assert list(ours.objects) == list(rows)
+    for name, expected in [*rows.items(), ("global", overall)]:
+        found = ours.global_ if name == "global" else ours.objects[name]
+        for column, value in expected.items():
+            assert found[column] == pytest.approx(value, abs=1e-12, rel=0), (name, column)
+
+
+def test_scoring_a_long_video_by_frames_is_right_beyond_255_frames() -> None:
+    rng = np.random.default_rng(11)
+    annotation = random_mask(rng, 8, 8) | (np.eye(8) > 0)
+    predictions = (annotation if index < 200 else ~annotation for index in range(400))
+    figures = score_masks(predictions, itertools.repeat(annotation, 400), frames="all")
+    assert figures["J-Mean"] == 0.5
+    assert figures["J-Decay"] == 1.0
+
+
+def test_memory_grows_with_the_frame_not_with_the_video() -> None:
+    def peak(frames: int) -> int:
+        masks = (random_mask(np.random.default_rng(index % 5), 200, 300) for index in range(2 * frames))
+        tracemalloc.start()
+        score_masks((next(masks) for _ in range(frames)), (next(masks) for _ in range(frames)), frames="all")
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(5)
+    assert peak(60) < peak(15) + 200 * 300, "45 more frames cost less than one mask"

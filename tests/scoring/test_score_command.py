@@ -1,0 +1,267 @@
+"""The verb `score`: what it writes, and how it refuses bad input."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from folders import save, write_dataset, write_masks
+from PIL import Image
+from slowfast_vos.scoring.command import score_command
+from typer.testing import CliRunner
+
+app = typer.Typer()
+app.command("score")(score_command)
+SEMI = ("--year", "2017", "--task", "semi-supervised")
+UNSUPERVISED = ("--year", "2017", "--task", "unsupervised")
+SIZE = (24, 40)
+
+
+def masks(objects: int = 2, frames: int = 4) -> np.ndarray:
+    ids = np.zeros((frames, *SIZE), dtype=np.uint8)
+    for index in range(objects):
+        ids[:, 4:20, 10 * index + 2 : 10 * index + 9] = index + 1
+    return ids
+
+
+@dataclass
+class Case:
+    """A dataset of two sequences for both years, and results that are right until a test spoils them."""
+
+    root: Path
+    results: Path
+    out: Path
+    options: list[str] = field(default_factory=list)
+
+    def frame(self, index: int = 1, sequence: str = "cat") -> Path:
+        return self.results / sequence / f"{index:05d}.png"
+
+    def annotation(self, index: int = 1, sequence: str = "cat") -> Path:
+        return self.root / "Annotations" / "480p" / sequence / f"{index:05d}.png"
+
+    def run(self, *options: str) -> object:
+        folders = ["--davis-root", str(self.root), "--predictions", str(self.results), "--out", str(self.out)]
+        return CliRunner().invoke(app, [*folders, *self.options, *options])
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    stacks = {"cat": masks(), "dog": masks(1)}
+    root = write_dataset(tmp_path / "davis", stacks, year=2016)
+    write_dataset(root, stacks, year=2017)
+    return Case(root, write_masks(tmp_path / "results", stacks), tmp_path / "out")
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_writes_tables_and_says_where(case: Case) -> None:
+    result = case.run("--year", "2016", "--frames", "all", "--per-frame")
+    assert result.exit_code == 0, result.output
+    assert "cat" in result.stdout
+    assert "J&F" in result.stdout
+    for name in ("global.csv", "per-sequence.csv", "per-frame.csv"):
+        assert str(case.out / name) in result.stdout.replace("\n", "")
+    assert float(rows(case.out / "global.csv")[0]["J&F-Mean"]) == 1.0
+    assert [row["Sequence"] for row in rows(case.out / "per-sequence.csv")] == ["cat_1", "dog_1"]
+    assert len(rows(case.out / "per-frame.csv")) == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "scored"),
+    [
+        (("--year", "2016"), 2),
+        (("--year", "2016", "--task", "semi-supervised"), 2),
+        (("--year", "2016", "--frames", "all"), 4),
+        (SEMI, 2),
+        ((*SEMI, "--frames", "all"), 4),
+        (UNSUPERVISED, 4),
+        ((*UNSUPERVISED, "--frames", "inner"), 2),
+    ],
+)
+def test_frames_follow_the_protocol_unless_given(case: Case, options: tuple[str, ...], scored: int) -> None:
+    assert case.run(*options, "--per-frame", "--sequence", "dog").exit_code == 0
+    assert len(rows(case.out / "per-frame.csv")) == scored
+
+
+def test_per_frame_file_only_on_request_and_old_tables_are_replaced(case: Case) -> None:
+    case.out.mkdir()
+    (case.out / "global.csv").write_text("stale")
+    assert case.run().exit_code == 0
+    assert len(rows(case.out / "global.csv")) == 1
+    assert not (case.out / "per-frame.csv").exists()
+
+
+def test_other_sequences_and_files_beside_the_masks_do_no_harm(case: Case) -> None:
+    write_masks(case.results, {"horse": masks()})
+    (case.results / "cat" / "notes.txt").write_text("a note")
+    (case.results / "cat" / ".DS_Store").write_text("")
+    (case.results / "cat" / "._00001.png").write_text("")
+    (case.results / "global.csv").write_text("")
+    assert case.run().exit_code == 0
+
+
+def test_zero_and_255_are_foreground_in_2016(case: Case) -> None:
+    for index in range(4):
+        save(case.frame(index, "dog"), np.where(masks(1)[index] > 0, 255, 0))
+    assert case.run("--sequence", "dog").exit_code == 0
+    assert float(rows(case.out / "global.csv")[0]["J-Mean"]) == 1.0
+
+
+def soft(path: Path) -> None:
+    Image.fromarray(np.linspace(0, 255, SIZE[0] * SIZE[1]).reshape(SIZE).astype(np.uint8)).save(path)
+
+
+def replace(path: Path, content: bytes | None = None) -> None:
+    if content is not None:
+        path.write_bytes(content)
+        return
+    path.unlink()
+
+
+def empty_folder(case: Case, folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
+def as_file(case: Case, folder: Path) -> None:
+    empty_folder(case, folder)
+    folder.rmdir()
+    folder.write_text("not a folder")
+
+
+def removed(case: Case, folder: Path) -> None:
+    empty_folder(case, folder)
+    folder.rmdir()
+
+
+def corrupted(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 0xFF
+    path.write_bytes(bytes(content))
+
+
+def looped(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+def spoil(action: Callable[[Case], object], *found: str, options: tuple[str, ...] = ()) -> object:
+    return pytest.param(action, found, options, id=found[0].replace(" ", "-"))
+
+
+BAD = [
+    # Folders and lists.
+    spoil(lambda c: removed(c, c.results), "results: no such folder", "expected a folder with one folder"),
+    spoil(lambda c: as_file(c, c.results), "results: is a file", "expected a folder"),
+    spoil(lambda c: empty_folder(c, c.results), "results: empty folder", "expected a folder"),
+    spoil(lambda c: [(c.results / n).rename(c.results / f"x-{n}") for n in ("cat", "dog")], "found none of", "x-cat"),
+    spoil(lambda c: removed(c, c.root), "davis: no such folder", "expected a DAVIS dataset"),
+    spoil(lambda c: removed(c, c.root / "Annotations"), "Annotations/480p: no such folder", "expected"),
+    spoil(lambda c: None, "ImageSets/2016/test.txt: missing", "expected the list", options=("--split", "test")),
+    spoil(lambda c: None, "ImageSets/2017/test.txt: missing", options=(*SEMI, "--split", "test")),
+    spoil(lambda c: (c.root / "ImageSets/2016/val.txt").write_text("\n"), "val.txt: found no sequences", "expected"),
+    spoil(lambda c: None, "480p/bird: no such folder", "expected", options=("--sequence", "bird", "--sequence", "cat")),
+    spoil(lambda c: empty_folder(c, c.annotation().parent), "480p/cat: no annotated frames", "expected"),
+    spoil(lambda c: c.out.write_text("a file"), "cannot be written"),
+    # Sequences and frames.
+    spoil(lambda c: removed(c, c.results / "cat"), "results/cat: missing sequence", "expected", "00003.png"),
+    spoil(lambda c: as_file(c, c.results / "cat"), "results/cat: is a file", "expected a folder"),
+    spoil(lambda c: empty_folder(c, c.results / "cat"), "results/cat: empty folder", "expected the 4 frames"),
+    spoil(lambda c: replace(c.frame(2)), "cat/00002.png: missing frame", "expected the 4 frames"),
+    spoil(lambda c: c.frame(0).rename(c.frame(4)), "cat/00004.png: frame without annotation", "expected only"),
+    spoil(
+        lambda c: [path(i).unlink() for path in (c.annotation, c.frame) for i in (2, 3)],
+        "found 2 frames, expected at least 3",
+    ),
+    # Files.
+    spoil(lambda c: save(c.frame(), masks()[0][:12]), "cat/00001.png: found 40x12 pixels", "expected 40x24"),
+    spoil(lambda c: save(c.frame(), masks()[0][:1]), "cat/00001.png: found 40x1 pixels", "expected 40x24"),
+    spoil(lambda c: replace(c.frame(), c.frame().read_bytes()[:60]), "cat/00001.png: truncated PNG", "expected"),
+    spoil(lambda c: corrupted(c.frame()), "cat/00001.png: corrupt PNG", "expected a mask"),
+    spoil(lambda c: replace(c.frame(), b""), "cat/00001.png: empty file", "expected a mask"),
+    spoil(lambda c: Image.new("RGB", SIZE[::-1]).save(c.frame(), "JPEG"), "cat/00001.png: not a PNG", "expected"),
+    spoil(lambda c: Image.new("RGB", SIZE[::-1]).save(c.frame()), "cat/00001.png: colour image (RGB,", "expected"),
+    spoil(lambda c: Image.new("RGBA", SIZE[::-1]).save(c.frame()), "colour image (RGBA,", "expected a mask"),
+    spoil(lambda c: (replace(c.frame()), c.frame().mkdir()), "cat/00001.png: is a folder", "expected a mask"),
+    spoil(lambda c: looped(c.frame()), "cat/00001.png: cannot be read", "expected a mask"),
+    spoil(lambda c: corrupted(c.annotation()), "480p/cat/00001.png: corrupt PNG", "expected a mask"),
+    spoil(lambda c: save(c.annotation(2), masks()[0][:9]), "480p/cat/00002.png: found 40x9", "the first frame has"),
+    # Ids.
+    spoil(
+        lambda c: soft(c.frame()), "00001.png: found 255 different values up to 255", "a soft mask", "expected 0 and"
+    ),
+    spoil(lambda c: soft(c.frame()), "found 255 different values up to 255 (a soft mask?)", "expected", options=SEMI),
+    spoil(
+        lambda c: save(c.frame(), masks(1)[0] * 255), "255, whose 255 is one id", "expected ids up to 2", options=SEMI
+    ),
+    spoil(lambda c: save(c.frame(), masks(3)[0]), "cat/00001.png: found id 3", "expected ids up to 2", options=SEMI),
+    spoil(lambda c: save(c.frame(), masks()[0] + 20), "found id 22", "expected ids up to 20", options=UNSUPERVISED),
+    spoil(
+        lambda c: [save(c.annotation(i), (masks()[i] > 0) * 255) for i in range(4)],
+        "480p/cat/00000.png: found only 0 and 255 (void)",
+        "expected object ids from 1",
+        options=SEMI,
+    ),
+]
+
+
+@pytest.mark.parametrize(("action", "found", "options"), BAD)
+def test_bad_input_is_refused_in_one_line(
+    case: Case, action: Callable[[Case], object], found: tuple[str, ...], options: tuple[str, ...]
+) -> None:
+    action(case)
+    result = case.run(*options)
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    telling = [line for line in lines if all(part in line for part in found)]
+    assert telling, result.stderr
+    assert len(lines) == 1, result.stderr
+    assert not case.out.is_dir(), "no table is written"
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_all_problems_are_told_together(case: Case, processes: str) -> None:
+    replace(case.frame(1))
+    save(case.frame(2), masks()[0][:5])
+    corrupted(case.frame(1, "dog"))
+    soft(case.frame(2, "dog"))
+    save(case.frame(7, "dog"), masks()[0])
+    result = case.run("--processes", processes)
+    assert result.exit_code == 1
+    lines = result.stderr.splitlines()
+    expected = {
+        "cat/00001.png: missing frame",
+        "cat/00002.png: found 40x5 pixels",
+        "dog/00001.png: corrupt PNG",
+        "dog/00002.png: found 255 different values",
+        "dog/00007.png: frame without annotation",
+    }
+    assert len(lines) == len(expected)
+    assert all(any(part in line for line in lines) for part in expected), result.stderr
+    assert not case.out.exists()
+
+
+def test_a_missing_sequence_hides_no_other_problem(case: Case) -> None:
+    removed(case, case.results / "cat")
+    corrupted(case.frame(2, "dog"))
+    lines = case.run().stderr.splitlines()
+    assert ["missing sequence" in lines[0], "corrupt PNG" in lines[1], len(lines)] == [True, True, 2]
+
+
+@pytest.mark.parametrize(
+    "options", [("--year", "2018"), ("--task", "interactive"), ("--frames", "some"), ("--processes", "0")]
+)
+def test_unknown_choices_are_refused(case: Case, options: tuple[str, ...]) -> None:
+    result = case.run(*options)
+    assert result.exit_code == 2
+    assert not case.out.exists()

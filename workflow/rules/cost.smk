@@ -1,0 +1,20 @@
+# Stage 9: what each setup costs. A measurement takes all cores, so that nothing runs beside it.
+
+
+rule cost:
+    input:
+        RESULTS.dataset,
+        rules.parent.output.model,
+        config=ancient(CONFIG),
+    output:
+        RESULTS.cost("{setup}", "{seed}"),
+    params:
+        key=SETTINGS.digest("cost"),
+    log:
+        RESULTS.logs / "cost" / "{setup}" / "seed={seed}.log",
+    threads: workflow.cores or 1
+    resources:
+        gpu=GPU,
+    shell:
+        "slowfast-vos cost --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
+        "2>&1 | tee {log}"

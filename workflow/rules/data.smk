@@ -1,0 +1,35 @@
+# Stage 1: the videos, drawn or given, and a check of every frame and mask before anything trains.
+
+if SETTINGS.data.kind == "synthetic":
+    DATA = SETTINGS.data_root / "Annotations" / "db_info.yml"
+
+    rule synthesize:
+        output:
+            DATA,
+        params:
+            root=SETTINGS.data_root,
+            options=" ".join(f"--{key} {value}" for key, value in SETTINGS.data.synthetic.model_dump().items()),
+        log:
+            RESULTS.logs / "synthesize.log",
+        localrule: True
+        shell:
+            "slowfast-vos synthesize --root {params.root} {params.options} 2>&1 | tee {log}"
+
+else:
+    DATA = []
+
+
+rule check_data:
+    input:
+        DATA,
+        config=ancient(CONFIG),
+    output:
+        RESULTS.dataset,
+    params:
+        key=SETTINGS.digest("data", "davis_root", "protocol", "switches"),
+        selection=SETTINGS.selection_sequences,
+    log:
+        RESULTS.logs / "check-data.log",
+    localrule: True
+    shell:
+        "slowfast-vos check-data --config {input.config} 2>&1 | tee {log}"

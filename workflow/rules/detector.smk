@@ -1,0 +1,19 @@
+# Stage 2: Mask R-CNN on single frames.
+
+
+rule detector:
+    input:
+        RESULTS.dataset,
+        config=ancient(CONFIG),
+    output:
+        model=RESULTS.detector("{seed}") / "model.safetensors",
+        record=RESULTS.detector("{seed}") / "record.json",
+    params:
+        key=SETTINGS.digest("model", "detector"),
+    log:
+        RESULTS.logs / "detector" / "seed={seed}.log",
+    threads: SETTINGS.threads
+    resources:
+        gpu=GPU,
+    shell:
+        "slowfast-vos train-detector --config {input.config} --seed {wildcards.seed} 2>&1 | tee {log}"

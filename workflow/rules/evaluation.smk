@@ -1,0 +1,59 @@
+# Stages 7 and 8: predictions of the parents and the baselines, and J&F of all predictions.
+
+
+rule predict_parent:
+    input:
+        RESULTS.dataset,
+        rules.parent.output.model,
+        config=ancient(CONFIG),
+    output:
+        directory(RESULTS.predictions("unsupervised", "{setup}", "{seed}")),
+    log:
+        RESULTS.logs / "predict" / "{setup}" / "seed={seed}.log",
+    threads: SETTINGS.threads
+    resources:
+        gpu=GPU,
+    shell:
+        "slowfast-vos predict-parent --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
+        "2>&1 | tee {log}"
+
+
+rule predict_baseline:
+    input:
+        RESULTS.dataset,
+        rules.detector.output.model,
+        config=ancient(CONFIG),
+    output:
+        directory(RESULTS.predictions("baseline", "{baseline}", "{seed}")),
+    log:
+        RESULTS.logs / "predict" / "{baseline}" / "seed={seed}.log",
+    threads: SETTINGS.threads
+    resources:
+        gpu=GPU,
+    shell:
+        "slowfast-vos predict-baseline --config {input.config} --baseline {wildcards.baseline} "
+        "--seed {wildcards.seed} 2>&1 | tee {log}"
+
+
+def predictions(wildcards):
+    """What an evaluation reads: a folder of predictions, or the final models' records and predictions."""
+    if wildcards.task != "semi-supervised":
+        return RESULTS.predictions(wildcards.task, wildcards.subject, wildcards.seed)
+    folder = RESULTS.predictions("semi-supervised", wildcards.subject, wildcards.seed)
+    records = [RESULTS.final(wildcards.subject, wildcards.seed, name) for name in VAL]
+    return [*records, *(folder / name for name in VAL)]
+
+
+rule evaluate:
+    input:
+        predictions,
+        config=ancient(CONFIG),
+    output:
+        RESULTS.scores("{task}", "{subject}", "{seed}"),
+    params:
+        frames=SETTINGS.rule("frames"),
+    log:
+        RESULTS.logs / "evaluate" / "{task}" / "{subject}" / "seed={seed}.log",
+    shell:
+        "slowfast-vos evaluate --config {input.config} --task {wildcards.task} --setup {wildcards.subject} "
+        "--seed {wildcards.seed} 2>&1 | tee {log}"

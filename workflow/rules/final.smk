@@ -1,0 +1,32 @@
+# Stages 6 and 7: one fine-tuned model per validation sequence, and its predictions, in shards of sequences.
+
+FINAL_SHARDS = min(SETTINGS.final.shards, len(VAL))
+
+for index in range(FINAL_SHARDS):
+
+    rule:
+        name:
+            f"final_{index + 1}_of_{FINAL_SHARDS}"
+        input:
+            RESULTS.dataset,
+            rules.parent.output.model,
+            rules.select.output,
+            config=ancient(CONFIG),
+        output:
+            [RESULTS.final("{setup}", "{seed}", name) for name in shard(VAL, index, FINAL_SHARDS)],
+            [
+                directory(RESULTS.predictions("semi-supervised", "{setup}", "{seed}") / name)
+                for name in shard(VAL, index, FINAL_SHARDS)
+            ],
+        params:
+            key=SETTINGS.digest("finetune"),
+            iterations=SETTINGS.final.iterations,
+            part=f"{index + 1}/{FINAL_SHARDS}",
+        log:
+            RESULTS.logs / "final" / "{setup}" / f"seed={{seed}}.part={index + 1}-of-{FINAL_SHARDS}.log",
+        threads: SETTINGS.threads
+        resources:
+            gpu=GPU,
+        shell:
+            "slowfast-vos finetune --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
+            "--part {params.part} 2>&1 | tee {log}"

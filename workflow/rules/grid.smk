@@ -1,0 +1,45 @@
+# Stages 4 and 5: the semi-supervised grid of each setup in shards, and its best configuration.
+# A shard keeps finished records aside: killed, or with one rate edited, it computes only what is missing.
+
+SHARDS = min(SETTINGS.grid.shards, len(RESULTS.configurations()))
+
+for index in range(SHARDS):
+
+    rule:
+        name:
+            f"grid_{index + 1}_of_{SHARDS}"
+        input:
+            RESULTS.dataset,
+            rules.parent.output.model,
+            config=ancient(CONFIG),
+        output:
+            [
+                RESULTS.grid("{setup}", *point, "{seed}")
+                for point in shard(RESULTS.configurations(), index, SHARDS)
+            ],
+        params:
+            key=SETTINGS.digest("finetune"),
+            iterations=SETTINGS.grid.iterations,
+            part=f"{index + 1}/{SHARDS}",
+        log:
+            RESULTS.logs / "grid" / "{setup}" / f"seed={{seed}}.part={index + 1}-of-{SHARDS}.log",
+        threads: SETTINGS.threads
+        resources:
+            gpu=GPU,
+        shell:
+            "slowfast-vos grid --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
+            "--part {params.part} 2>&1 | tee {log}"
+
+
+rule select:
+    input:
+        [RESULTS.grid("{setup}", *point, "{seed}") for point in RESULTS.configurations()],
+        config=ancient(CONFIG),
+    output:
+        RESULTS.selected("{setup}", "{seed}"),
+    log:
+        RESULTS.logs / "select" / "{setup}" / "seed={seed}.log",
+    localrule: True
+    shell:
+        "slowfast-vos select --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
+        "2>&1 | tee {log}"

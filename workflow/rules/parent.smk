@@ -1,0 +1,42 @@
+# Stage 3: the unsupervised parent of each setup, and the tuning of that stage.
+
+
+rule parent:
+    input:
+        RESULTS.dataset,
+        rules.detector.output.model,
+        config=ancient(CONFIG),
+    output:
+        model=RESULTS.parent("{setup}", "{seed}") / "model.safetensors",
+        record=RESULTS.parent("{setup}", "{seed}") / "record.json",
+    params:
+        key=SETTINGS.digest("parent"),
+    log:
+        RESULTS.logs / "parent" / "{setup}" / "seed={seed}.log",
+    threads: SETTINGS.threads
+    resources:
+        gpu=GPU,
+    shell:
+        "slowfast-vos train-parent --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
+        "2>&1 | tee {log}"
+
+
+rule tuning:
+    input:
+        RESULTS.dataset,
+        rules.detector.output.model,
+        config=ancient(CONFIG),
+    output:
+        RESULTS.tuning("{setup}", "{backbone}", "{lr}", "{seed}"),
+    params:
+        key=SETTINGS.digest("parent"),
+        epochs=SETTINGS.tuning.epochs,
+        train_frames=SETTINGS.tuning.train_frames,
+    log:
+        RESULTS.logs / "tuning" / "{setup}" / "backbone={backbone}" / "lr={lr}" / "seed={seed}.log",
+    threads: SETTINGS.threads
+    resources:
+        gpu=GPU,
+    shell:
+        "slowfast-vos tune --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
+        "--backbone {wildcards.backbone} --lr {wildcards.lr} 2>&1 | tee {log}"

@@ -1,0 +1,60 @@
+# Stage 10: tables and figures, from the records alone; pictures of the predictions.
+
+RECORDS = [path for _, _, path in record_paths(SETTINGS, RESULTS.root)]
+TABLES = [
+    RESULTS.reports / "tables" / f"{name}.{suffix}" for name in table_names(SETTINGS) for suffix in ("csv", "md", "tex")
+]
+EVALUATIONS = [path for kind, _, path in record_paths(SETTINGS, RESULTS.root) if kind in ("evaluation", "baseline")]
+
+
+rule tables:
+    input:
+        RESULTS.dataset,
+        RECORDS,
+        config=ancient(CONFIG),
+    output:
+        report(TABLES, caption="../report/tables.rst", category="Tables"),
+        report(RESULTS.reports / "tables" / "summary.md", caption="../report/summary.rst", category="Tables"),
+    log:
+        RESULTS.logs / "tables.log",
+    localrule: True
+    shell:
+        "slowfast-vos tables --config {input.config} 2>&1 | tee {log}"
+
+
+rule plots:
+    input:
+        RESULTS.dataset,
+        RECORDS,
+        config=ancient(CONFIG),
+    output:
+        report(
+            directory(RESULTS.reports / "figures"),
+            patterns=["{name}.png"],
+            caption="../report/plots.rst",
+            category="Figures",
+        ),
+    log:
+        RESULTS.logs / "plots.log",
+    localrule: True
+    shell:
+        "slowfast-vos plots --config {input.config} 2>&1 | tee {log}"
+
+
+rule strips:
+    input:
+        RESULTS.dataset,
+        EVALUATIONS,
+        config=ancient(CONFIG),
+    output:
+        report(
+            directory(RESULTS.reports / "strips"),
+            patterns=["{name}.png"],
+            caption="../report/strips.rst",
+            category="Predictions",
+        ),
+    log:
+        RESULTS.logs / "strips.log",
+    localrule: True
+    shell:
+        "slowfast-vos strips --config {input.config} 2>&1 | tee {log}"
