@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 from slowfast_vos.config import Parent
 from slowfast_vos.jobs.common import Annotations, Job, gather_scores
-from slowfast_vos.measuring.record import Kind, Record, Scores
+from slowfast_vos.measuring.record import Record, Scores
 from slowfast_vos.model.checkpoints import save_checkpoint
 from slowfast_vos.model.masks import predict_masks
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
@@ -85,8 +84,17 @@ def run_parent(job: Job, setup: str) -> Record:
     path = folder / "record.json"
     model, state, scores = _train_parent(job, setup, parent, job_seed(job.settings, job.seed, "parent", setup), path)
     save_checkpoint(folder / "model.safetensors", model, job.about(setup))
-    point = {"backbone": parent.backbone, "lr": parent.lr}
-    return _finish(job, path, state, setup=setup, job=point, scores=scores, kind="parent")
+    record = job.record(
+        "parent",
+        setup=setup,
+        job={"backbone": parent.backbone, "lr": parent.lr},
+        scores=scores,
+        curve=state.curve,
+        best_epoch=state.best_epoch,
+    )
+    record.save(path)
+    state.discard()
+    return record
 
 
 def run_tuning(job: Job, setup: str, backbone: str, lr: str) -> Record:
@@ -101,9 +109,13 @@ def run_tuning(job: Job, setup: str, backbone: str, lr: str) -> Record:
     except DivergedError as error:
         log.warning("failed: %s", error)
         record = job.record("tuning", setup=setup, job=point, error=str(error))
-        record.save(path)
-        return record
-    return _finish(job, path, state, setup=setup, job=point, scores=scores, kind="tuning")
+    else:
+        record = job.record(
+            "tuning", setup=setup, job=point, scores=scores, curve=state.curve, best_epoch=state.best_epoch
+        )
+        state.discard()
+    record.save(path)
+    return record
 
 
 def _train_parent(
@@ -123,10 +135,3 @@ def _train_parent(
         resume=job.results.work(path) / "resume.pt",
     )
     return model, state, selection.score(model.eval())
-
-
-def _finish(job: Job, path: Path, state: TrainingState, *, kind: Kind, **values: Any) -> Record:
-    record = job.record(kind, curve=state.curve, best_epoch=state.best_epoch, **values)
-    record.save(path)
-    state.discard()
-    return record

@@ -1,9 +1,9 @@
 """One object's mask in packed bits: what region similarity and contour accuracy are counted on.
 
-A frame lies on a grid of 64-bit words: pixel (y, x) is bit (margin + x) % 64 of word (margin + x) // 64 of row y, so
-that a move to the left or right is a shift and a move up or down is a slice. A region keeps the window of the grid that
-holds its pixels and everything within the tolerance of its boundary; two regions of a frame are compared where their
-windows overlap.
+A frame lies on a grid of 64-bit words: pixel (y, x) is bit x % 64 of word x // 64 of row y, so that a move to the left
+or right is a shift and a move up or down is a slice. A region keeps the window of the grid that holds its pixels and
+everything within the tolerance of its boundary (the window may begin left of the frame, at a negative word); two
+regions of a frame are compared where their windows overlap.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ class Region:
 
     def __init__(self, packed: np.ndarray, shape: tuple[int, ...], radius: int) -> None:
         self.shape, self.radius = shape, radius
-        self._margin_words = -(-(radius + 1) // 64)
         self.top = self.left = self.area = 0
         self.pixels = np.zeros((0, 0), dtype=_WORD)
         columns = np.flatnonzero(np.bitwise_or.reduce(packed, axis=0))
@@ -69,13 +68,12 @@ class Region:
         """Cut the window: `radius` + 1 pixels around, since a boundary lies up to a pixel above and left."""
         height, bytes_wide = packed.shape
         reach = self.radius + 1
-        margin = 64 * self._margin_words
         self.top = max(top - reach, 0)
-        self.left = (margin + 8 * first - reach) // 64
+        self.left = (8 * first - reach) // 64
         bottom = min(top + height + reach, self.shape[0])
-        right = -(-(margin + 8 * (first + bytes_wide) + reach) // 64)
+        right = -(-(8 * (first + bytes_wide) + reach) // 64)
         self.pixels = np.zeros((bottom - self.top, right - self.left), dtype=_WORD)
-        column = (margin - 64 * self.left) // 8 + first
+        column = first - 8 * self.left
         window = self.pixels.view(np.uint8)
         window[top - self.top : top - self.top + height, column : column + bytes_wide] = packed
         self.area = _count(self.pixels)
@@ -87,14 +85,14 @@ class Region:
         if not pixels.size:
             return pixels
         extended = pixels.copy()
-        word, bit = divmod(64 * (self._margin_words - self.left) + self.shape[1] - 1, 64)
+        word, bit = divmod(self.shape[1] - 1 - 64 * self.left, 64)
         if 0 <= word < pixels.shape[1]:  # the frame's last column, repeated to its right
             word_after, bit_after = divmod(64 * word + bit + 1, 64)
             last_column = (pixels[:, word] >> np.uint64(bit)) & np.uint64(1)
             if word_after < pixels.shape[1]:
                 extended[:, word_after] |= last_column << np.uint64(bit_after)
         east = _moved_left(extended.ravel()).reshape(pixels.shape)
-        east[:, : max(self._margin_words - self.left, 0)] = 0  # what left the frame on its left
+        east[:, : max(-self.left, 0)] = 0  # what left the frame on its left
         edge = pixels ^ east
         # The window's last row is either the frame's, which counts as its own southern neighbour, or empty.
         _add(edge[:-1], pixels[:-1] ^ pixels[1:])
@@ -132,7 +130,7 @@ class Region:
         full = np.zeros(self.shape, dtype=np.bool_)
         if window.size:
             bits = np.unpackbits(window.view(np.uint8), axis=1, bitorder="little")
-            start = 64 * (self.left - self._margin_words)
+            start = 64 * self.left
             first, last = max(start, 0), min(start + bits.shape[1], self.shape[1])
             full[self.top : self.top + len(window), first:last] = bits[:, first - start : last - start]
         return full

@@ -11,6 +11,7 @@ from folders import random_mask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slowfast_vos.scoring import boundary, contour_accuracy, region_similarity, tolerance
+from slowfast_vos.scoring.regions import Region
 
 
 def mask(*rows: str) -> np.ndarray:
@@ -158,3 +159,16 @@ def test_equal_to_the_literal_reference_at_other_tolerances(height: int, width: 
     for _ in range(2):
         prediction, annotation = (random_mask(rng, height, width) for _ in range(2))
         assert contour_accuracy(prediction, annotation) == literal.contour(annotation, prediction)
+
+
+@pytest.mark.parametrize("radius", [*range(1, 13), 18, 36, 63, 64, 65, 72, 130])
+@pytest.mark.parametrize("corner", [(0, 0), (70, 100)])
+def test_near_a_boundary_pixel_lies_a_disk(radius: int, corner: tuple[int, int]) -> None:
+    pixels = np.zeros((141, 201), dtype=bool)
+    pixels[corner] = True
+    region = Region.of_mask(pixels, radius)
+    y, x = np.mgrid[:141, :201]
+    edge = np.argwhere(region.unpack(region.edge))
+    assert len(edge) == (1 if corner == (0, 0) else 4)
+    expected = np.any([(y - top) ** 2 + (x - left) ** 2 <= radius**2 for top, left in edge], axis=0)
+    np.testing.assert_array_equal(region.unpack(region.near), expected)

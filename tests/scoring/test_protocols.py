@@ -143,6 +143,14 @@ def test_twenty_proposals_are_allowed(tmp_path: Path) -> None:
     assert regions(scores) == [[1.0, 1.0]]
 
 
+def test_more_objects_than_proposals_allowed(tmp_path: Path) -> None:
+    annotations = np.zeros((2, 12, 100), dtype=np.uint8)
+    annotations[:, :, :96] = np.arange(96) // 4 + 1  # 24 objects
+    scores = scored(tmp_path, annotations, np.where(annotations <= 3, annotations, 0), **UNSUPERVISED)
+    assert len(scores.objects) == 24
+    assert scores.global_["J-Mean"] == pytest.approx(3 / 24)
+
+
 def test_unsupervised_annotations_are_preferred_where_they_exist(tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "davis", {"bars": stack(*[{1: (0, 10)}] * 3)})
     write_masks(root / "Annotations_unsupervised" / "480p", {"bars": stack(*[{1: (0, 5)}] * 3)})

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
+import slowfast_vos
 import typer
 from folders import save, write_dataset, write_masks
 from PIL import Image
@@ -265,3 +268,14 @@ def test_unknown_choices_are_refused(case: Case, options: tuple[str, ...]) -> No
     result = case.run(*options)
     assert result.exit_code == 2
     assert not case.out.exists()
+
+
+def test_heavy_libraries_are_imported_only_where_used(case: Case) -> None:
+    code = (
+        "import sys; from slowfast_vos.scoring import score; score(sys.argv[1], sys.argv[2]).write(sys.argv[3]); "
+        "print({'torch', 'scipy', 'pandas', 'cv2', 'rich'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code, str(case.root), str(case.results), str(case.out)]
+    package = Path(slowfast_vos.__file__).parents[1]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=package)
+    assert done.stdout.strip() == "set()"
