@@ -56,3 +56,11 @@ rule all:
         rules.tables.output,
         rules.plots.output,
         rules.strips.output,
+
+
+onsuccess:
+    shell(f"slowfast-vos summary --config {CONFIG}")
+
+
+onerror:
+    print(f"The run stopped; the logs of its jobs lie in {RESULTS.logs}. The same command goes on from here.")

@@ -18,6 +18,7 @@ from slowfast_vos.scoring.command import score_command
 if TYPE_CHECKING:
     from slowfast_vos.config import Settings
     from slowfast_vos.jobs.common import Job
+    from slowfast_vos.jobs.context import Context
 
 
 class OneLineErrors(TyperGroup):
@@ -61,14 +62,27 @@ def _settings(config: Path) -> Settings:
     return load_settings(config)
 
 
+def _context(config: Path, seed: int | None, label: str) -> Context:
+    """A job without a network."""
+    from slowfast_vos.jobs.context import Context
+
+    return Context(*_settings_and_seed(config, seed, label))
+
+
 def _job(config: Path, seed: int | None, label: str) -> Job:
+    """A job with one; importing torch takes seconds."""
+    settings, seed = _settings_and_seed(config, seed, label)
+    from slowfast_vos.jobs.common import Job
+
+    return Job(settings, seed)
+
+
+def _settings_and_seed(config: Path, seed: int | None, label: str) -> tuple[Settings, int]:
     settings = _settings(config)
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {label}: %(message)s", datefmt="%H:%M:%S", force=True)
     if seed is not None and seed not in settings.seeds:
         raise UserError(f"--seed: found {seed}; expected one of seeds {settings.seeds} in {config}")
-    from slowfast_vos.jobs.common import Job
-
-    return Job(settings, settings.seeds[0] if seed is None else seed)
+    return settings, settings.seeds[0] if seed is None else seed
 
 
 def _part(part: str) -> tuple[int, int]:
@@ -165,8 +179,8 @@ def grid(config: Config, setup: SetupOption, seed: Seed = None, part: Part = "1/
 @app.command()
 def select(config: Config, setup: SetupOption, seed: Seed = None) -> None:
     """Choose the best configuration of a setup's grid on the selection sequences."""
-    job = _job(config, seed, f"select {setup}")
-    from slowfast_vos.jobs.finetune import select_best
+    job = _context(config, seed, f"select {setup}")
+    from slowfast_vos.jobs.evaluate import select_best
 
     results = job.results
     paths = [results.grid(setup, *point, job.seed) for point in results.configurations()]
@@ -230,7 +244,7 @@ def evaluate(
     """Score a run's predictions of the validation sequences."""
     if task not in ("unsupervised", "semi-supervised", "baseline"):
         raise UserError(f"--task: found {task!r}; expected unsupervised, semi-supervised or baseline")
-    job = _job(config, seed, f"evaluate {task} {setup}")
+    job = _context(config, seed, f"evaluate {task} {setup}")
     from slowfast_vos.jobs.evaluate import evaluate as run
 
     record = run(job, task, setup)

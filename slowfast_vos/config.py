@@ -111,6 +111,7 @@ class Model(Section):
 
     backbone: str = "resnet50"
     weights: str = "coco"
+    trainable_backbone_layers: Annotated[int, Field(ge=0, le=5)] = 5
     fpn_channels: Count = 256
     box_hidden: Count = 1024
     mask_channels: Annotated[list[Count], Field(min_length=1)] = [256, 256, 256, 256]

@@ -1,4 +1,4 @@
-"""What every job needs: settings, videos, a device, models, and the frame of a record."""
+"""A job with a network: its device, its models and their checkpoints."""
 
 from __future__ import annotations
 
@@ -7,64 +7,35 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torchvision.models.detection.mask_rcnn import MaskRCNN
 
-from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
-from slowfast_vos.files import read_json
+from slowfast_vos.jobs.context import Context
 from slowfast_vos.measuring.devices import Device, find_device
-from slowfast_vos.measuring.provenance import Stopwatch
-from slowfast_vos.measuring.record import Kind, Record, Scores, SequenceScores, Task
 from slowfast_vos.model.checkpoints import load_state, read_checkpoint
 from slowfast_vos.model.detector import build_detector
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
-from slowfast_vos.paths import Results
 from slowfast_vos.setups import Setup
-from slowfast_vos.videos.dataset import Dataset, open_dataset
-from slowfast_vos.videos.davis import Video
-
-COLUMNS = ("j_mean", "j_recall", "j_decay", "f_mean", "f_recall", "f_decay")
 
 
 @dataclass(frozen=True)
-class Job:
-    """One job of a run.
-
-    Attributes:
-        settings: the run's configuration.
-        seed: the run's seed that the job belongs to, one of `settings.seeds`.
-    """
-
-    settings: Settings
-    seed: int
+class Job(Context):
+    """A job that runs a network."""
 
     def __post_init__(self) -> None:
         torch.set_num_threads(self.settings.threads)
-        _ = self.stopwatch  # starts the clock
-
-    @cached_property
-    def results(self) -> Results:
-        """The run's paths."""
-        return Results(self.settings)
-
-    @cached_property
-    def dataset(self) -> Dataset:
-        """The run's videos."""
-        return open_dataset(self.settings)
+        super().__post_init__()
 
     @cached_property
     def device(self) -> Device:
         """The device to run on."""
         return find_device(self.settings.device)
 
-    @cached_property
-    def stopwatch(self) -> Stopwatch:
-        """Running since the job was made."""
-        checked = self.results.dataset
-        digest = read_json(checked)["digest"] if checked.is_file() else "unchecked"
-        return Stopwatch(self.device.name, self.device.driver, self.settings.threads, digest)
+    @property
+    def hardware(self) -> tuple[str, str | None]:
+        """Names of the device and its driver."""
+        return self.device.name, self.device.driver
 
     def detector(self, state: bool = True) -> MaskRCNN:
         """The detector, with the run's weights if `state`."""
@@ -95,22 +66,9 @@ class Job:
         path = self.results.parent(setup, self.seed) / "model.safetensors"
         return load_network(self.network(setup), path, setup).eval()
 
-    def record(self, kind: Kind, **values: Any) -> Record:
-        """A record with the run's identity filled in; `error` makes it a failed one."""
-        return Record(
-            kind=kind,
-            status="failed" if values.get("error") else "done",
-            name=self.settings.name,
-            protocol=self.settings.protocol_name,
-            seed=self.seed,
-            settings=self.settings.model_dump(mode="json"),
-            provenance=self.stopwatch.provenance(),
-            **values,
-        )
-
-    def about(self, setup: str | None, task: Task | None = None) -> dict[str, Any]:
+    def about(self, setup: str | None) -> dict[str, Any]:
         """What a checkpoint says of itself."""
-        return {"setup": setup, "seed": self.seed, "settings": self.settings.model_dump(mode="json"), "task": task}
+        return {"setup": setup, "seed": self.seed, "settings": self.settings.model_dump(mode="json")}
 
 
 def load_network(model: SlowFastMaskRCNN, path: Path, setup: str) -> SlowFastMaskRCNN:
@@ -124,36 +82,3 @@ def load_network(model: SlowFastMaskRCNN, path: Path, setup: str) -> SlowFastMas
         raise UserError(f"{path}: found a checkpoint of setup {about.get('setup')}; expected {setup}")
     load_state(model, state, source=str(path))
     return model
-
-
-class Annotations:
-    """Foreground masks of videos, read once."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, list[np.ndarray]] = {}
-
-    def __call__(self, video: Video) -> list[np.ndarray]:
-        """Masks `[H, W]` uint8 of every frame of `video`."""
-        if video.name not in self._kept:
-            self._kept[video.name] = [video.ids(index, merged=True) for index in range(len(video))]
-        return self._kept[video.name]
-
-
-def gather_scores(sequences: dict[str, dict[str, float]]) -> Scores:
-    """The record's form of the official statistics of each sequence; each has one object.
-
-    Args:
-        sequences: by name, the official columns (`J-Mean`, …).
-    """
-    each = {
-        name: SequenceScores(**{column: figures[official(column)] for column in COLUMNS})
-        for name, figures in sequences.items()
-    }
-    means = {column: float(np.mean([getattr(one, column) for one in each.values()])) for column in COLUMNS}
-    return Scores(jf_mean=(means["j_mean"] + means["f_mean"]) / 2, **means, sequences=each)
-
-
-def official(column: str) -> str:
-    """The official toolkit's name of a column: `j_mean` is `J-Mean`."""
-    measure, statistic = column.split("_")
-    return f"{measure.upper()}-{statistic.capitalize()}"

@@ -1,13 +1,17 @@
-"""Stage 8: J&F of predictions on the validation sequences."""
+"""Stages 5 and 8: the choice of the best configuration, and J&F of predictions; neither needs a network."""
 
 from __future__ import annotations
 
-from slowfast_vos.jobs.common import Job, gather_scores, official
-from slowfast_vos.measuring.record import Record, Scores, read_record
+from collections.abc import Iterable
+from pathlib import Path
+
+from slowfast_vos.errors import UserError
+from slowfast_vos.jobs.context import Context, gather_scores
+from slowfast_vos.measuring.record import Record, read_record
 from slowfast_vos.scoring import score
 
 
-def evaluate(job: Job, task: str, setup: str) -> Record:
+def evaluate(job: Context, task: str, setup: str) -> Record:
     """Score a folder of predictions; writes the record, and the official CSV files beside it.
 
     Where a sequence's final model failed, the setup has no score: the record is a failed one.
@@ -35,16 +39,27 @@ def evaluate(job: Job, task: str, setup: str) -> Record:
     )
     scores.write(path.parent)
     gathered = gather_scores(scores.per_sequence_means())
-    figures = {column: scores.global_[official(column)] for column in Scores.model_fields if column not in OTHER}
-    gathered = gathered.model_copy(update={**figures, "jf_mean": scores.global_["J&F-Mean"]})
     record = job.record("evaluation", **identity, scores=gathered)
     record.save(path)
     return record
 
 
-OTHER = ("jf_mean", "sequences")
-
-
-def _failures(job: Job, setup: str) -> list[str]:
+def _failures(job: Context, setup: str) -> list[str]:
     records = [read_record(job.results.final(setup, job.seed, video.name)) for video in job.dataset.val]
     return [f"{record.job['sequence']}: {record.error}" for record in records if record.status == "failed"]
+
+
+def select_best(job: Context, setup: str, paths: Iterable[Path]) -> Record:
+    """Choose the configuration with the best J&F on the selection sequences, the first of equals.
+
+    Raises:
+        UserError: every configuration failed.
+    """
+    records = [read_record(path) for path in paths]
+    done = [record for record in records if record.scores is not None]
+    if not done:
+        raise UserError(f"grid of {setup}: all {len(records)} configurations failed; expected one to choose")
+    best = max(done, key=lambda record: record.scores.jf_mean)
+    record = job.record("selected", setup=setup, job=best.job, scores=best.scores)
+    record.save(job.results.selected(setup, job.seed))
+    return record

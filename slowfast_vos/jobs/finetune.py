@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
 from hashlib import sha256
-from pathlib import Path
 
 import torch
 
-from slowfast_vos.errors import UserError
-from slowfast_vos.jobs.common import Job, gather_scores
+from slowfast_vos.jobs.common import Job
+from slowfast_vos.jobs.context import gather_scores
 from slowfast_vos.jobs.predict import write_predictions
 from slowfast_vos.jobs.train import Selection
 from slowfast_vos.measuring.record import Epoch, Record, read_record
@@ -99,22 +97,6 @@ def mean_curve(curves: list[list[dict]]) -> list[Epoch]:
         )
         for points in zip(*curves, strict=True)
     ]
-
-
-def select_best(job: Job, setup: str, paths: Iterable[Path]) -> Record:
-    """Choose the configuration with the best J&F on the selection sequences, the first of equals.
-
-    Raises:
-        UserError: every configuration failed.
-    """
-    records = [read_record(path) for path in paths]
-    done = [record for record in records if record.scores is not None]
-    if not done:
-        raise UserError(f"grid of {setup}: all {len(records)} configurations failed; expected one to choose")
-    best = max(done, key=lambda record: record.scores.jf_mean)
-    record = job.record("selected", setup=setup, job=best.job, scores=best.scores)
-    record.save(job.results.selected(setup, job.seed))
-    return record
 
 
 def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:

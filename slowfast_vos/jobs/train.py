@@ -6,7 +6,8 @@ import logging
 from pathlib import Path
 
 from slowfast_vos.config import Parent
-from slowfast_vos.jobs.common import Annotations, Job, gather_scores
+from slowfast_vos.jobs.common import Job
+from slowfast_vos.jobs.context import Annotations, gather_scores
 from slowfast_vos.measuring.record import Record, Scores
 from slowfast_vos.model.checkpoints import save_checkpoint
 from slowfast_vos.model.masks import predict_masks

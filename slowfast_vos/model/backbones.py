@@ -17,6 +17,7 @@ from slowfast_vos.errors import UserError
 
 FPN_CHANNELS = 256
 STRIDES = [4, 8, 16, 32]
+ALL_LAYERS = 5
 
 
 class TimmFPN(nn.Module):
@@ -25,7 +26,7 @@ class TimmFPN(nn.Module):
     Shape: `[N, 3, H, W]` → levels `0, 1, 2, 3, pool` at strides 4, 8, 16, 32, 64, `out_channels` channels each.
     """
 
-    def __init__(self, name: str, out_channels: int) -> None:
+    def __init__(self, name: str, out_channels: int, trainable_layers: int = ALL_LAYERS) -> None:
         super().__init__()
         # Strides are looked up on the bare model: which index has which stride differs between architectures.
         reductions = timm.create_model(name, features_only=True).feature_info.reduction()
@@ -34,30 +35,42 @@ class TimmFPN(nn.Module):
         indices = tuple(reductions.index(stride) for stride in STRIDES)
         body = timm.create_model(name, features_only=True, out_indices=indices)
         self.body = freeze_batch_norm_2d(body)
+        self._freeze_first(ALL_LAYERS - trainable_layers)
         # Linear bottlenecks end in features of very different scales; without a norm, training diverges.
         self.fpn = FeaturePyramidNetwork(
             body.feature_info.channels(), out_channels, LastLevelMaxPool(), partial(nn.GroupNorm, 8)
         )
         self.out_channels = out_channels
 
+    def _freeze_first(self, layers: int) -> None:
+        """Freeze the parameters that come before the features of the next stride: a layer is a halving of the size."""
+        reach = {info["module"]: info["reduction"] for info in self.body.feature_info.info}
+        halvings = 1
+        for name, parameter in self.body.named_parameters():
+            module = next((module for module in reach if name.startswith(f"{module}.")), None)
+            halvings = reach[module].bit_length() - 1 if module else halvings
+            if halvings <= layers:
+                parameter.requires_grad_(False)
+
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         levels = self.body(images)
         return self.fpn(OrderedDict((str(level), features) for level, features in enumerate(levels)))
 
 
-def build_backbone(name: str, out_channels: int = FPN_CHANNELS) -> nn.Module:
+def build_backbone(name: str, out_channels: int = FPN_CHANNELS, trainable_layers: int = ALL_LAYERS) -> nn.Module:
     """Build a randomly initialised backbone with FPN.
 
     Args:
         name: a torchvision ResNet (`resnet50` is the paper's) or a timm model (`tf_efficientnet_lite0`).
         out_channels: FPN channels.
+        trainable_layers: how many of the body's five layers (stem, strides 4, 8, 16, 32) train, from the last on.
 
     Raises:
         UserError: no such backbone, or one without features at strides 4, 8, 16 and 32.
     """
     if name.startswith(("resnet", "resnext", "wide_resnet")) and name in torchvision.models.list_models():
         backbone = resnet_fpn_backbone(
-            backbone_name=name, weights=None, norm_layer=FrozenBatchNorm2d, trainable_layers=5
+            backbone_name=name, weights=None, norm_layer=FrozenBatchNorm2d, trainable_layers=trainable_layers
         )
         if out_channels != FPN_CHANNELS:
             inputs = [block[0].in_channels for block in backbone.fpn.inner_blocks]
@@ -65,5 +78,5 @@ def build_backbone(name: str, out_channels: int = FPN_CHANNELS) -> nn.Module:
             backbone.out_channels = out_channels
         return backbone
     if timm.is_model(name):
-        return TimmFPN(name, out_channels)
+        return TimmFPN(name, out_channels, trainable_layers)
     raise UserError(f"model.backbone: found {name!r}; expected a torchvision ResNet or the name of a timm model")

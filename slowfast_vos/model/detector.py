@@ -11,7 +11,7 @@ from torchvision.models.detection.rpn import AnchorGenerator
 from torchvision.ops import MultiScaleRoIAlign
 
 from slowfast_vos.errors import UserError
-from slowfast_vos.model.backbones import FPN_CHANNELS, build_backbone
+from slowfast_vos.model.backbones import ALL_LAYERS, FPN_CHANNELS, build_backbone
 
 CLASSES = 2
 ROI_LEVELS = ("0", "1", "2", "3")
@@ -23,6 +23,7 @@ ASPECT_RATIOS = (0.5, 1.0, 2.0)
 def build_detector(
     *,
     backbone: str = "resnet50",
+    trainable_backbone_layers: int = ALL_LAYERS,
     fpn_channels: int = FPN_CHANNELS,
     box_hidden: int = 1024,
     mask_channels: Sequence[int] = (256, 256, 256, 256),
@@ -36,7 +37,8 @@ def build_detector(
 
     Args:
         backbone: name as in `build_backbone`.
-        fpn_channels: channels of every FPN level.
+        trainable_backbone_layers: how many of its five layers train; torchvision's own builders freeze the first two.
+        fpn_channels: channels of every FPN level, a multiple of 8.
         box_hidden: width of the box head's two layers.
         mask_channels: channels of the mask head's convolutions.
         mask_hidden: channels of the mask predictor.
@@ -46,15 +48,17 @@ def build_detector(
         torchvision_options: further keywords of torchvision's `MaskRCNN` (min_size, box_score_thresh, …).
 
     Raises:
-        UserError: no such backbone, not five anchor sizes, or no such level.
+        UserError: no such backbone, not five anchor sizes, no such level, or a width that cannot be divided.
     """
+    if fpn_channels < 8 or fpn_channels % 8:
+        raise UserError(f"model.fpn_channels: found {fpn_channels}; expected a multiple of 8, at least 8")
     if not roi_levels or not set(roi_levels) <= set(ROI_LEVELS):
         raise UserError(f"model.roi_levels: found {list(roi_levels)}; expected some of {list(ROI_LEVELS)}")
     if len(anchor_sizes) != 5:
         raise UserError(f"model.anchor_sizes: found {len(anchor_sizes)} sizes; expected 5, one a level")
     anchors = AnchorGenerator(tuple((size,) for size in anchor_sizes), (ASPECT_RATIOS,) * 5)
     return MaskRCNN(
-        build_backbone(backbone, fpn_channels),
+        build_backbone(backbone, fpn_channels, trainable_backbone_layers),
         rpn_anchor_generator=anchors,
         box_roi_pool=MultiScaleRoIAlign(list(roi_levels), ROI_SIZE, sampling_ratio=2),
         mask_roi_pool=MultiScaleRoIAlign(list(roi_levels), MASK_ROI_SIZE, sampling_ratio=2),

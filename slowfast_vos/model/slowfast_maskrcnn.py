@@ -74,6 +74,7 @@ class SlowFastMaskRCNN(nn.Module):
         self.maskrcnn_model = build_detector(**detector_options).to(memory_format=torch.channels_last)
         self.slow_fast = SlowFast(self.setup, self.maskrcnn_model.backbone.out_channels)
         self.roi_levels = tuple(self.maskrcnn_model.roi_heads.box_roi_pool.featmap_names)
+        self._never_trained = [p for p in self.parameters() if not p.requires_grad]
         self._frozen: frozenset[str] = frozenset()
         self._drifting_statistics = False
 
@@ -108,6 +109,8 @@ class SlowFastMaskRCNN(nn.Module):
         self._drifting_statistics = drifting_statistics
         for name in PARTS:
             self.part(name).requires_grad_(name not in self._frozen)
+        for parameter in self._never_trained:
+            parameter.requires_grad_(False)
         return self.train(self.training)
 
     def train(self, mode: bool = True) -> SlowFastMaskRCNN:
@@ -141,9 +144,8 @@ class SlowFastMaskRCNN(nn.Module):
             frames: each `[3, H, W]` in [0, 1].
             targets: one per frame, None for a frame that only gives context.
             order: indices of the frames in the order of time, where it is not theirs; a frame may come repeatedly
-                (it is encoded once), but one with a target only once.
+                (it is encoded once), and one with a target then stands at the middle of its places.
         """
-        order = range(len(frames)) if order is None else order
         centres = [i for i, target in enumerate(targets) if target is not None]
         if not centres:
             raise ValueError("no frame has a target; expected at least one")
@@ -155,6 +157,10 @@ class SlowFastMaskRCNN(nn.Module):
         scaled = [scaled[i] for i in centres]
         own = {level: maps[centres] for level, maps in features.items()}
         proposals, rpn_losses = self.maskrcnn_model.rpn(ImageList(images.tensors[centres], sizes), own, scaled)
+        if order is not None:
+            features = {level: maps[list(order)] for level, maps in features.items()}
+            places = [[place for place, i in enumerate(order) if i == centre] for centre in centres]
+            centres = [some[len(some) // 2] for some in places]
         return self.roi_losses(self.windows(features, centres), proposals, sizes, scaled) | rpn_losses
 
     def encode(self, images: Tensor) -> Features:

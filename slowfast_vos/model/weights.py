@@ -58,7 +58,7 @@ def _load_body(model: MaskRCNN, backbone: str) -> None:
             state, source = timm.create_model(backbone, pretrained=True).state_dict(), f"timm's {backbone}"
         except (OSError, RuntimeError) as error:
             raise UserError(
-                f"model.weights: timm's weights of {backbone} cannot be downloaded ({error}); "
+                f"model.weights: timm's weights of {backbone} cannot be downloaded ({_line(error)}); "
                 "expected a connection, or them in the Hugging Face cache (HF_HOME)"
             ) from error
     else:
@@ -76,9 +76,13 @@ def _download(published: torchvision.models.WeightsEnum) -> Mapping[str, Tensor]
     except (URLError, OSError, RuntimeError) as error:
         place = Path(torch.hub.get_dir()) / "checkpoints" / Path(published.url).name
         raise UserError(
-            f"model.weights: {published.url} cannot be downloaded ({error}); put that file at {place}, "
+            f"model.weights: {published.url} cannot be downloaded ({_line(error)}); put that file at {place}, "
             "or give the path of a file as model.weights"
         ) from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _lite0_state() -> dict[str, Tensor]:

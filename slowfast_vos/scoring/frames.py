@@ -34,9 +34,10 @@ class SequenceScores:
 
 
 def score_sequence(files: SequenceFiles, protocol: Protocol, *, measure: bool = True) -> SequenceScores:
-    """Score a sequence, or with `measure` off only look for problems; each PNG is decoded once.
+    """Score a sequence, or with `measure` off only look for problems.
 
-    A problem of one frame stops the measuring, not the reading, so that all problems are found.
+    Each PNG is decoded once (the first annotation once more, to count the objects). A problem of one frame stops the
+    measuring, not the reading, so that all problems are found.
     """
     scores = SequenceScores(files.name, files.scored_frames(protocol))
     objects = _count_objects(files, protocol, scores.problems)

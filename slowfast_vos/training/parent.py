@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,58 +21,75 @@ GIB = 2**30
 Step = tuple[Video, list[int]]
 
 
-@dataclass
 class EncodedVideo:
-    """What a frozen backbone and RPN make of a video, and its targets in the resized frames' coordinates."""
+    """What a frozen backbone and RPN make of a video's frames, each computed when it is first asked for."""
 
-    features: Features
-    proposals: list[Tensor]
-    image_size: tuple[int, int]
-    targets: list[Target]
+    def __init__(self, model: SlowFastMaskRCNN, parent: Parent, video: Video, *, merged: bool) -> None:
+        self.model, self.parent, self.video, self.merged = model, parent, video, merged
+        self.done = [False] * len(video)
+        self.features: Features = {}
+        self.centres: dict[int, tuple[Tensor, Target]] = {}
+        self.image_size = (0, 0)
 
     @property
     def size_in_bytes(self) -> int:
-        """Memory that the tensors take."""
-        tensors = [*self.features.values(), *self.proposals, *(v for t in self.targets for v in t.values())]
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        """Memory that the features take."""
+        return sum(maps.numel() * maps.element_size() for maps in self.features.values())
+
+    def ask(self, centres: list[int]) -> None:
+        """Make sure that the windows of some centre frames, and what the RoI heads need of these, are there."""
+        reach = range(-self.model.setup.before, self.model.setup.after + 1)
+        wanted = {min(max(centre + offset, 0), len(self.video) - 1) for centre in centres for offset in reach}
+        missing = sorted(index for index in wanted if not self.done[index])
+        for start in range(0, len(missing), self.model.chunk_length):
+            self._encode(missing[start : start + self.model.chunk_length])
+        for centre in centres:
+            if centre not in self.centres:
+                self.centres[centre] = self._propose(centre)
+
+    @torch.no_grad()
+    def _encode(self, indices: list[int]) -> None:
+        images = self.model.maskrcnn_model.transform([self._frame(index) for index in indices])[0]
+        self.image_size = images.image_sizes[0]
+        for level, maps in self.model.encode(images.tensors).items():
+            if level not in self.features:
+                self.features[level] = maps.new_zeros((len(self.video), *maps.shape[1:]))
+            self.features[level][indices] = maps
+        for index in indices:
+            self.done[index] = True
+
+    @torch.no_grad()
+    def _propose(self, centre: int) -> tuple[Tensor, Target]:
+        model, frame = self.model.maskrcnn_model, self._frame(centre)
+        target = targets(self.video.ids(centre, merged=self.merged))
+        images, (target,) = model.transform([frame], [{key: value.to(frame.device) for key, value in target.items()}])
+        own = {level: maps[centre : centre + 1] for level, maps in self.features.items()}
+        with training_proposals(model.rpn, wanted=self.parent.step == "b"):
+            return model.rpn(images, own)[0][0], target
+
+    def _frame(self, index: int) -> Tensor:
+        return self.video.frame(index).to(next(self.model.parameters()).device)
 
 
 class Encoder:
-    """Encodes whole videos with the frozen parts, and keeps them as long as the bound on memory allows."""
+    """Encoded videos, kept as long as the bound on memory allows."""
 
     def __init__(self, model: SlowFastMaskRCNN, parent: Parent, *, merged: bool) -> None:
         self.model, self.parent, self.merged = model, parent, merged
         self.left = parent.feature_cache_gib * GIB
         self.kept: dict[str, EncodedVideo] = {}
 
-    def __call__(self, video: Video) -> EncodedVideo:
+    def __call__(self, video: Video, centres: list[int]) -> EncodedVideo:
+        """The video, with the windows of its frames `centres` encoded."""
         if video.name in self.kept:
+            self.kept[video.name].ask(centres)
             return self.kept[video.name]
-        encoded = self._encode(video)
+        encoded = EncodedVideo(self.model, self.parent, video, merged=self.merged)
+        encoded.ask(centres)
         if encoded.size_in_bytes <= self.left:
             self.left -= encoded.size_in_bytes
             self.kept[video.name] = encoded
         return encoded
-
-    @torch.no_grad()
-    def _encode(self, video: Video) -> EncodedVideo:
-        model, device = self.model.maskrcnn_model, next(self.model.parameters()).device
-        features: dict[str, list[Tensor]] = {}
-        proposals, scaled, size = [], [], (0, 0)
-        for start in range(0, len(video), self.model.chunk_length):
-            chunk = range(start, min(start + self.model.chunk_length, len(video)))
-            frames = [video.frame(index).to(device) for index in chunk]
-            wanted = [targets(video.ids(index, merged=self.merged)) for index in chunk]
-            wanted = [{key: value.to(device) for key, value in target.items()} for target in wanted]
-            images, resized = model.transform(frames, wanted)
-            maps = self.model.encode(images.tensors)
-            with training_proposals(model.rpn, wanted=self.parent.step == "b"):
-                proposals += model.rpn(images, maps)[0]
-            scaled += resized
-            size = images.image_sizes[0]
-            for level, values in maps.items():
-                features.setdefault(level, []).append(values)
-        return EncodedVideo({level: torch.cat(maps) for level, maps in features.items()}, proposals, size, scaled)
 
 
 def epoch_steps(videos: list[Video], parent: Parent) -> list[Step]:
@@ -91,10 +107,9 @@ def epoch_steps(videos: list[Video], parent: Parent) -> list[Step]:
 
 def encoded_losses(model: SlowFastMaskRCNN, encoded: EncodedVideo, centres: list[int]) -> dict[str, Tensor]:
     """RoI losses of some centre frames of a video that is already encoded."""
+    proposals, wanted = zip(*(encoded.centres[index] for index in centres), strict=True)
     windows = model.windows(encoded.features, centres)
-    sizes = [encoded.image_size] * len(centres)
-    wanted = [encoded.targets[index] for index in centres]
-    return model.roi_losses(windows, [encoded.proposals[index] for index in centres], sizes, wanted)
+    return model.roi_losses(windows, list(proposals), [encoded.image_size] * len(centres), list(wanted))
 
 
 def clip_losses(model: SlowFastMaskRCNN, video: Video, centres: list[int], *, merged: bool) -> dict[str, Tensor]:
@@ -137,7 +152,7 @@ def train_parent(
 
     def losses_of(video: Video, centres: list[int]) -> dict[str, Tensor]:
         if frozen:
-            return encoded_losses(model, encoder(video), centres)
+            return encoded_losses(model, encoder(video, centres), centres)
         return clip_losses(model, video, centres, merged=merged)
 
     seed_everything(seed)

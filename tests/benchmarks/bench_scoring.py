@@ -59,21 +59,26 @@ def silhouettes(davis: Path | None, count: int) -> Iterator[list[np.ndarray]]:
         ]
 
 
+def moved(mask: np.ndarray, down: int, right: int) -> np.ndarray:
+    """A mask [H, W] moved; what leaves the frame is gone."""
+    return cv2.warpAffine(mask.astype(np.uint8), np.float32([[1, 0, right], [0, 1, down]]), SIZE[::-1], flags=0)
+
+
 def compose(videos: list[list[np.ndarray]]) -> np.ndarray:
     """Ids [N, H, W] of several objects, each moved to its own place."""
     ids = np.zeros((len(videos[0]), *SIZE), dtype=np.uint8)
     for index, video in enumerate(videos):
         shift = (index * 97 % 200 - 100, index * 211 % 600 - 300) if len(videos) > 1 else (0, 0)
         for frame, mask in zip(ids, video, strict=True):
-            frame[np.roll(mask, shift, (0, 1))] = index + 1
+            frame[moved(mask, *shift) != 0] = index + 1
     return ids
 
 
-def write(folder: Path, name: str, ids: np.ndarray, moved: bool = False) -> None:
+def write(folder: Path, name: str, ids: np.ndarray, shaken: bool = False) -> None:
     """One sequence as indexed PNGs."""
     for index, frame in enumerate(ids):
-        step = (index % 5 - 2, index % 7 - 3) if moved else (0, 0)
-        write_mask(folder / name / f"{index:05d}.png", np.roll(frame, step, (0, 1)))
+        step = (index % 5 - 2, index % 7 - 3) if shaken else (0, 0)
+        write_mask(folder / name / f"{index:05d}.png", moved(frame, *step))
 
 
 def seconds(run: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
@@ -84,10 +89,21 @@ def seconds(run: Callable[[], object], clock: Callable[[], float] = time.process
 
 
 def least(
-    runs: Sequence[Callable[[], object]], repeats: int, clock: Callable[[], float] = time.process_time
+    runs: Sequence[Callable[[], object]], turns: int, clock: Callable[[], float] = time.process_time
 ) -> list[float]:
-    """Least seconds of each of several runs, taken in turn so that a busy machine slows all alike."""
-    return [min(times) for times in zip(*[[seconds(run, clock) for run in runs] for _ in range(repeats)], strict=True)]
+    """Least seconds of each of several runs.
+
+    They take turns, so that a busy machine slows all alike; in each turn a short run is repeated for about as long as
+    the longest one takes, so that each has the same chance of an undisturbed moment.
+    """
+    best = [seconds(run, clock) for run in runs]
+    repeats = [max(1, min(20, round(max(best) / taken))) for taken in best]
+    for _ in range(turns):
+        best = [
+            min(least_yet, *(seconds(run, clock) for _ in range(count)))
+            for run, count, least_yet in zip(runs, repeats, best, strict=True)
+        ]
+    return best
 
 
 def decoding_share(run: Callable[[], object], repeats: int) -> float:
@@ -145,7 +161,7 @@ def main() -> None:
         for objects in (1, 2, 3):
             ids = compose([next(source) for _ in range(objects)])
             write(annotations, f"objects-{objects}", ids)
-            write(results, f"objects-{objects}", ids, moved=True)
+            write(results, f"objects-{objects}", ids, shaken=True)
         for objects in (1, 2, 3):
             title = f"2017 semi-supervised, {objects} object{'s' if objects > 1 else ''}"
             compare(title, root, results, [f"objects-{objects}"], arguments.frames, SEMI)
@@ -154,7 +170,7 @@ def main() -> None:
             name = sorted(path.name for path in (davis / "Annotations" / "480p").iterdir())[1]
             folder = davis / "Annotations" / "480p" / name
             stack = np.stack([read_mask(path) for path in sorted(folder.glob("*.png"))])
-            write(results, name, stack != 0, moved=True)
+            write(results, name, stack != 0, shaken=True)
             compare(f"2016 unsupervised, {name} as it is", davis, results, [name], len(stack), SINGLE)
         compare(
             "2017 unsupervised, 3 proposals, 3 objects", root, results, ["objects-3"], arguments.frames, UNSUPERVISED
@@ -165,7 +181,7 @@ def main() -> None:
             for folder in (annotations, results):
                 (folder / name).symlink_to(folder / f"objects-{index % 3 + 1}")
         runs = [lambda n=n: score(root, results, sequences=many, processes=n, **SEMI) for n in (1, 2)]
-        one, two = least(runs, 4, time.perf_counter)
+        one, two = least(runs, 5, time.perf_counter)
         print(f"{len(many)} sequences: 1 process {one:.2f} s, 2 processes {two:.2f} s, ratio {one / two:.2f}")
 
         source = silhouettes(davis, arguments.long)

@@ -1,0 +1,189 @@
+"""Weights on disk: what fits is loaded, what does not is named."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+from slowfast_vos import SlowFastMaskRCNN
+from slowfast_vos.errors import UserError
+from slowfast_vos.model.checkpoints import load_state, read_checkpoint, read_torch_checkpoint, save_checkpoint
+from torch import Tensor, nn
+
+Build = Callable[..., SlowFastMaskRCNN]
+ABOUT = {"setup": "1-3", "seed": 63, "settings": {"protocol": "strict", "seeds": [63]}, "task": None}
+
+
+def same(state: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return state.keys() == other.keys() and all(torch.equal(state[name], other[name]) for name in state)
+
+
+def one_line(error: pytest.ExceptionInfo[UserError]) -> str:
+    text = str(error.value)
+    assert len(text.splitlines()) == 1
+    return text
+
+
+def test_a_checkpoint_holds_the_weights_and_what_it_is_about(network: Build, tmp_path: Path) -> None:
+    model, path = network(1, 3, seed=1), tmp_path / "deep" / "model.safetensors"
+    save_checkpoint(path, model, ABOUT)
+    state, about = read_checkpoint(path)
+    assert same(state, model.state_dict())
+    assert about == ABOUT
+    other = network(1, 3, seed=2)
+    load_state(other, state, source=str(path))
+    assert same(dict(other.state_dict()), dict(model.state_dict()))
+    assert [file.name for file in path.parent.iterdir()] == ["model.safetensors"]
+
+
+def test_the_same_weights_give_the_same_bytes(network: Build, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save_checkpoint(tmp_path / name, network(1, 3), ABOUT)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_the_header_is_json_that_any_reader_of_safetensors_finds(network: Build, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "model.safetensors", network(), ABOUT)
+    with safe_open(tmp_path / "model.safetensors", framework="np") as file:
+        assert json.loads(file.metadata()["about"]) == ABOUT
+
+
+@pytest.mark.parametrize("read", [read_checkpoint, read_torch_checkpoint])
+@pytest.mark.parametrize("content", [b"", b"text, no weights\n", b"\x00" * 64, b"PK\x03\x04" + b"\x01" * 60])
+def test_unreadable_files_are_named(read: Callable[[Path], object], content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "model.bin"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"model\.bin: (cannot be read|found no state dict); expected") as error:
+        read(path)
+    one_line(error)
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_refused_in_one_line(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.bin"
+        path.write_bytes(content)
+        for read in (read_checkpoint, read_torch_checkpoint):
+            with pytest.raises(UserError, match=r"model\.bin: ") as error:
+                read(path)
+            one_line(error)
+
+
+@pytest.mark.parametrize("read", [read_checkpoint, read_torch_checkpoint])
+def test_a_missing_file_is_named(read: Callable[[Path], object], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gone: missing; expected a checkpoint"):
+        read(tmp_path / "gone")
+
+
+def test_a_truncated_checkpoint_is_refused(network: Build, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, network(), ABOUT)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match="cannot be read"):
+        read_checkpoint(path)
+    torch.save(network().state_dict(), path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(UserError, match="cannot be read") as error:
+        read_torch_checkpoint(path)
+    one_line(error)
+
+
+def linear() -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+
+
+def test_every_tensor_that_does_not_fit_is_named() -> None:
+    state = linear().state_dict()
+    del state["0.bias"], state["1.running_mean"]
+    state["0.weight"] = torch.zeros(3, 5)
+    state["2.weight"] = torch.zeros(1)
+    with pytest.raises(UserError) as error:
+        load_state(linear(), state, source="here.pth")
+    assert one_line(error) == (
+        "here.pth: does not fit this model; 2 missing: 0.bias, 1.running_mean; 1 unexpected: 2.weight; "
+        "1 of another shape: 0.weight [3, 5] (expected [3, 2])"
+    )
+
+
+def test_nothing_is_loaded_where_something_does_not_fit() -> None:
+    model = linear()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(UserError):
+        load_state(model, {name: value + 1 for name, value in before.items() if name != "0.bias"}, source="here")
+    assert same(before, model.state_dict())
+
+
+def test_a_counter_that_older_versions_did_not_save_may_be_missing() -> None:
+    state = linear().state_dict()
+    del state["1.num_batches_tracked"]
+    load_state(linear(), state, source="here")
+
+
+def authors_state(model: SlowFastMaskRCNN) -> dict[str, Tensor]:
+    """Fresh values under the names of the authors' checkpoints."""
+    names = {
+        name: value
+        for name, value in model.state_dict().items()
+        if name.startswith(("maskrcnn_model.", "slow_fast.")) and not name.endswith("num_batches_tracked")
+    }
+    generator = torch.Generator().manual_seed(3)
+    return {name: torch.rand(value.shape, generator=generator) for name, value in names.items()}
+
+
+@pytest.mark.parametrize("wrap", [None, "model_state_dict", "state_dict", "model"])
+def test_the_authors_checkpoints_load(
+    network: Build, network_options: dict[str, Any], wrap: str | None, tmp_path: Path
+) -> None:
+    state, path = authors_state(network(3, 7)), tmp_path / "authors.pth"
+    torch.save(state if wrap is None else {wrap: state, "epoch": 3, "optimizer_state_dict": {}}, path)
+    model = SlowFastMaskRCNN.from_authors_checkpoint(path, slow=3, fast=7, border="replicate", **network_options)
+    assert model.setup.slow == 3
+    assert model.border == "replicate"
+    loaded = model.state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in state.items())
+    model.eval()([torch.rand(3, 64, 96)] * 2)
+
+
+def test_the_authors_file_format_of_2020_loads(network: Build, network_options: dict[str, Any], tmp_path: Path) -> None:
+    state = authors_state(network(1, 1))
+    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    SlowFastMaskRCNN.from_authors_checkpoint(tmp_path / "old.pth", slow=1, fast=1, **network_options)
+
+
+def test_a_checkpoint_of_another_setup_is_refused(
+    network: Build, network_options: dict[str, Any], tmp_path: Path
+) -> None:
+    torch.save(authors_state(network(3, 7)), tmp_path / "authors.pth")
+    with pytest.raises(UserError, match=r"authors\.pth: does not fit this model; .* of another shape: slow_fast\."):
+        SlowFastMaskRCNN.from_authors_checkpoint(tmp_path / "authors.pth", slow=1, fast=7, **network_options)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {"state_dict": {"weight": "text"}}, torch.zeros(3)])
+def test_a_file_without_a_state_dict_is_refused(content: object, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(UserError, match=r"other\.pth: found no state dict; expected tensors by name"):
+        read_torch_checkpoint(tmp_path / "other.pth")
+
+
+class Trap:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return exec, ("raise SystemExit('code of the file has run')",)
+
+
+@pytest.mark.parametrize("save", [torch.save, lambda value, path: Path(path).write_bytes(pickle.dumps(value))])
+def test_code_in_a_file_is_never_run(save: Callable[[object, Path], object], tmp_path: Path) -> None:
+    save({"state_dict": Trap()}, tmp_path / "trap.pth")
+    with pytest.raises(UserError, match=r"trap\.pth: cannot be read") as error:
+        read_torch_checkpoint(tmp_path / "trap.pth")
+    one_line(error)

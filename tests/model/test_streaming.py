@@ -1,0 +1,200 @@
+"""Streaming inference equals a window per frame, and holds no more than a chunk."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from slowfast_vos import SlowFastMaskRCNN
+from slowfast_vos.model.streaming import Detection, detect, detect_chunks, encode_chunk, foreground, paste
+from torch import Tensor
+from windowed import largest_difference, windowed
+
+SETUPS = [(1, 1), (3, 3), (7, 7), (1, 7), (3, 7)]
+Build = Callable[..., SlowFastMaskRCNN]
+
+
+def clip(length: int, height: int = 48, width: int = 72, seed: int = 0) -> list[Tensor]:
+    """Frames of a bright square that moves over noise."""
+    generator = torch.Generator().manual_seed(seed)
+    frames = torch.rand((length, 3, height, width), generator=generator) * 0.6
+    for index, frame in enumerate(frames):
+        frame[:, 8 : height // 2, 4 * index + 2 : 4 * index + 20] += 0.4
+    return list(frames)
+
+
+@pytest.mark.parametrize("border", ["zeros", "replicate"])
+@pytest.mark.parametrize(("slow", "fast"), SETUPS)
+def test_streaming_equals_a_window_per_frame(network: Build, slow: int, fast: int, border: str) -> None:
+    model = network(slow, fast, border=border)
+    differences = {}
+    for length in (1, 2, 9):
+        frames = clip(length)
+        expected = windowed(model, frames)
+        assert min(len(one["boxes"]) for one in expected) > 1
+        for chunk in (1, 2, 5, 32):
+            model.chunk_length = chunk
+            differences[length, chunk] = largest_difference(model(frames), expected)
+    assert max(differences.values()) < 1e-4, differences
+
+
+@pytest.mark.parametrize(("slow", "fast"), [(2, 4), (4, 4), (1, 9)])
+def test_streaming_equals_a_window_per_frame_for_other_setups(network: Build, slow: int, fast: int) -> None:
+    model = network(slow, fast, border="replicate", chunk_length=2)
+    assert largest_difference(model(clip(5)), windowed(model, clip(5))) < 1e-4
+
+
+def test_streaming_equals_a_window_per_frame_with_a_resnet(network: Build) -> None:
+    model = network(3, 7, backbone="resnet18", chunk_length=3)
+    assert largest_difference(model(clip(5)), windowed(model, clip(5))) < 1e-4
+
+
+def test_the_compared_detections_depend_on_frame_border_and_order(network: Build) -> None:
+    model, frames = network(3, 7), clip(4)
+    found = model(frames)
+    assert largest_difference(found[:1], found[1:2]) > 1e-2
+    assert largest_difference(model(frames[::-1])[::-1], found) > 1e-2
+    model.border = "replicate"
+    assert largest_difference(model(frames), found) > 1e-2
+
+
+def test_with_one_frame_per_window_each_frame_stands_alone(network: Build) -> None:
+    model, frames = network(1, 1), clip(3)
+    alone = [model([frame])[0] for frame in frames]
+    assert largest_difference(model(frames), alone) < 1e-4
+
+
+def test_detections_follow_torchvisions_contract(network: Build) -> None:
+    model = network(3, 7)
+    for one in model(clip(3)):
+        count = len(one["boxes"])
+        assert 0 < count <= 5
+        assert set(one) == {"boxes", "labels", "scores", "masks"}
+        assert one["boxes"].shape == (count, 4)
+        assert one["labels"].tolist() == [1] * count
+        assert one["scores"].shape == (count,)
+        assert one["masks"].shape == (count, 1, 48, 72)
+        assert 0 <= one["masks"].min() <= one["masks"].max() <= 1
+        assert (one["boxes"][:, 2:] <= torch.tensor([72, 48])).all()
+
+
+def test_a_video_without_frames_has_no_detections(network: Build) -> None:
+    assert network()([]) == []
+
+
+def test_frames_may_come_from_a_generator(network: Build) -> None:
+    model, frames = network(3, 7, chunk_length=2), clip(5)
+    found = [paste(one) for one in detect(model, (frame for frame in frames))]
+    assert largest_difference(found, model(frames)) == 0
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 5])
+def test_features_held_are_bounded_by_the_chunk(network: Build, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network(3, 7, chunk_length=chunk)
+    encoded: list[weakref.ref[Tensor]] = []
+    encode, slow_fast = model.encode, model.slow_fast.forward
+    alive, batches, lengths, read = [], [], [], 0
+
+    def recording_encode(images: Tensor) -> dict[str, Tensor]:
+        alive.append(sum(one() is not None for one in encoded))
+        batches.append(len(images))
+        features = encode(images)
+        encoded.append(weakref.ref(features["0"]))
+        return features
+
+    def recording_slow_fast(features: Tensor) -> Tensor:
+        lengths.append(features.shape[2])
+        return slow_fast(features)
+
+    def frames() -> Iterator[Tensor]:
+        nonlocal read
+        for frame in clip(20):
+            read += 1
+            yield frame
+
+    monkeypatch.setattr(model, "encode", recording_encode)
+    monkeypatch.setattr(model.slow_fast, "forward", recording_slow_fast)
+    for index, _ in enumerate(detect(model, frames())):
+        assert read <= min(index + model.setup.after + chunk, 20)
+    assert max(batches) == chunk
+    assert sum(batches) == 20
+    # At the video's end the window's second half is appended to what is left.
+    assert max(lengths) <= max(chunk, model.setup.after) + model.setup.fast - 1
+    assert max(alive) <= 2
+
+
+def test_each_frame_is_encoded_once(network: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, seen = network(3, 7, chunk_length=3), 0
+    encode = model.encode
+
+    def counting(images: Tensor) -> dict[str, Tensor]:
+        nonlocal seen
+        seen += len(images)
+        return encode(images)
+
+    monkeypatch.setattr(model, "encode", counting)
+    model(clip(8))
+    assert seen == 8
+
+
+def test_encoded_chunks_give_the_same_detections(network: Build) -> None:
+    model, frames = network(1, 7, chunk_length=3), clip(7)
+    chunks = [encode_chunk(model, frames[start : start + 3]) for start in range(0, 7, 3)]
+    for _ in range(2):  # What is encoded once serves several times.
+        assert largest_difference([paste(one) for one in detect_chunks(model, chunks)], model(frames)) == 0
+
+
+def test_inference_leaves_no_graph(network: Build) -> None:
+    found = network()(clip(2))
+    assert not any(value.requires_grad for one in found for value in one.values())
+
+
+def test_frames_of_two_sizes_are_refused(network: Build) -> None:
+    with pytest.raises(ValueError, match=r"one size for all"):
+        network()([torch.zeros(3, 48, 72), torch.zeros(3, 48, 64)])
+
+
+@pytest.mark.parametrize("shape", [(48, 72), (1, 48, 72), (1, 3, 48, 72)])
+def test_frames_of_another_shape_are_refused(network: Build, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"expected \[3, H, W\]"):
+        network()([torch.zeros(shape)])
+
+
+coordinates = st.floats(-30, 90, width=32)
+sides = st.one_of(st.floats(0, 3, width=32), st.floats(0, 80, width=32))
+boxes = st.lists(st.tuples(coordinates, coordinates, sides, sides), max_size=4)
+
+
+def overlaps(box: tuple[float, ...], height: int, width: int) -> bool:
+    """Whether a box shows in the frame; torchvision clips boxes, and cannot paste those that lie outside."""
+    left, top, wide, high = box
+    return left < width and top < height and left + wide > 0 and top + high > 0
+
+
+@settings(max_examples=200)
+@given(boxes, st.integers(1, 50), st.integers(1, 60), st.sampled_from([4, 28]), st.integers(0, 10**6))
+def test_foreground_equals_pasting_and_thresholding(
+    found: list[tuple[float, ...]], height: int, width: int, side: int, seed: int
+) -> None:
+    found = [box for box in found if overlaps(box, height, width)]
+    corners = torch.tensor([[x, y, x + w, y + h] for x, y, w, h in found]).reshape(-1, 4)
+    masks = torch.rand((len(found), 1, side, side), generator=torch.Generator().manual_seed(seed))
+    detection = Detection(corners, torch.ones(len(found)), torch.ones(len(found)), masks, (height, width))
+    pasted = paste(detection)["masks"]
+    expected = (pasted >= 0.5).any(0)[0] if len(found) else torch.zeros((height, width), dtype=torch.bool)
+    assert torch.equal(foreground(detection), expected)
+
+
+def test_foreground_of_a_network_equals_thresholding_its_masks(network: Build) -> None:
+    model = network(3, 7)
+    covered = []
+    for one in detect(model, clip(4)):
+        mask = foreground(one)
+        assert torch.equal(mask, (paste(one)["masks"] >= 0.5).any(0)[0])
+        covered.append(mask.float().mean().item())
+    assert 0 < np.mean(covered) < 1

@@ -1,0 +1,234 @@
+"""The network in training: losses, windows, frozen parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+import torch
+from slowfast_vos import SlowFastMaskRCNN
+from slowfast_vos.model.slowfast_maskrcnn import PARTS
+from torch import Tensor, nn
+
+Build = Callable[..., SlowFastMaskRCNN]
+Target = dict[str, Tensor]
+ROI_LOSSES = {"loss_classifier", "loss_box_reg", "loss_mask"}
+RPN_LOSSES = {"loss_objectness", "loss_rpn_box_reg"}
+
+
+def clip(length: int) -> list[Tensor]:
+    return list(torch.rand((length, 3, 64, 96), generator=torch.Generator().manual_seed(length)))
+
+
+def target(left: int = 10) -> Target:
+    mask = torch.zeros((1, 64, 96), dtype=torch.uint8)
+    mask[0, 12:40, left : left + 30] = 1
+    return {
+        "boxes": torch.tensor([[left, 12.0, left + 29, 39.0]]),
+        "labels": torch.ones(1, dtype=torch.int64),
+        "masks": mask,
+    }
+
+
+def without_object() -> Target:
+    return {
+        "boxes": torch.zeros((0, 4)),
+        "labels": torch.zeros(0, dtype=torch.int64),
+        "masks": torch.zeros((0, 64, 96), dtype=torch.uint8),
+    }
+
+
+def seeded(losses: Callable[[], dict[str, Tensor]]) -> dict[str, float]:
+    """Losses as numbers; the heads sample boxes at random."""
+    torch.manual_seed(1)
+    return {name: value.item() for name, value in losses().items()}
+
+
+def statistics(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.named_buffers() if "running" in name}
+
+
+def moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def test_training_returns_torchvisions_losses(network: Build) -> None:
+    losses = network().train()(clip(3), [target(), target(20), target(30)])
+    assert set(losses) == ROI_LOSSES | RPN_LOSSES
+    assert all(value.shape == () and value.isfinite() and value > 0 for value in losses.values())
+
+
+def test_a_frozen_rpn_has_no_losses(network: Build) -> None:
+    model = network().freeze(("backbone", "rpn")).train()
+    assert set(model(clip(2), [target(), None])) == ROI_LOSSES
+
+
+def test_a_frame_without_target_gives_context_alone(network: Build) -> None:
+    model, frames = network(3, 3).train(), clip(3)
+    model.slow_fast.eval()
+    alone = seeded(lambda: model(frames, [None, target(), None]))
+    assert seeded(lambda: model(frames, [target(), target(), target()])) != alone
+    changed = [frames[0] * 0.5, frames[1], frames[2]]
+    assert seeded(lambda: model(changed, [None, target(), None]))["loss_classifier"] != alone["loss_classifier"]
+    # The RPN sees the features of the centre frame itself.
+    assert seeded(lambda: model(changed, [None, target(), None]))["loss_objectness"] == pytest.approx(
+        alone["loss_objectness"]
+    )
+
+
+def test_a_frame_beyond_the_window_changes_nothing(network: Build) -> None:
+    model, frames = network(1, 3).train(), clip(4)
+    changed = [*frames[:3], frames[3] * 0.5]
+    wanted = [None, target(), None, None]
+    assert seeded(lambda: model(changed, wanted)) == pytest.approx(seeded(lambda: model(frames, wanted)))
+
+
+def test_a_frame_without_an_object_has_finite_losses(network: Build) -> None:
+    losses = network().train()(clip(2), [without_object(), target()])
+    assert all(value.isfinite() for value in losses.values())
+    losses = network().train()(clip(1), [without_object()])
+    assert all(value.isfinite() for value in losses.values())
+
+
+@pytest.mark.parametrize("targets", [None, [], [None], [None] * 3])
+def test_one_target_or_none_is_expected_for_each_frame(network: Build, targets: list[None] | None) -> None:
+    with pytest.raises(ValueError, match=r"for 2 frames; training expects one target or None per frame"):
+        network().train()(clip(2), targets)
+
+
+def test_some_frame_must_have_a_target(network: Build) -> None:
+    with pytest.raises(ValueError, match="no frame has a target"):
+        network().train()(clip(2), [None, None])
+
+
+@pytest.mark.parametrize("border", ["zeros", "replicate"])
+@pytest.mark.parametrize("setup", [(3, 7), (1, 3), (2, 4)])
+def test_an_order_equals_the_frames_repeated(network: Build, border: str, setup: tuple[int, int]) -> None:
+    model, frames = network(*setup, border=border).train(), clip(4)
+    model.freeze(("rpn",)).train()
+    order = [3, 2, 1, 0, 1, 2, 3]
+    given = seeded(lambda: model.losses(frames, [target(), None, None, None], order))
+    repeated = [frames[index] for index in order]
+    wanted = [target() if index == 3 else None for index in range(7)]
+    assert given == pytest.approx(seeded(lambda: model.losses(repeated, wanted)), rel=1e-4)
+    assert given != pytest.approx(seeded(lambda: model.losses(frames, [target(), None, None, None])), rel=1e-4)
+
+
+def test_a_frame_that_comes_repeatedly_stands_at_the_middle(network: Build) -> None:
+    model = network(3, 7, border="zeros").freeze(("rpn",)).train()
+    (frame,) = clip(1)
+    given = seeded(lambda: model.losses([frame], [target()], [0] * 7))
+    wanted = [None, None, None, target(), None, None, None]
+    assert given == pytest.approx(seeded(lambda: model.losses([frame] * 7, wanted)), rel=1e-4)
+
+
+def test_losses_do_not_depend_on_the_chunk_length(network: Build) -> None:
+    model = network(1, 3).train()
+    first = seeded(lambda: model(clip(3), [None, target(), None]))
+    model.chunk_length = 1
+    assert seeded(lambda: model(clip(3), [None, target(), None])) == first
+
+
+@pytest.mark.parametrize("border", ["zeros", "replicate"])
+def test_windows_are_cut_around_their_centres(network: Build, border: str) -> None:
+    model = network(3, 7, border=border)
+    frames = torch.arange(1.0, 6.0).reshape(5, 1, 1, 1).expand(5, 2, 3, 4)
+    windows = model.windows({"0": frames}, [0, 2, 4])["0"]
+    assert windows.shape == (3, 2, 7, 3, 4)
+    beyond = {"zeros": (0.0, 0.0), "replicate": (1.0, 5.0)}[border]
+    first, last = beyond
+    assert windows[:, 0, :, 0, 0].tolist() == [
+        [first, first, first, 1, 2, 3, 4],
+        [first, 1, 2, 3, 4, 5, last],
+        [2, 3, 4, 5, last, last, last],
+    ]
+
+
+def test_an_even_window_is_longer_before_its_centre(network: Build) -> None:
+    frames = torch.arange(1.0, 6.0).reshape(5, 1, 1, 1)
+    assert network(2, 4).windows({"0": frames}, [2])["0"].flatten().tolist() == [1, 2, 3, 4]
+
+
+def with_gradients(model: SlowFastMaskRCNN) -> set[str]:
+    model.zero_grad()
+    losses = model(clip(3), [None, target(), None])
+    torch.stack(list(losses.values())).sum().backward()
+    touched = {name for name in PARTS if any(p.grad is not None for p in model.part(name).parameters())}
+    for name in touched:
+        assert any(p.grad is not None and p.grad.any() for p in model.part(name).parameters())
+    return touched
+
+
+@pytest.mark.parametrize(
+    "frozen",
+    [(), ("slow_fast",), ("backbone", "rpn"), ("backbone", "rpn", "slow_fast")],
+)
+def test_what_is_frozen_gets_no_gradient_and_all_else_does(network: Build, frozen: Iterable[str]) -> None:
+    model = network().freeze(frozen).train()
+    assert with_gradients(model) == set(PARTS) - set(frozen)
+    for name in PARTS:
+        assert {p.requires_grad for p in model.part(name).parameters()} == {name not in frozen}
+        assert model.part(name).training == (name not in frozen)
+
+
+def test_freezing_is_undone_by_freezing_less(network: Build) -> None:
+    model = network().freeze(("backbone", "rpn", "slow_fast")).train().freeze(())
+    assert all(model.part(name).training for name in PARTS)
+    assert with_gradients(model) == set(PARTS)
+
+
+def test_modes_survive_evaluation(network: Build) -> None:
+    model = network().freeze(("backbone", "rpn")).train().eval()
+    assert not any(module.training for module in model.modules())
+    model.train()
+    assert [model.part(name).training for name in PARTS] == [False, False, True, True]
+
+
+def test_frozen_statistics_stay(network: Build) -> None:
+    model = network().freeze(("slow_fast",)).train()
+    before = statistics(model)
+    model(clip(2), [target(), None])
+    assert not moved(before, statistics(model))
+
+
+def test_drifting_statistics_move_and_are_used_though_weights_are_frozen(network: Build) -> None:
+    model = network().freeze(("slow_fast",), drifting_statistics=True).train()
+    before = statistics(model)
+    drifting = seeded(lambda: model(clip(2), [target(), None]))
+    assert moved(before, statistics(model)) == {name for name in before if name.startswith("slow_fast.")}
+    assert not any(parameter.requires_grad for parameter in model.slow_fast.parameters())
+    frozen = network().freeze(("slow_fast",)).train()
+    assert seeded(lambda: frozen(clip(2), [target(), None])) != pytest.approx(drifting)
+    before = statistics(model)
+    model.eval()(clip(2))
+    assert not moved(before, statistics(model))
+
+
+def test_without_drift_evaluation_and_frozen_training_enhance_alike(network: Build) -> None:
+    model = network()
+    windows = torch.rand(1, 16, 3, 8, 12)
+    expected = model.slow_fast(windows)
+    assert torch.equal(model.freeze(("slow_fast",)).train().slow_fast(windows), expected)
+
+
+def test_the_pooled_level_shares_in_the_statistics_as_in_the_authors_code(network: Build) -> None:
+    seen = []
+    model = network(1, 1).train()
+    forward = model.slow_fast.forward
+    model.slow_fast.forward = lambda maps: seen.append(maps.shape[-1]) or forward(maps)
+    model(clip(1), [target()])
+    assert seen == [24, 12, 6, 3, 2]
+    seen.clear()
+    model.freeze(("slow_fast",)).train()(clip(1), [target()])
+    assert seen == [24, 12, 6, 3]
+
+
+def test_levels_that_no_roi_reads_do_not_pass(network: Build) -> None:
+    seen = []
+    model = network(1, 1, roi_levels=["0"]).train()
+    forward = model.slow_fast.forward
+    model.slow_fast.forward = lambda maps: seen.append(maps.shape[-1]) or forward(maps)
+    losses = model(clip(1), [target()])
+    assert all(value.isfinite() for value in losses.values())
+    model.eval()(clip(2))
+    assert seen == [24, 24]

