@@ -40,6 +40,7 @@ wildcard_constraints:
     backbone="frozen|trained",
 
 
+include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/detector.smk"
 include: "workflow/rules/parent.smk"
@@ -63,4 +64,6 @@ onsuccess:
 
 
 onerror:
-    print(f"The run stopped; the logs of its jobs lie in {RESULTS.logs}. The same command goes on from here.")
+    print(
+        f"The run stopped; the logs of its jobs lie in {RESULTS.logs}. The same command goes on from here."
+    )

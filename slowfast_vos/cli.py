@@ -101,6 +101,7 @@ def synthesize(
     frames: Annotated[int, typer.Option(help="Frames of a sequence.")] = 24,
     height: Annotated[int, typer.Option(help="Height of a frame in pixels.")] = 240,
     width: Annotated[int, typer.Option(help="Width of a frame in pixels.")] = 400,
+    processes: Annotated[int, typer.Option(help="Sequences drawn side by side.")] = 1,
 ) -> None:
     """Draw the generated dataset, in DAVIS's layout; the same options give the same bytes."""
     from rich.console import Console
@@ -111,7 +112,7 @@ def synthesize(
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("drawing sequences", total=train + val)
         sizes = {"train": train, "val": val, "frames": frames, "height": height, "width": width}
-        draw(root, seed=seed, **sizes, progress=lambda done, _: bar.update(task, completed=done))
+        draw(root, seed=seed, **sizes, processes=processes, progress=lambda done, _: bar.update(task, completed=done))
     typer.echo(f"{train} training and {val} validation sequences in {root}")
 
 

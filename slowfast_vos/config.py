@@ -52,6 +52,12 @@ def _rate(value: str) -> str:
     return value
 
 
+def _scale(value: str) -> str:
+    if float(value) >= 1:
+        raise ValueError("expected a number below 1, since a frame is scaled by 1 ± scale")
+    return value
+
+
 def _setup(value: str) -> str:
     from slowfast_vos.setups import Setup
 
@@ -68,6 +74,7 @@ def _distinct(values: list[Any]) -> list[Any]:
 
 
 Rate = Annotated[str, BeforeValidator(_number_in_quotes), AfterValidator(_rate)]
+Scale = Annotated[Rate, AfterValidator(_scale)]
 SetupName = Annotated[str, AfterValidator(_setup)]
 
 
@@ -112,7 +119,7 @@ class Model(Section):
     backbone: str = "resnet50"
     weights: str = "coco"
     trainable_backbone_layers: Annotated[int, Field(ge=0, le=5)] = 5
-    fpn_channels: Count = 256
+    fpn_channels: Annotated[int, Field(ge=8, multiple_of=8)] = 256
     box_hidden: Count = 1024
     mask_channels: Annotated[list[Count], Field(min_length=1)] = [256, 256, 256, 256]
     mask_hidden: Count = 256
@@ -199,7 +206,7 @@ class Grid(Section):
     """Stage 4: the axes of the grid, the budget of one configuration, and how many jobs share it."""
 
     freeze: axis(Freeze) = ["none", "SF", "BB_SF"]
-    scale: axis(Rate) = ["0", "0.25", "0.4"]
+    scale: axis(Scale) = ["0", "0.25", "0.4"]
     lr: axis(Rate) = ["0.0001", "0.0005", "0.001", "0.005"]
     iterations: Count = 1000
     sequences: axis(str) = ["breakdance", "bmx-trees"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,30 +87,42 @@ def network_options() -> dict[str, Any]:
     return dict(NETWORK)
 
 
+def spread_out(slow: int, fast: int, options: dict[str, Any]) -> SlowFastMaskRCNN:
+    """A network whose fresh weights are not nearly constant: else every score is a half, and every box the same."""
+    import torch
+    from slowfast_vos import SlowFastMaskRCNN
+
+    model = SlowFastMaskRCNN(slow, fast, **options)
+    for module in model.slow_fast.modules():
+        if isinstance(module, torch.nn.BatchNorm3d):
+            torch.nn.init.uniform_(module.weight, 1, 2)
+            torch.nn.init.normal_(module.bias)
+            torch.nn.init.normal_(module.running_mean, std=0.2)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+    maskrcnn = model.maskrcnn_model
+    heads = maskrcnn.roi_heads
+    torch.nn.init.normal_(heads.box_predictor.cls_score.weight, std=1.5)
+    torch.nn.init.normal_(heads.box_predictor.bbox_pred.weight, std=5)
+    torch.nn.init.normal_(heads.mask_predictor.mask_fcn_logits.weight, std=3)
+    torch.nn.init.normal_(maskrcnn.rpn.head.cls_logits.weight, std=0.3)
+    return model.eval()
+
+
 @pytest.fixture(scope="session")
 def network() -> Callable[..., SlowFastMaskRCNN]:
     """Builds small networks in evaluation mode, whose random weights tell boxes, frames and channels apart."""
 
+    built: dict[str, SlowFastMaskRCNN] = {}
+
     def build(slow: int = 1, fast: int = 3, *, seed: int = 0, **options: Any) -> SlowFastMaskRCNN:
         import torch
-        from slowfast_vos import SlowFastMaskRCNN
 
+        key = repr((slow, fast, seed, sorted(options.items())))
+        if key not in built:
+            torch.manual_seed(seed)
+            built[key] = spread_out(slow, fast, {**NETWORK, **options})
         torch.manual_seed(seed)
-        model = SlowFastMaskRCNN(slow, fast, **{**NETWORK, **options})
-        for module in model.slow_fast.modules():
-            if isinstance(module, torch.nn.BatchNorm3d):
-                torch.nn.init.uniform_(module.weight, 1, 2)
-                torch.nn.init.normal_(module.bias)
-                torch.nn.init.normal_(module.running_mean, std=0.2)
-                torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
-        # Fresh layers of the detection heads are nearly constant: every score would be a half, every box the same.
-        maskrcnn = model.maskrcnn_model
-        heads = maskrcnn.roi_heads
-        torch.nn.init.normal_(heads.box_predictor.cls_score.weight, std=1.5)
-        torch.nn.init.normal_(heads.box_predictor.bbox_pred.weight, std=5)
-        torch.nn.init.normal_(heads.mask_predictor.mask_fcn_logits.weight, std=3)
-        torch.nn.init.normal_(maskrcnn.rpn.head.cls_logits.weight, std=0.3)
-        return model.eval()
+        return copy.deepcopy(built[key])
 
     return build
 
@@ -167,16 +180,16 @@ class Run:
 
         return Results(self.settings, self.folder)
 
-    def config(self, name: str = "tiny", **changes: Any) -> Path:
+    def config(self, file: str = "tiny", /, **changes: Any) -> Path:
         """A configuration file with some sections changed: a mapping updates its section, all else replaces it."""
         values = dict(self.values)
         for key, value in changes.items():
             values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
-        path = self.folder / f"{name}.yaml"
+        path = self.folder / f"{file}.yaml"
         path.write_text(yaml.safe_dump(values))
         return path
 
-    def verb(self, verb: str, *options: str, **changes: Any) -> Result:
+    def verb(self, verb: str, /, *options: str, **changes: Any) -> Result:
         """Run a verb with the run's configuration, or one that `changes` some sections."""
         path = self.config("changed", **changes) if changes else self.config()
         return self.invoke(verb, "--config", str(path), *options)
@@ -211,9 +224,7 @@ def dataset_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(
-    tmp_path_factory: pytest.TempPathFactory, dataset_root: Path, invoke: Callable[..., Result]
-) -> Iterator[Run]:
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, dataset_root: Path, invoke: Callable[..., Result]) -> Run:
     """Every stage of a run with tiny networks, through the command line; half of the grid diverges.
 
     Tests add to it what they like, and leave what it wrote as it is.
@@ -247,7 +258,7 @@ def tiny_run(
         ):
             done = run.verb(verb, *options)
             assert done.exit_code == 0, (verb, done.output, done.exception)
-    yield run
+    return run
 
 
 @pytest.fixture

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from hashlib import sha256
 from pathlib import Path
 
-from slowfast_vos.config import Parent
+from torch import nn
+
+from slowfast_vos.config import Parent, Training
 from slowfast_vos.jobs.common import Job
 from slowfast_vos.jobs.context import Annotations, gather_scores
 from slowfast_vos.measuring.record import Record, Scores
@@ -37,7 +40,7 @@ def run_detector(job: Job) -> Record:
         job.dataset.train,
         merged=job.dataset.merged_train,
         seed=seed,
-        resume=job.results.work(record_path) / "resume.pt",
+        resume=_resume(job, record_path, model, settings.detector),
     )
     save_checkpoint(folder / "model.safetensors", model, job.about(None))
     record = job.record("detector", curve=state.curve)
@@ -133,6 +136,15 @@ def _train_parent(
         merged=job.dataset.merged_train,
         seed=seed,
         select=lambda model: selection.score(model).jf_mean,
-        resume=job.results.work(path) / "resume.pt",
+        resume=_resume(job, path, model, parent),
     )
     return model, state, selection.score(model.eval())
+
+
+def _resume(job: Job, path: Path, start: nn.Module, stage: Training) -> Path:
+    """Where a training keeps what lets it go on; edited, or with other data or another start, it begins anew."""
+    settings = job.settings.digest("protocol", "switches", "data", "davis_root", "model")
+    digest = sha256("/".join((settings, job.stopwatch.dataset, stage.model_dump_json())).encode())
+    for value in start.state_dict().values():
+        digest.update(value.cpu().contiguous().numpy())
+    return job.results.work(path) / f"{digest.hexdigest()[:12]}.pt"

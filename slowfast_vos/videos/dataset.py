@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
-from slowfast_vos.videos.davis import DavisTree, Video, read_frame
+from slowfast_vos.videos.davis import DavisTree, Video, read_frame, targets
 from slowfast_vos.videos.pngs import read_mask
 from slowfast_vos.videos.synthetic import sequence_names
 
@@ -147,7 +145,7 @@ def _check_video(video: Video, *, needs_object: bool) -> Iterable[str]:
                 f"{mask_path}: found {mask.shape[1]}×{mask.shape[0]} pixels; "
                 f"expected {frame.shape[1]}×{frame.shape[0]} as {frame_path.name}"
             )
-        elif index == 0 and needs_object and not np.any(mask):
+        elif index == 0 and needs_object and not len(targets(mask != 0)["boxes"]):
             yield f"{mask_path}: found no object; expected one in the first frame, which fine-tuning learns from"
     if len(sizes) > 1:
         found = ", ".join(f"{width}×{height} ({path.name})" for (height, width), path in sizes.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -168,10 +169,17 @@ def open_video(folder: Path) -> Video:
     """Any folder of pictures as a video, in the order of their names.
 
     Raises:
-        UserError: no such folder, or no picture in it.
+        UserError: no such folder, no picture in it, or pictures of several sizes.
     """
     suffixes = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes) if folder.is_dir() else []
     if not files:
         raise UserError(f"{folder}: found no pictures ({', '.join(suffixes)}); expected a folder of frames")
+    sizes: dict[tuple[int, int], Path] = {}
+    for path in files:
+        with suppress(OSError), Image.open(path) as image:  # what is no picture is named when it is read
+            sizes.setdefault(image.size, path)
+    if len(sizes) > 1:
+        found = ", ".join(f"{width}×{height} ({path.name})" for (width, height), path in sizes.items())
+        raise UserError(f"{folder}: found frames of several sizes: {found}; expected one")
     return Video(folder.name, tuple(files))

@@ -7,6 +7,7 @@ which is the object and a few consecutive ones can.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +34,7 @@ ATTRIBUTES = {
     "CS": "camera shake: hand-held instead of a slow pan",
     "DB": "dynamic background: a different-looking thing moves too and is not annotated",
     "DEF": "deformation: the body bends by 8 % of its length or more",
-    "FM": "fast motion: more than 1/14 of the frame's height per frame on average",
+    "FM": "fast motion: more than 1/12 of the frame's height per frame on average",
     "LA": "look-alikes (our own): things of the object's family that stand still and are not annotated",
     "MB": "motion blur",
     "OCC": "occlusion: in some frame more than a fifth of an object's pixels is hidden",
@@ -69,6 +70,7 @@ def synthesize(
     frames: int = 24,
     height: int = 240,
     width: int = 400,
+    processes: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write the generated dataset under `root`, byte for byte the same for the same arguments.
@@ -83,23 +85,33 @@ def synthesize(
         frames: frames per sequence, 2 or more.
         height: of a frame, pixels, 64 or more.
         width: of a frame, pixels, 96 or more.
+        processes: sequences drawn side by side; the bytes do not depend on it.
         progress: called after every sequence with the numbers done and to do.
 
     Raises:
         UserError: a value out of range, or a root that holds another dataset.
     """
     root = Path(root)
-    _check(seed=(seed, 0), train=(train, 1), val=(val, 1), frames=(frames, 2), height=(height, 64), width=(width, 96))
+    _check(
+        seed=(seed, 0),
+        train=(train, 1),
+        val=(val, 1),
+        frames=(frames, 2),
+        height=(height, 64),
+        width=(width, 96),
+        processes=(processes, 1),
+    )
     _refuse_another_dataset(root)
     settings = {"seed": seed, "train": train, "val": val, "frames": frames, "height": height, "width": width}
     write_text(root / "README.txt", _readme(settings))
     splits = {"train": train, "val": val}
     names = {split: sequence_names(split, count) for split, count in splits.items()}
+    size = {"frames": frames, "height": height, "width": width}
+    work = [(root, split, name, seed, size) for split, chosen in names.items() for name in chosen]
     attributes: dict[str, list[str]] = {}
-    for split, chosen in names.items():
-        for name in chosen:
-            scene = make_scene(split, name, seed=seed, frames=frames, height=height, width=width)
-            attributes[name] = _write_sequence(root, scene)
+    with ProcessPoolExecutor(processes) as pool:
+        for (_, _, name, _, _), found in zip(work, pool.map(_draw_sequence, work), strict=True):
+            attributes[name] = found
             if progress is not None:
                 progress(len(attributes), train + val)
     _write_splits(root, names, frames)
@@ -164,6 +176,12 @@ def _refuse_another_dataset(root: Path) -> None:
     )
     if taken and not ours:
         raise UserError(f"{root}: found another dataset, expected an empty folder or one of generated videos")
+
+
+def _draw_sequence(work: tuple[Path, str, str, int, dict[str, int]]) -> list[str]:
+    root, split, name, seed, size = work
+    cv2.setNumThreads(1)
+    return _write_sequence(root, make_scene(split, name, seed=seed, **size))
 
 
 def _write_sequence(root: Path, scene: Scene) -> list[str]:

@@ -50,7 +50,7 @@ TRAIN: dict[str, Recipe] = {
         ("planks", "timber"),
         objects=2,
         twins=2,
-        gait=Gait(faces=False, speed=(9.5, 14.5)),
+        gait=Gait(faces=False, speed=(12.0, 17.0)),
     ),
     "starfish-behind-pole": Recipe(
         (Species("star", "rings", ((250, 210, 170), (226, 92, 84), (200, 80, 70)), 3.2),),
@@ -89,14 +89,14 @@ TRAIN: dict[str, Recipe] = {
     "puck-that-darts": Recipe(
         (Species("pebble", "bands", ((240, 236, 230), (40, 84, 170), (40, 40, 60)), 2.6),),
         ("tiles", "heather"),
-        gait=Gait(speed=(20, 24), turn=0.55, faces=False),
+        gait=Gait(speed=(22, 26), turn=0.55, faces=False),
         blur=True,
     ),
     "turtle-leaves-and-returns": Recipe(
         (Species("turtle", "rings", ((72, 48, 30), (190, 130, 70), (120, 96, 60)), 3.0),),
         ("soil", "sand"),
         twins=2,
-        gait=Gait(speed=(12.5, 14.5), turn=0.5, leaves=True),
+        gait=Gait(speed=(14.0, 17.0), turn=0.6, leaves=True),
     ),
     "two-kinds-at-dusk": Recipe(
         (
@@ -139,7 +139,7 @@ VAL: dict[str, Recipe] = {
         (Species("ray", "spots", ((226, 226, 214), (70, 92, 118), (60, 76, 96)), 3.6),),
         ("ripples", "sand"),
         twins=2,
-        gait=Gait(speed=(12.5, 14.5), turn=0.5, leaves=True),
+        gait=Gait(speed=(14.0, 17.0), turn=0.6, leaves=True),
     ),
     "jelly-that-pulses": Recipe(
         (Species("jelly", "stripes", ((250, 226, 240), (222, 120, 178), (240, 176, 210)), 3.0),),
@@ -152,7 +152,7 @@ VAL: dict[str, Recipe] = {
         (Species("pebble", "rings", ((250, 220, 60), (40, 130, 80), (40, 40, 60)), 3.0),),
         ("soil", "snow"),
         passers=(Species("beetle", "marble", ((120, 40, 30), (220, 110, 70), (170, 70, 50)), 2.6),),
-        gait=Gait(speed=(19, 22), turn=0.55, faces=False),
+        gait=Gait(speed=(22, 26), turn=0.55, faces=False),
         blur=True,
     ),
     "starfish-in-fading-light": Recipe(

@@ -205,7 +205,7 @@ def declared(scene: Scene) -> set[str]:
         "CS": recipe.shake,
         "DB": bool(recipe.passers),
         "DEF": recipe.wobble >= 0.08,
-        "FM": speed > scene.frame[0] / 14,
+        "FM": speed > scene.frame[0] / 12,
         "LA": recipe.twins > 0,
         "MB": recipe.blur,
         "ROT": turned > 2 * np.pi / 3,

@@ -40,8 +40,8 @@ class Track:
 class Gait:
     """How the things of a scene move; lengths in pixels of a 240-line frame, per frame where they are speeds."""
 
-    speed: tuple[float, float] = (10.0, 14.0)
-    turn: float = 0.5  # sharpest turn, radians per frame
+    speed: tuple[float, float] = (13.0, 17.0)
+    turn: float = 0.6  # sharpest turn, radians per frame
     faces: bool = True  # the head points where it goes; otherwise it spins slowly
     swell: float = 1.0  # largest over smallest scale
     leaves: bool = False  # goes out of the frame and comes back

@@ -139,12 +139,16 @@ def authors_state(model: SlowFastMaskRCNN) -> dict[str, Tensor]:
     return {name: torch.rand(value.shape, generator=generator) for name, value in names.items()}
 
 
-@pytest.mark.parametrize("wrap", [None, "model_state_dict", "state_dict", "model"])
-def test_the_authors_checkpoints_load(
-    network: Build, network_options: dict[str, Any], wrap: str | None, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("wrap", ["model_state_dict", "state_dict", "model"])
+def test_a_state_dict_inside_a_training_checkpoint_is_found(wrap: str, tmp_path: Path) -> None:
+    state = linear().state_dict()
+    torch.save({wrap: state, "epoch": 3, "optimizer_state_dict": {}}, tmp_path / "training.pth")
+    assert same(read_torch_checkpoint(tmp_path / "training.pth"), state)
+
+
+def test_the_authors_checkpoints_load(network: Build, network_options: dict[str, Any], tmp_path: Path) -> None:
     state, path = authors_state(network(3, 7)), tmp_path / "authors.pth"
-    torch.save(state if wrap is None else {wrap: state, "epoch": 3, "optimizer_state_dict": {}}, path)
+    torch.save({"model_state_dict": state, "epoch": 3}, path)
     model = SlowFastMaskRCNN.from_authors_checkpoint(path, slow=3, fast=7, border="replicate", **network_options)
     assert model.setup.slow == 3
     assert model.border == "replicate"

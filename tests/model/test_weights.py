@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,16 @@ LITE0 = "tf_efficientnet_lite0"
 Build = Callable[..., MaskRCNN]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def detector(network_options: dict[str, Any]) -> Build:
+    built: dict[str, MaskRCNN] = {}
+
     def build(seed: int = 0, **options: Any) -> MaskRCNN:
-        torch.manual_seed(seed)
-        return build_detector(**{**network_options, **options})
+        key = repr((seed, sorted(options.items())))
+        if key not in built:
+            torch.manual_seed(seed)
+            built[key] = build_detector(**{**network_options, **options})
+        return copy.deepcopy(built[key])
 
     return build
 

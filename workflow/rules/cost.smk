@@ -8,13 +8,15 @@ rule cost:
         config=ancient(CONFIG),
     output:
         RESULTS.cost("{setup}", "{seed}"),
-    params:
-        key=SETTINGS.digest("cost"),
     log:
         RESULTS.logs / "cost" / "{setup}" / "seed={seed}.log",
+    conda:
+        ENVIRONMENT
     threads: workflow.cores or 1
     resources:
         gpu=GPU,
+    params:
+        key=SETTINGS.digest("cost"),
     shell:
         "slowfast-vos cost --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
         "2>&1 | tee {log}"

@@ -6,14 +6,21 @@ if SETTINGS.data.kind == "synthetic":
     rule synthesize:
         output:
             DATA,
-        params:
-            root=SETTINGS.data_root,
-            options=" ".join(f"--{key} {value}" for key, value in SETTINGS.data.synthetic.model_dump().items()),
         log:
             RESULTS.logs / "synthesize.log",
         localrule: True
+        conda:
+            ENVIRONMENT
+        threads: 2
+        params:
+            root=SETTINGS.data_root,
+            options=" ".join(
+                f"--{key} {value}"
+                for key, value in SETTINGS.data.synthetic.model_dump().items()
+            ),
         shell:
-            "slowfast-vos synthesize --root {params.root} {params.options} 2>&1 | tee {log}"
+            "slowfast-vos synthesize --root {params.root} {params.options} "
+            "--processes {threads} 2>&1 | tee {log}"
 
 else:
     DATA = []
@@ -25,11 +32,13 @@ rule check_data:
         config=ancient(CONFIG),
     output:
         RESULTS.dataset,
-    params:
-        key=SETTINGS.digest("data", "davis_root", "protocol", "switches"),
-        selection=SETTINGS.selection_sequences,
     log:
         RESULTS.logs / "check-data.log",
     localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        key=SETTINGS.digest("data", "davis_root", "protocol", "switches"),
+        selection=SETTINGS.selection_sequences,
     shell:
         "slowfast-vos check-data --config {input.config} 2>&1 | tee {log}"

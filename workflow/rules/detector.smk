@@ -8,12 +8,14 @@ rule detector:
     output:
         model=RESULTS.detector("{seed}") / "model.safetensors",
         record=RESULTS.detector("{seed}") / "record.json",
-    params:
-        key=SETTINGS.digest("model", "detector"),
     log:
         RESULTS.logs / "detector" / "seed={seed}.log",
+    conda:
+        ENVIRONMENT
     threads: SETTINGS.threads
     resources:
         gpu=GPU,
+    params:
+        key=SETTINGS.digest("model", "detector"),
     shell:
         "slowfast-vos train-detector --config {input.config} --seed {wildcards.seed} 2>&1 | tee {log}"

@@ -10,6 +10,8 @@ rule predict_parent:
         directory(RESULTS.predictions("unsupervised", "{setup}", "{seed}")),
     log:
         RESULTS.logs / "predict" / "{setup}" / "seed={seed}.log",
+    conda:
+        ENVIRONMENT
     threads: SETTINGS.threads
     resources:
         gpu=GPU,
@@ -27,6 +29,8 @@ rule predict_baseline:
         directory(RESULTS.predictions("baseline", "{baseline}", "{seed}")),
     log:
         RESULTS.logs / "predict" / "{baseline}" / "seed={seed}.log",
+    conda:
+        ENVIRONMENT
     threads: SETTINGS.threads
     resources:
         gpu=GPU,
@@ -35,25 +39,18 @@ rule predict_baseline:
         "--seed {wildcards.seed} 2>&1 | tee {log}"
 
 
-def predictions(wildcards):
-    """What an evaluation reads: a folder of predictions, or the final models' records and predictions."""
-    if wildcards.task != "semi-supervised":
-        return RESULTS.predictions(wildcards.task, wildcards.subject, wildcards.seed)
-    folder = RESULTS.predictions("semi-supervised", wildcards.subject, wildcards.seed)
-    records = [RESULTS.final(wildcards.subject, wildcards.seed, name) for name in VAL]
-    return [*records, *(folder / name for name in VAL)]
-
-
 rule evaluate:
     input:
         predictions,
         config=ancient(CONFIG),
     output:
         RESULTS.scores("{task}", "{subject}", "{seed}"),
-    params:
-        frames=SETTINGS.rule("frames"),
     log:
         RESULTS.logs / "evaluate" / "{task}" / "{subject}" / "seed={seed}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        frames=SETTINGS.rule("frames"),
     shell:
         "slowfast-vos evaluate --config {input.config} --task {wildcards.task} --setup {wildcards.subject} "
         "--seed {wildcards.seed} 2>&1 | tee {log}"

@@ -13,20 +13,30 @@ for index in range(FINAL_SHARDS):
             rules.select.output,
             config=ancient(CONFIG),
         output:
-            [RESULTS.final("{setup}", "{seed}", name) for name in shard(VAL, index, FINAL_SHARDS)],
             [
-                directory(RESULTS.predictions("semi-supervised", "{setup}", "{seed}") / name)
+                RESULTS.final("{setup}", "{seed}", name)
                 for name in shard(VAL, index, FINAL_SHARDS)
             ],
+            [
+                directory(
+                    RESULTS.predictions("semi-supervised", "{setup}", "{seed}") / name
+                )
+                for name in shard(VAL, index, FINAL_SHARDS)
+            ],
+        log:
+            RESULTS.logs
+            / "final"
+            / "{setup}"
+            / f"seed={{seed}}.part={index + 1}-of-{FINAL_SHARDS}.log",
+        conda:
+            ENVIRONMENT
+        threads: SETTINGS.threads
+        resources:
+            gpu=GPU,
         params:
             key=SETTINGS.digest("finetune"),
             iterations=SETTINGS.final.iterations,
             part=f"{index + 1}/{FINAL_SHARDS}",
-        log:
-            RESULTS.logs / "final" / "{setup}" / f"seed={{seed}}.part={index + 1}-of-{FINAL_SHARDS}.log",
-        threads: SETTINGS.threads
-        resources:
-            gpu=GPU,
         shell:
             "slowfast-vos finetune --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
             "--part {params.part} 2>&1 | tee {log}"

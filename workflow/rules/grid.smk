@@ -17,15 +17,20 @@ for index in range(SHARDS):
                 RESULTS.grid("{setup}", *point, "{seed}")
                 for point in shard(RESULTS.configurations(), index, SHARDS)
             ],
+        log:
+            RESULTS.logs
+            / "grid"
+            / "{setup}"
+            / f"seed={{seed}}.part={index + 1}-of-{SHARDS}.log",
+        conda:
+            ENVIRONMENT
+        threads: SETTINGS.threads
+        resources:
+            gpu=GPU,
         params:
             key=SETTINGS.digest("finetune"),
             iterations=SETTINGS.grid.iterations,
             part=f"{index + 1}/{SHARDS}",
-        log:
-            RESULTS.logs / "grid" / "{setup}" / f"seed={{seed}}.part={index + 1}-of-{SHARDS}.log",
-        threads: SETTINGS.threads
-        resources:
-            gpu=GPU,
         shell:
             "slowfast-vos grid --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
             "--part {params.part} 2>&1 | tee {log}"
@@ -33,13 +38,18 @@ for index in range(SHARDS):
 
 rule select:
     input:
-        [RESULTS.grid("{setup}", *point, "{seed}") for point in RESULTS.configurations()],
+        [
+            RESULTS.grid("{setup}", *point, "{seed}")
+            for point in RESULTS.configurations()
+        ],
         config=ancient(CONFIG),
     output:
         RESULTS.selected("{setup}", "{seed}"),
     log:
         RESULTS.logs / "select" / "{setup}" / "seed={seed}.log",
     localrule: True
+    conda:
+        ENVIRONMENT
     shell:
         "slowfast-vos select --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
         "2>&1 | tee {log}"

@@ -9,13 +9,15 @@ rule parent:
     output:
         model=RESULTS.parent("{setup}", "{seed}") / "model.safetensors",
         record=RESULTS.parent("{setup}", "{seed}") / "record.json",
-    params:
-        key=SETTINGS.digest("parent"),
     log:
         RESULTS.logs / "parent" / "{setup}" / "seed={seed}.log",
+    conda:
+        ENVIRONMENT
     threads: SETTINGS.threads
     resources:
         gpu=GPU,
+    params:
+        key=SETTINGS.digest("parent"),
     shell:
         "slowfast-vos train-parent --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
         "2>&1 | tee {log}"
@@ -28,15 +30,22 @@ rule tuning:
         config=ancient(CONFIG),
     output:
         RESULTS.tuning("{setup}", "{backbone}", "{lr}", "{seed}"),
+    log:
+        RESULTS.logs
+        / "tuning"
+        / "{setup}"
+        / "backbone={backbone}"
+        / "lr={lr}"
+        / "seed={seed}.log",
+    conda:
+        ENVIRONMENT
+    threads: SETTINGS.threads
+    resources:
+        gpu=GPU,
     params:
         key=SETTINGS.digest("parent"),
         epochs=SETTINGS.tuning.epochs,
         train_frames=SETTINGS.tuning.train_frames,
-    log:
-        RESULTS.logs / "tuning" / "{setup}" / "backbone={backbone}" / "lr={lr}" / "seed={seed}.log",
-    threads: SETTINGS.threads
-    resources:
-        gpu=GPU,
     shell:
         "slowfast-vos tune --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
         "--backbone {wildcards.backbone} --lr {wildcards.lr} 2>&1 | tee {log}"

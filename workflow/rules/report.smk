@@ -2,9 +2,15 @@
 
 RECORDS = [path for _, _, path in record_paths(SETTINGS, RESULTS.root)]
 TABLES = [
-    RESULTS.reports / "tables" / f"{name}.{suffix}" for name in table_names(SETTINGS) for suffix in ("csv", "md", "tex")
+    RESULTS.reports / "tables" / f"{name}.{suffix}"
+    for name in table_names(SETTINGS)
+    for suffix in ("csv", "md", "tex")
 ]
-EVALUATIONS = [path for kind, _, path in record_paths(SETTINGS, RESULTS.root) if kind in ("evaluation", "baseline")]
+EVALUATIONS = [
+    path
+    for kind, _, path in record_paths(SETTINGS, RESULTS.root)
+    if kind in ("evaluation", "baseline")
+]
 
 
 rule tables:
@@ -14,10 +20,16 @@ rule tables:
         config=ancient(CONFIG),
     output:
         report(TABLES, caption="../report/tables.rst", category="Tables"),
-        report(RESULTS.reports / "tables" / "summary.md", caption="../report/summary.rst", category="Tables"),
+        report(
+            RESULTS.reports / "tables" / "summary.md",
+            caption="../report/summary.rst",
+            category="Tables",
+        ),
     log:
         RESULTS.logs / "tables.log",
     localrule: True
+    conda:
+        ENVIRONMENT
     shell:
         "slowfast-vos tables --config {input.config} 2>&1 | tee {log}"
 
@@ -37,6 +49,8 @@ rule plots:
     log:
         RESULTS.logs / "plots.log",
     localrule: True
+    conda:
+        ENVIRONMENT
     shell:
         "slowfast-vos plots --config {input.config} 2>&1 | tee {log}"
 
@@ -56,5 +70,7 @@ rule strips:
     log:
         RESULTS.logs / "strips.log",
     localrule: True
+    conda:
+        ENVIRONMENT
     shell:
         "slowfast-vos strips --config {input.config} 2>&1 | tee {log}"

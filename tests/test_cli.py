@@ -1,0 +1,321 @@
+"""The command line: a user's mistake ends in one clear line, and what is finished stays."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from slowfast_vos.cli import app
+from slowfast_vos.model.checkpoints import read_checkpoint, save_checkpoint
+from slowfast_vos.videos.pngs import read_mask, write_mask
+
+if TYPE_CHECKING:
+    from click.testing import Result
+
+    from conftest import Run
+
+SETUP, SEED = "1-3", 63
+Invoke = Callable[..., "Result"]
+
+
+def hashes(folder: Path) -> dict[Path, str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def refused(done: Result, *words: str, lines: int = 1) -> list[str]:
+    """Check that a command ended in lines that say why, without a traceback; returns them."""
+    assert done.exit_code == 1, (done.exit_code, done.output, done.exception)
+    assert "Traceback" not in done.output
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == lines, done.stderr
+    for word in words:
+        assert word in done.stderr, (word, done.stderr)
+    return errors
+
+
+def test_help_names_every_verb(invoke: Invoke) -> None:
+    text = invoke("--help").output
+    verbs = {command.name or command.callback.__name__ for command in app.registered_commands}
+    assert {"synthesize", "train-parent", "grid", "predict", "score", "tables"} <= verbs
+    for verb in verbs:
+        assert verb in text
+        assert invoke(verb, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ("check-data",),
+        ("train-detector",),
+        ("train-parent", "--setup", SETUP),
+        ("tune", "--setup", SETUP, "--backbone", "frozen", "--lr", "0.001"),
+        ("grid", "--setup", SETUP),
+        ("select", "--setup", SETUP),
+        ("finetune", "--setup", SETUP),
+        ("predict-parent", "--setup", SETUP),
+        ("predict-baseline", "--baseline", "foreground"),
+        ("evaluate", "--task", "unsupervised", "--setup", SETUP),
+        ("cost", "--setup", SETUP),
+        ("tables",),
+        ("plots",),
+        ("strips",),
+        ("summary",),
+    ],
+    ids=lambda verb: verb[0],
+)
+def test_a_wrong_key_and_a_missing_file_are_named_by_every_verb(inside: Run, verb: tuple[str, ...]) -> None:
+    before = hashes(inside.results.root)
+    refused(inside.verb(*verb, parnet={"epochs": 1}), "changed.yaml: parnet: unknown key")
+    refused(inside.invoke(verb[0], "--config", "gone.yaml", *verb[1:]), "gone.yaml: missing; expected a configuration")
+    assert hashes(inside.results.root) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"parent": {"lr": 0.001}}, 'parent.lr: found 0.001; expected a number in quotes, such as "0.001"'),
+        ({"grid": {"iterations": -1}}, "grid.iterations: found -1; it should be greater than or equal to 1"),
+        ({"setups": ["2-7"]}, "setups.0: found '2-7'; setup 2-7: fast − slow is 5; expected an even number"),
+        ({"data": {"held_out": None}}, "data.held_out: missing"),
+        ({"data": {"held_out": ["nobody"]}}, "data.held_out: found nobody; expected some of"),
+        (
+            {"data": {"root": "nowhere"}},
+            "nowhere: no such folder; expected a DAVIS tree (run `slowfast-vos synthesize`",
+        ),
+    ],
+)
+def test_a_wrong_value_is_named(inside: Run, changes: dict[str, Any], words: str) -> None:
+    refused(inside.verb("check-data", **changes), words)
+
+
+def test_every_wrong_key_has_its_line(inside: Run) -> None:
+    refused(inside.verb("check-data", seeds=["x"], extra=1, cost={"frames": 0}), lines=3)
+
+
+@pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", ""])
+def test_a_part_that_cannot_be_is_refused(inside: Run, part: str) -> None:
+    for verb in ("grid", "finetune"):
+        refused(inside.verb(verb, "--setup", SETUP, "--part", part), f"--part: found {part!r}; expected one such as")
+
+
+def test_a_seed_that_is_not_the_runs_is_refused(inside: Run) -> None:
+    refused(inside.verb("train-detector", "--seed", "7"), "--seed: found 7; expected one of seeds [63]")
+    assert inside.verb("train-detector", "--seed", "many").exit_code == 2
+
+
+@pytest.mark.parametrize("verb", ["train-parent", "grid", "select", "finetune", "predict-parent", "cost"])
+@pytest.mark.parametrize(
+    ("setup", "words"),
+    [
+        ("2-7", "setup 2-7: fast − slow is 5; expected an even number"),
+        ("7-3", "expected 1 ≤ slow ≤ fast"),
+        ("3", "setup '3': expected \"slow-fast\""),
+    ],
+)
+def test_a_setup_that_cannot_be_is_refused(inside: Run, verb: str, setup: str, words: str) -> None:
+    refused(inside.verb(verb, "--setup", setup), words)
+
+
+def test_what_is_not_on_the_menu_is_refused(inside: Run) -> None:
+    refused(
+        inside.verb("tune", "--setup", SETUP, "--backbone", "frozen", "--lr", "0.7"),
+        "--backbone frozen --lr 0.7: found a point that is not in",
+    )
+    refused(inside.verb("predict-baseline", "--baseline", "luck"), "--baseline: found 'luck'; expected")
+    refused(inside.verb("evaluate", "--task", "guess", "--setup", SETUP), "--task: found 'guess'; expected")
+
+
+def test_what_was_not_computed_yet_is_named(inside: Run) -> None:
+    refused(inside.verb("train-parent", "--setup", SETUP, name="new"), "model.safetensors: missing; expected a checkpo")
+    refused(inside.verb("grid", "--setup", "1-1"), "parent/1-1/seed=63/model.safetensors: missing; expected a checkpoi")
+    refused(inside.verb("select", "--setup", "1-1"), "seed=63.json: missing; expected a JSON file")
+    refused(inside.verb("finetune", "--setup", "1-1"), "selected/1-1/seed=63.json: missing; expected a JSON file")
+
+
+def test_a_checkpoint_of_another_setup_is_refused(inside: Run) -> None:
+    parent = inside.results.parent("1-1", SEED)
+    shutil.copytree(inside.results.parent(SETUP, SEED), parent)
+    try:
+        for verb in ("predict-parent", "grid", "cost"):
+            refused(inside.verb(verb, "--setup", "1-1"), "found a checkpoint of setup 1-3; expected 1-1")
+    finally:
+        shutil.rmtree(parent.parent)
+
+
+def test_a_checkpoint_of_another_width_is_refused(inside: Run) -> None:
+    done = inside.verb("predict-parent", "--setup", SETUP, model={"fpn_channels": 24})
+    refused(done, "model.safetensors: does not fit this model; ", "of another shape")
+
+
+def test_a_parent_that_diverges_ends_in_one_line_and_finished_results_stay(inside: Run) -> None:
+    before = hashes(inside.results.root)
+    done = inside.verb("train-parent", "--setup", SETUP, parent={"lr": "1e30"})
+    refused(done, "parent, epoch 1, step ", "found a loss that is not finite", "expected a lower rate")
+    assert hashes(inside.results.root) == before
+
+
+def test_a_detector_that_diverges_ends_in_one_line(inside: Run) -> None:
+    before = hashes(inside.results.root)
+    done = inside.verb("train-detector", detector={"lr": "1e30", "epochs": 3})
+    refused(done, "detector, epoch ", "found a loss that is not finite")
+    after = hashes(inside.results.root)
+    shutil.rmtree(inside.results.root / "work" / "detector", ignore_errors=True)
+    assert {path: after[path] for path in before} == before
+
+
+@pytest.fixture
+def spoiled(inside: Run, dataset_root: Path, tmp_path: Path) -> tuple[Run, Path]:
+    """The run on a copy of its dataset, for a test to spoil."""
+    root = tmp_path / "spoiled"
+    shutil.copytree(dataset_root, root)
+    return inside, root
+
+
+def validation(root: Path, kind: str) -> list[Path]:
+    name = (root / "ImageSets" / "2016" / "val.txt").read_text().split()[0]
+    return sorted((root / kind / "480p" / name).iterdir())
+
+
+def check(spoiled: tuple[Run, Path]) -> Result:
+    run, root = spoiled
+    return run.verb("check-data", data={"root": str(root)}, name="spoiled")
+
+
+def test_a_missing_frame_is_named(spoiled: tuple[Run, Path]) -> None:
+    path = validation(spoiled[1], "JPEGImages")[2]
+    path.unlink()
+    refused(check(spoiled), f"{path}: missing; expected the frame of ")
+
+
+def test_a_missing_mask_is_named(spoiled: tuple[Run, Path]) -> None:
+    path = validation(spoiled[1], "Annotations")[2]
+    path.unlink()
+    refused(check(spoiled), f"{path}: missing; expected a mask of ")
+
+
+def test_a_mask_of_another_size_is_named(spoiled: tuple[Run, Path]) -> None:
+    path = validation(spoiled[1], "Annotations")[2]
+    write_mask(path, np.ones((90, 160), np.uint8))
+    refused(check(spoiled), f"{path}: found 160×90 pixels; expected 160×96 as 00002.jpg")
+
+
+def test_a_first_frame_without_object_is_named(spoiled: tuple[Run, Path]) -> None:
+    path = validation(spoiled[1], "Annotations")[0]
+    write_mask(path, np.zeros((96, 160), np.uint8))
+    refused(check(spoiled), f"{path}: found no object; expected one in the first frame")
+    run, root = spoiled
+    done = run.verb("finetune", "--setup", SETUP, data={"root": str(root)})
+    refused(done, f"{path}: found no object; expected one to fine-tune on")
+
+
+def test_an_unreadable_frame_and_mask_are_both_named(spoiled: tuple[Run, Path]) -> None:
+    frame, mask = validation(spoiled[1], "JPEGImages")[1], validation(spoiled[1], "Annotations")[3]
+    frame.write_bytes(frame.read_bytes()[:300])
+    mask.write_bytes(b"no picture")
+    lines = refused(check(spoiled), lines=2)
+    assert str(frame) in lines[0]
+    assert str(mask) in lines[1]
+    assert not (spoiled[0].folder / "results" / "spoiled").exists()
+
+
+def test_predictions_that_are_incomplete_are_not_scored(inside: Run, tmp_path: Path) -> None:
+    folder = inside.results.predictions("unsupervised", SETUP, SEED)
+    path = sorted(folder.rglob("*.png"))[1]
+    content, before = path.read_bytes(), hashes(inside.results.root / "scores")
+    path.unlink()
+    try:
+        done = inside.verb("evaluate", "--task", "unsupervised", "--setup", SETUP)
+        refused(done, path.name)
+        assert hashes(inside.results.root / "scores") == before
+    finally:
+        path.write_bytes(content)
+
+
+def frames_of(root: Path) -> Path:
+    return validation(root, "JPEGImages")[0].parent
+
+
+def test_predict_segments_any_folder_as_the_run_does(inside: Run, dataset_root: Path, tmp_path: Path) -> None:
+    checkpoint = inside.results.parent(SETUP, SEED) / "model.safetensors"
+    folder = frames_of(dataset_root)
+    options = ("--checkpoint", str(checkpoint), "--video", str(folder), "--out", str(tmp_path / "out"))
+    done = inside.invoke("predict", *options, "--device", "cpu")
+    assert done.exit_code == 0, done.output
+    theirs = inside.results.predictions("unsupervised", SETUP, SEED) / folder.name
+    ours = tmp_path / "out" / folder.name
+    assert {path.name: path.read_bytes() for path in ours.iterdir()} == {
+        path.name: path.read_bytes() for path in theirs.iterdir()
+    }
+
+
+def test_predict_takes_other_pictures_in_the_order_of_their_names(inside: Run, tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    for index in range(3):
+        picture = np.full((50, 70, 3), 60 * index, np.uint8)
+        Image.fromarray(picture).save(tmp_path / "clip" / f"shot-{index}.{('png', 'JPG', 'webp')[index]}")
+    checkpoint = str(inside.results.parent(SETUP, SEED) / "model.safetensors")
+    out = tmp_path / "out"
+    done = inside.invoke("predict", "--checkpoint", checkpoint, "--video", str(tmp_path / "clip"), "--out", str(out))
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in (out / "clip").iterdir()) == ["shot-0.png", "shot-1.png", "shot-2.png"]
+    assert all(read_mask(path).shape == (50, 70) for path in (out / "clip").iterdir())
+
+
+def predict(run: Run, checkpoint: Path, video: Path, out: Path, *options: str) -> Result:
+    return run.invoke("predict", "--checkpoint", str(checkpoint), "--video", str(video), "--out", str(out), *options)
+
+
+def test_predict_refuses_what_is_no_video_or_no_parent(inside: Run, dataset_root: Path, tmp_path: Path) -> None:
+    parent = inside.results.parent(SETUP, SEED) / "model.safetensors"
+    detector = inside.results.detector(SEED) / "model.safetensors"
+    video, out = frames_of(dataset_root), tmp_path / "out"
+    (tmp_path / "empty").mkdir()
+    refused(predict(inside, parent, tmp_path / "empty", out), "empty: found no pictures")
+    refused(predict(inside, parent, tmp_path / "gone", out), "gone: found no pictures")
+    refused(predict(inside, tmp_path / "gone.safetensors", video, out), "gone.safetensors: missing; expected a checkpo")
+    refused(predict(inside, detector, video, out), "model.safetensors: found no setup in its header")
+    refused(predict(inside, video / "00000.jpg", video, out), "00000.jpg: cannot be read; expected a safetensors")
+    refused(predict(inside, parent, video, out, "--device", "tpu"), "device: found 'tpu'")
+    if not torch.cuda.is_available():
+        refused(predict(inside, parent, video, out, "--device", "cuda"), "device: found no CUDA device; expected one")
+    assert not out.exists()
+
+
+def test_predict_refuses_frames_of_several_sizes_and_broken_ones(
+    inside: Run, dataset_root: Path, tmp_path: Path
+) -> None:
+    parent, out = inside.results.parent(SETUP, SEED) / "model.safetensors", tmp_path / "out"
+    for index in (1, 4):  # within a chunk of three, and after one
+        video = tmp_path / f"sizes-{index}"
+        shutil.copytree(frames_of(dataset_root), video)
+        Image.fromarray(np.zeros((96, 100, 3), np.uint8)).save(video / f"0000{index}.jpg")
+        refused(predict(inside, parent, video, out), f"{video}: found frames of several sizes: 160×96", "100×96")
+    video = tmp_path / "broken"
+    shutil.copytree(frames_of(dataset_root), video)
+    (video / "00003.jpg").write_bytes(b"no picture")
+    refused(predict(inside, parent, video, out), "00003.jpg: cannot be read; expected a picture")
+
+
+def test_predict_refuses_a_checkpoint_whose_setup_is_not_its_weights(
+    inside: Run, dataset_root: Path, tmp_path: Path, network: Callable[..., torch.nn.Module]
+) -> None:
+    _, about = read_checkpoint(inside.results.parent(SETUP, SEED) / "model.safetensors")
+    save_checkpoint(tmp_path / "liar.safetensors", network(3, 7), about)
+    done = predict(inside, tmp_path / "liar.safetensors", frames_of(dataset_root), tmp_path / "out")
+    refused(done, "liar.safetensors: does not fit this model")
+
+
+def test_synthesize_says_what_it_wrote_and_refuses_what_cannot_be(invoke: Invoke, tmp_path: Path) -> None:
+    sizes = ("--train", "1", "--val", "1", "--frames", "2", "--height", "64", "--width", "96")
+    done = invoke("synthesize", "--root", str(tmp_path / "data"), *sizes)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip() == f"1 training and 1 validation sequences in {tmp_path / 'data'}"
+    refused(invoke("synthesize", "--root", str(tmp_path / "other"), "--frames", "0"), "frames: found 0")

@@ -1,0 +1,272 @@
+"""The configuration: the paper's values by default, and one clear line for whatever is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from slowfast_vos.config import FREEZES, PROTOCOLS, Settings, load_settings, parse_settings
+from slowfast_vos.errors import UserError
+
+HELD_OUT = {"data": {"held_out": ["bear"]}}
+
+
+def settings(**values: Any) -> Settings:
+    return parse_settings({**HELD_OUT, **values}, "run.yaml")
+
+
+def refusal(**values: Any) -> str:
+    with pytest.raises(UserError) as error:
+        settings(**values)
+    return str(error.value)
+
+
+def test_defaults_are_the_papers_values() -> None:
+    default = settings()
+    assert default.setups == ["1-1", "3-3", "7-7", "1-7", "3-7"]
+    assert default.seeds == [63]
+    model = default.model
+    assert (model.backbone, model.weights, model.fpn_channels) == ("resnet50", "coco", 256)
+    assert (model.box_hidden, model.mask_channels, model.mask_hidden) == (1024, [256] * 4, 256)
+    assert model.anchor_sizes == [32, 64, 128, 256, 512]
+    assert (model.min_size, model.max_size) == (800, 1333)
+    assert (model.image_mean, model.image_std) == ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    assert (model.box_score_thresh, model.box_nms_thresh, model.box_detections_per_img) == (0.05, 0.5, 10)
+    assert (model.rpn_post_nms_top_n_test, model.rpn_post_nms_top_n_train) == (1000, 2000)
+    detector = default.detector
+    assert (detector.lr, detector.momentum, detector.weight_decay) == ("0.005", 0.9, 5e-4)
+    assert (detector.batch_size, detector.decay_every, detector.decay_factor) == (2, 3, 0.1)
+    assert (detector.warmup_steps, detector.flip, detector.train_frames) == (1000, 0.5, None)
+    parent = default.parent
+    assert (parent.lr, parent.momentum, parent.weight_decay, parent.epochs) == ("0.001", 0.9, 1e-4, 20)
+    assert (parent.backbone, parent.frames_per_step, parent.step, parent.shuffle) == ("frozen", 2, "a", False)
+    finetune = default.finetune
+    assert (finetune.lr, finetune.momentum, finetune.weight_decay) == ("0.001", 0.9, 1e-4)
+    assert (finetune.accumulate, finetune.flip, finetune.rotation) == (2, 0.5, 30)
+    assert len(default.tuning.lr) * len(default.tuning.backbone) == 6
+    grid = default.grid
+    assert (grid.freeze, grid.scale) == (["none", "SF", "BB_SF"], ["0", "0.25", "0.4"])
+    assert grid.lr == ["0.0001", "0.0005", "0.001", "0.005"]
+    assert len(grid.freeze) * len(grid.scale) * len(grid.lr) == 36
+    assert (grid.sequences, grid.iterations, default.final.iterations) == (["breakdance", "bmx-trees"], 1000, 2000)
+    assert (default.data.train_year, default.data.resolution) == (2017, "480p")
+
+
+def test_defaults_of_the_network_are_the_configurations() -> None:
+    """The class and the configuration say the paper's values twice; here they agree."""
+    import inspect
+
+    from slowfast_vos.model.detector import build_detector
+    from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
+    from torchvision.models.detection.mask_rcnn import MaskRCNN
+
+    parameters = {**inspect.signature(MaskRCNN).parameters, **inspect.signature(build_detector).parameters}
+    for key, value in settings().model.options().items():
+        default = parameters[key].default
+        if key in ("image_mean", "image_std"):
+            assert default is None  # torchvision's are ImageNet's
+        else:
+            assert (list(default) if isinstance(default, tuple) else default) == value, key
+    assert inspect.signature(SlowFastMaskRCNN).parameters["chunk_length"].default == settings().model.chunk_length
+
+
+def test_freezes_are_the_papers() -> None:
+    assert FREEZES == {"none": (), "SF": ("slow_fast",), "BB_SF": ("backbone", "rpn", "slow_fast")}
+
+
+@pytest.mark.parametrize(
+    ("values", "key", "words"),
+    [
+        ({"modle": {}}, "modle", "unknown key"),
+        ({"model": {"bakcbone": "resnet50"}}, "model.bakcbone", "unknown key"),
+        ({"grid": {"rates": ["0.1"]}}, "grid.rates", "unknown key"),
+        ({"model": {"box_nms_thresh": 1.5}}, "model.box_nms_thresh", "found 1.5; it should be less than or equal to 1"),
+        ({"model": {"min_size": 0}}, "model.min_size", "found 0; it should be greater than or equal to 1"),
+        ({"model": {"fpn_channels": 20}}, "model.fpn_channels", "found 20; it should be a multiple of 8"),
+        ({"model": {"anchor_sizes": [8, 16]}}, "model.anchor_sizes", "found [8, 16]"),
+        ({"model": {"roi_levels": ["4"]}}, "model.roi_levels.0", "found '4'"),
+        ({"model": {"roi_levels": []}}, "model.roi_levels", "found []"),
+        ({"detector": {"flip": -0.1}}, "detector.flip", "found -0.1"),
+        ({"parent": {"backbone": "half"}}, "parent.backbone", "found 'half'; it should be 'frozen' or 'trained'"),
+        ({"parent": {"step": "c"}}, "parent.step", "found 'c'"),
+        ({"grid": {"freeze": ["BB"]}}, "grid.freeze.0", "found 'BB'; it should be 'none', 'SF' or 'BB_SF'"),
+        ({"grid": {"iterations": 0}}, "grid.iterations", "found 0"),
+        ({"grid": {"iterations": "many"}}, "grid.iterations", "found 'many'; it should be a valid integer"),
+        ({"grid": {"lr": [0.001]}}, "grid.lr.0", 'found 0.001; expected a number in quotes, such as "0.001"'),
+        ({"parent": {"lr": 1}}, "parent.lr", 'found 1; expected a number in quotes, such as "1"'),
+        ({"grid": {"lr": ["fast"]}}, "grid.lr.0", "found 'fast'; expected a number ≥ 0"),
+        ({"grid": {"lr": ["-0.1"]}}, "grid.lr.0", "found '-0.1'; expected a number ≥ 0"),
+        ({"grid": {"lr": ["nan"]}}, "grid.lr.0", "found 'nan'; expected a number ≥ 0"),
+        ({"grid": {"lr": ["inf"]}}, "grid.lr.0", "found 'inf'; expected a number ≥ 0"),
+        ({"grid": {"lr": [" 0.1"]}}, "grid.lr.0", "found ' 0.1'; expected a number ≥ 0"),
+        ({"grid": {"lr": ["0.1", "0.1"]}}, "grid.lr", "found ['0.1', '0.1']; expected each value once"),
+        ({"grid": {"lr": []}}, "grid.lr", "found []"),
+        ({"grid": {"scale": [0.25]}}, "grid.scale.0", "expected a number in quotes"),
+        ({"grid": {"scale": ["1"]}}, "grid.scale.0", "found '1'; expected a number below 1"),
+        ({"seeds": [63, 63]}, "seeds", "found [63, 63]; expected each value once"),
+        ({"seeds": [-1]}, "seeds.0", "found -1"),
+        ({"seeds": []}, "seeds", "found []"),
+        ({"setups": ["3-7", "3-7"]}, "setups", "expected each value once"),
+        ({"setups": ["2-7"]}, "setups.0", "found '2-7'; setup 2-7: fast − slow is 5; expected an even number"),
+        ({"setups": ["7-3"]}, "setups.0", "expected 1 ≤ slow ≤ fast"),
+        ({"setups": ["3"]}, "setups.0", 'expected "slow-fast" in frames'),
+        ({"setups": ["1-1"]}, "tuning.setups", "found ['3-7']; expected some of setups ['1-1']"),
+        ({"name": "a/b"}, "name", "found 'a/b'"),
+        ({"name": "../up"}, "name", "found '../up'"),
+        ({"protocol": "loose"}, "protocol", "found 'loose'; it should be 'paper' or 'strict'"),
+        ({"switches": {"border": "wrap"}}, "switches.border", "found 'wrap'; it should be 'zeros' or 'replicate'"),
+        ({"device": "tpu"}, "device", "found 'tpu'"),
+        ({"cost": {"repeats": 1}}, "cost.repeats", "found 1"),
+        ({"data": 5}, "data", "found 5"),
+        ({"data": {"held_out": ["a", "a"]}}, "data.held_out", "found ['a', 'a']; expected each value once"),
+        ({"data": {"held_out": []}}, "data.held_out", "found []"),
+        ({"data": {"train_year": 2018}}, "data.train_year", "found 2018"),
+        ({"data": {"held_out": ["a"], "synthetic": {"width": 10}}}, "data.synthetic.width", "found 10"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(values: dict[str, Any], key: str, words: str) -> None:
+    text = refusal(**values)
+    assert text.startswith(f"run.yaml: {key}: ")
+    assert words in text
+    assert len(text.splitlines()) == 1
+
+
+def test_every_wrong_key_has_a_line() -> None:
+    text = refusal(grid={"lr": [0.1], "shards": 0}, seeds=["x"], extra=1)
+    keys = [line.split(": ")[1] for line in text.splitlines()]
+    assert sorted(keys) == ["extra", "grid.lr.0", "grid.shards", "seeds.0"]
+
+
+def test_strict_needs_sequences_that_are_held_out() -> None:
+    with pytest.raises(UserError, match=r"^run\.yaml: data\.held_out: missing; .* name them$"):
+        parse_settings({}, "run.yaml")
+    assert parse_settings({"protocol": "paper"}, "run.yaml").selection_sequences == ["breakdance", "bmx-trees"]
+    assert parse_settings({"switches": {"selection": "val"}}, "run.yaml").rule("selection") == "val"
+
+
+def test_a_davis_root_needs_davis_data() -> None:
+    assert settings(davis_root="/davis").data_root == Path("/davis")
+    assert settings().data_root == Path("data/davis")
+    data = {"kind": "synthetic", "held_out": ["bear"]}
+    text = refusal(davis_root="/davis", data=data)
+    assert text == "run.yaml: davis_root: found '/davis' with data.kind 'synthetic'; expected davis"
+
+
+def test_protocols_are_the_papers_and_its_mended_form() -> None:
+    assert PROTOCOLS["paper"].model_dump() == {
+        "selection": "val",
+        "frames": "all",
+        "frozen_statistics": "drift",
+        "border": "zeros",
+        "seeding": "fixed",
+    }
+    assert PROTOCOLS["strict"].model_dump() == {
+        "selection": "held_out",
+        "frames": "inner",
+        "frozen_statistics": "frozen",
+        "border": "replicate",
+        "seeding": "identity",
+    }
+    assert settings().protocol == "strict"
+
+
+@pytest.mark.parametrize("protocol", ["paper", "strict"])
+def test_a_switch_overrides_its_protocol_alone(protocol: str) -> None:
+    switched = settings(protocol=protocol, switches={"border": "zeros"})
+    assert switched.rule("border") == "zeros"
+    for switch in ("selection", "frames", "frozen_statistics", "seeding"):
+        assert switched.rule(switch) == getattr(PROTOCOLS[protocol], switch)
+
+
+def test_the_protocols_name_tells_what_differs() -> None:
+    assert settings().protocol_name == "strict"
+    assert settings(protocol="paper").protocol_name == "paper"
+    switches = {"border": "zeros", "frames": "inner"}
+    assert settings(switches=switches).protocol_name == "strict, border=zeros"
+    assert settings(protocol="paper", switches=switches).protocol_name == "paper, frames=inner"
+    both = {"border": "zeros", "frames": "all"}
+    assert settings(switches=both).protocol_name == "strict, frames=all, border=zeros"
+
+
+def test_selection_sequences_follow_the_protocol() -> None:
+    assert settings().selection_sequences == ["bear"]
+    assert settings(protocol="paper", grid={"sequences": ["goat"]}).selection_sequences == ["goat"]
+
+
+def test_a_digest_changes_with_its_sections_alone() -> None:
+    first, other = settings(), settings(grid={"iterations": 5})
+    assert first.digest("grid") != other.digest("grid")
+    assert first.digest() != other.digest()
+    assert first.digest("model", "parent") == other.digest("model", "parent")
+    assert first.digest("model") != first.digest("parent")
+    assert first.digest("model", "parent") == first.digest("parent", "model")
+    assert len(first.digest()) == 12
+
+
+def test_spelling_out_a_default_keeps_the_digest() -> None:
+    assert settings(parent={"epochs": 20}).digest() == settings().digest()
+
+
+def test_settings_never_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        settings().seeds = [1]
+
+
+def test_rates_keep_their_spelling() -> None:
+    assert settings(grid={"lr": ["1e-3", "0.0010"]}).grid.lr == ["1e-3", "0.0010"]
+
+
+@given(st.floats(0, 1e6))
+def test_any_finite_rate_in_quotes_is_read(rate: float) -> None:
+    assert settings(parent={"lr": str(rate)}).parent.lr == str(rate)
+
+
+def test_saving_is_idempotent_and_reads_back(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "settings.json"
+    settings().save(path)
+    kept = path.stat().st_mtime_ns
+    settings().save(path)
+    assert path.stat().st_mtime_ns == kept
+    assert load_settings(path) == settings()
+    settings(seeds=[1]).save(path)
+    assert load_settings(path).seeds == [1]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"a: [1", "cannot be read as YAML"),
+        (b"a: b: c", "cannot be read as YAML"),
+        (b"\xff\xfe\x00", "cannot be read as YAML"),
+        (b"- 1\n- 2\n", "found list; expected keys and values"),
+        (b"text", "found str; expected keys and values"),
+        (b"", "found NoneType; expected keys and values"),
+        (b"2020-01-01: 1\n", "keys should be strings"),
+        (b"1: 2\n", "keys should be strings"),
+    ],
+)
+def test_files_that_are_no_configuration_are_refused_in_one_line(content: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as error:
+        load_settings(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert words in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gone\.yaml: missing; expected a configuration file"):
+        load_settings(tmp_path / "gone.yaml")
+    with pytest.raises(UserError, match="cannot be read as YAML"):
+        load_settings(tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "config").glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_configurations_that_come_along_are_valid(path: Path) -> None:
+    values = yaml.safe_load(path.read_text())
+    assert load_settings(path).name == values.get("name", "davis")

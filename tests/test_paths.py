@@ -1,0 +1,99 @@
+"""Paths say what they hold; every configuration has its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from slowfast_vos.config import Settings, parse_settings
+from slowfast_vos.paths import Results, shard
+
+
+def settings(**values: Any) -> Settings:
+    return parse_settings({"name": "demo", "data": {"held_out": ["bear"]}, **values}, "tests")
+
+
+def test_a_configurations_path_says_what_it_is() -> None:
+    path = Results(settings()).grid("3-7", "SF", "0.25", "0.001", 63)
+    assert path == Path("results/demo/grid/3-7/freeze=SF/scale=0.25/lr=0.001/seed=63.json")
+
+
+def test_the_grid_is_complete_and_each_configuration_comes_once() -> None:
+    results = Results(settings())
+    points = results.configurations()
+    assert len(points) == len(set(points)) == 36
+    assert {freeze for freeze, _, _ in points} == {"none", "SF", "BB_SF"}
+    assert {scale for _, scale, _ in points} == {"0", "0.25", "0.4"}
+    assert {lr for _, _, lr in points} == {"0.0001", "0.0005", "0.001", "0.005"}
+    paths = {results.grid(setup, *point, 63) for setup in results.settings.setups for point in points}
+    assert len(paths) == 180
+
+
+def test_the_papers_24_configurations_are_among_them() -> None:
+    points = set(Results(settings()).configurations())
+    theirs = {
+        (freeze, scale, lr)
+        for freeze in ("none", "SF", "BB_SF")
+        for scale in ("0.25", "0.4")
+        for lr in ("0.0001", "0.0005", "0.001", "0.005")
+    }
+    assert len(theirs) == 24
+    assert theirs < points
+
+
+def test_editing_one_rate_moves_only_its_own_paths() -> None:
+    first, other = (Results(settings(grid={"lr": ["0.0001", rate]})) for rate in ("0.001", "0.002"))
+    paths = [{results.grid("3-7", *point, 63) for point in results.configurations()} for results in (first, other)]
+    assert {path.parent.name for path in paths[0] - paths[1]} == {"lr=0.001"}
+    assert {path.parent.name for path in paths[1] - paths[0]} == {"lr=0.002"}
+
+
+def test_the_tuning_has_the_papers_points() -> None:
+    points = Results(settings()).tunings()
+    assert len(points) == len(set(points)) == 6
+    assert {setup for setup, _, _ in points} == {"3-7"}
+
+
+def test_no_two_kinds_of_result_share_a_path() -> None:
+    results = Results(settings())
+    paths = [
+        results.dataset,
+        results.detector(1) / "record.json",
+        results.parent("1-1", 1) / "record.json",
+        results.tuning("1-1", "frozen", "0.1", 1),
+        results.grid("1-1", "SF", "0", "0.1", 1),
+        results.selected("1-1", 1),
+        results.final("1-1", 1, "bear"),
+        results.scores("unsupervised", "1-1", 1),
+        results.scores("semi-supervised", "1-1", 1),
+        results.cost("1-1", 1),
+    ]
+    assert len(set(paths)) == len(paths)
+    assert all(path.is_relative_to("results/demo") for path in paths)
+    # What lets a job resume lies apart from what Snakemake deletes.
+    work = {results.work(path) for path in paths}
+    assert len(work) == len(paths)
+    assert all(path.is_relative_to("results/demo/work") for path in work)
+
+
+def test_a_base_moves_every_path() -> None:
+    results = Results(settings(), Path("/base"))
+    for path in (results.root, results.reports, results.logs, results.cost("1-1", 1)):
+        assert path.is_relative_to("/base")
+
+
+@given(st.lists(st.integers(), max_size=40), st.integers(1, 50))
+def test_shards_are_even_and_together_everything_in_order(items: list[int], count: int) -> None:
+    parts = [shard(items, index, count) for index in range(count)]
+    assert [item for part in parts for item in part] == items
+    sizes = [len(part) for part in parts]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("count", range(1, 37))
+def test_no_shard_of_the_grid_is_empty(count: int) -> None:
+    points = Results(settings()).configurations()
+    assert all(shard(points, index, count) for index in range(count))

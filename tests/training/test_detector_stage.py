@@ -1,0 +1,60 @@
+"""Single frames for the detector: which, with which targets, and how they are flipped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from slowfast_vos import SlowFastMaskRCNN
+from slowfast_vos.config import parse_settings
+from slowfast_vos.training.detector import Frames, train_detector
+from slowfast_vos.training.loop import DivergedError
+from slowfast_vos.videos.davis import Video, targets
+from slowfast_vos.videos.pngs import write_mask
+
+Build = Callable[..., SlowFastMaskRCNN]
+MakeVideo = Callable[..., Video]
+
+
+@pytest.mark.parametrize(("merged", "objects"), [(False, 2), (True, 1)])
+def test_a_frame_comes_with_its_objects(make_video: MakeVideo, merged: bool, objects: int) -> None:
+    video = make_video()
+    data = Frames([video], merged=merged, flip=0, train_frames=None)
+    assert len(data) == len(video)
+    frame, target = data[1]
+    assert torch.equal(frame, video.frame(1))
+    assert type(frame) is torch.Tensor
+    expected = targets(video.ids(1, merged=merged))
+    assert len(target["boxes"]) == objects
+    assert all(torch.equal(target[key], value) for key, value in expected.items())
+
+
+def test_a_flip_moves_the_mask_with_the_frame_and_boxes_follow(make_video: MakeVideo) -> None:
+    video = make_video()
+    frame, target = Frames([video], merged=False, flip=1, train_frames=None)[2]
+    assert torch.equal(frame, video.frame(2).flip(2))
+    expected = targets(np.ascontiguousarray(video.ids(2, merged=False)[:, ::-1]))
+    assert all(torch.equal(target[key], value) for key, value in expected.items())
+
+
+def test_frames_without_an_object_are_left_out(make_video: MakeVideo) -> None:
+    video = make_video()
+    write_mask(video.masks[3], np.zeros((64, 96), np.uint8))
+    data = Frames([video, video], merged=True, flip=0, train_frames=None)
+    assert [index for _, index in data.items] == [0, 1, 2, 4] * 2
+    assert [index for _, index in Frames([video], merged=True, flip=0, train_frames=2).items] == [0, 2]
+
+
+def test_a_detector_learns_and_says_where_it_diverges(network: Build, make_video: MakeVideo) -> None:
+    video = make_video(length=2)
+    values = {"data": {"held_out": ["bear"]}, "detector": {"epochs": 4, "lr": "0.01", "warmup_steps": 0}}
+    state = train_detector(
+        parse_settings(values, "tests"), network().maskrcnn_model, [video], merged=False, seed=1, resume=None
+    )
+    assert state.curve[-1]["loss"] < state.curve[0]["loss"]
+    assert [entry["iteration"] for entry in state.curve] == [1, 2, 3, 4]
+    values["detector"]["lr"] = "1e30"
+    with pytest.raises(DivergedError, match=r"^detector, epoch \d, step 1: found a loss that is not finite"):
+        train_detector(parse_settings(values, "tests"), network().maskrcnn_model, [video], merged=False, seed=1)

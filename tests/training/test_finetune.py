@@ -1,0 +1,311 @@
+"""Fine-tuning on the first frame: its window, its augmentation, what changes and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from slowfast_vos import SlowFastMaskRCNN
+from slowfast_vos.config import Finetune, Settings, parse_settings
+from slowfast_vos.errors import UserError
+from slowfast_vos.setups import Setup
+from slowfast_vos.training.finetune import Augment, Configuration, fine_tune, mirrored_order
+from slowfast_vos.training.loop import DivergedError, seed_everything
+from slowfast_vos.videos.davis import Video, targets
+from slowfast_vos.videos.pngs import write_mask
+from torch import Tensor
+
+Build = Callable[..., SlowFastMaskRCNN]
+MakeVideo = Callable[..., Video]
+
+
+def settings(**values: Any) -> Settings:
+    return parse_settings({"data": {"held_out": ["bear"]}, **values}, "tests")
+
+
+@pytest.mark.parametrize(
+    ("setup", "length", "order"),
+    [
+        ("3-7", 10, [3, 2, 1, 0, 1, 2, 3]),
+        ("7-7", 10, [3, 2, 1, 0, 1, 2, 3]),
+        ("3-7", 3, [2, 2, 1, 0, 1, 2, 2]),
+        ("3-7", 1, [0] * 7),
+        ("3-3", 10, [1, 0, 1]),
+        ("1-1", 10, [0]),
+        ("2-4", 10, [2, 1, 0, 1]),
+    ],
+)
+def test_the_first_frames_window_is_mirrored_in_time(setup: str, length: int, order: list[int]) -> None:
+    assert mirrored_order(Setup.parse(setup), length) == order
+
+
+def first_mask(height: int = 40, width: int = 60) -> Tensor:
+    ids = torch.zeros((height, width), dtype=torch.int64)
+    ids[12:22, 20:36] = 1
+    return ids
+
+
+def frames(count: int = 3, height: int = 40, width: int = 60) -> Tensor:
+    return torch.rand((count, 3, height, width), generator=torch.Generator().manual_seed(0))
+
+
+def augment(scale: float = 0.0, **options: float) -> Augment:
+    return Augment(Finetune(**{"flip": 0, "rotation": 0, **options}), scale)
+
+
+def test_without_flip_scale_and_rotation_nothing_changes() -> None:
+    given = frames()
+    moved, target = augment()(given, first_mask())
+    torch.testing.assert_close(moved, given, rtol=0, atol=1e-5)
+    expected = targets(first_mask().numpy())
+    assert all(torch.equal(target[key], value) for key, value in expected.items())
+
+
+def test_a_flip_flips_all_frames_and_the_mask() -> None:
+    moved, target = augment(flip=1)(frames(), first_mask())
+    torch.testing.assert_close(moved, frames().flip(3), rtol=0, atol=1e-5)
+    assert torch.equal(target["masks"][0], first_mask().flip(1).to(torch.uint8))
+    assert target["boxes"].tolist() == [[24, 12, 39, 21]]
+
+
+def test_every_frame_of_a_window_gets_the_same_draw() -> None:
+    same = frames(1).expand(4, -1, -1, -1).contiguous()
+    moving = augment(scale=0.4, flip=0.5, rotation=30)
+    for seed in range(5):
+        seed_everything(seed)
+        moved, _ = moving(same, first_mask())
+        assert torch.equal(moved, moved[:1].expand_as(moved))
+
+
+def test_draws_differ_and_follow_the_seed() -> None:
+    moving = augment(scale=0.4, flip=0.5, rotation=30)
+    seed_everything(1)
+    first, second = moving(frames(), first_mask())[0], moving(frames(), first_mask())[0]
+    assert not torch.equal(first, second)
+    seed_everything(1)
+    assert torch.equal(moving(frames(), first_mask())[0], first)
+
+
+def test_frame_and_mask_move_together_and_boxes_are_those_of_the_moved_mask() -> None:
+    """The object is drawn into the frame: wherever it goes, its mask goes too."""
+    moving = augment(scale=0.4, flip=0.5, rotation=30)
+    drawn = first_mask().float().expand(2, 3, -1, -1).contiguous()
+    for seed in range(20):
+        seed_everything(seed)
+        moved, target = moving(drawn, first_mask())
+        mask = target["masks"][0].bool()
+        assert ((moved[0, 0] > 0.5) ^ mask).float().mean() < 0.01
+        rows, columns = np.nonzero(mask.numpy())
+        assert target["boxes"].tolist() == [[columns.min(), rows.min(), columns.max(), rows.max()]]
+        assert target["labels"].tolist() == [1]
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.4])
+def test_the_scale_is_isotropic_and_within_its_range(scale: float) -> None:
+    moving, sizes = augment(scale=scale), []
+    for seed in range(40):
+        seed_everything(seed)
+        left, top, right, bottom = moving(frames(1), first_mask())[1]["boxes"][0].tolist()
+        sizes.append(((right - left + 1) / 16, (bottom - top + 1) / 10))
+    across, down = np.array(sizes).T
+    assert np.abs(across - down).max() < 0.2  # a pixel or so at either end
+    assert 1 - scale - 0.15 < across.min() < 1 < across.max() < 1 + scale + 0.15
+    assert across.max() - across.min() > scale
+
+
+def test_a_rotation_stays_within_its_range() -> None:
+    drawn = torch.zeros((41, 61), dtype=torch.int64)
+    drawn[20, 30:60] = 1  # a hand that points right from the centre
+    drawn[19:22, 30:32] = 1
+    angles = []
+    for seed in range(40):
+        seed_everything(seed)
+        mask = augment(rotation=30)(torch.zeros(1, 3, 41, 61), drawn)[1]["masks"][0].numpy()
+        rows, columns = np.nonzero(mask)
+        far = columns.argmax()
+        angles.append(np.degrees(np.arctan2(20 - rows[far], columns[far] - 30)))
+    assert -32 < min(angles) < -15
+    assert 15 < max(angles) < 32
+
+
+def test_a_draw_that_loses_the_object_is_repeated_a_bounded_number_of_times() -> None:
+    corner = torch.zeros((40, 60), dtype=torch.int64)
+    corner[:2, :2] = 1
+    for seed in range(20):
+        seed_everything(seed)
+        _, target = augment(rotation=30, redraws=50)(frames(1), corner)
+        assert len(target["boxes"]) == 1
+    draws = []
+    moving = augment(redraws=5)
+    moving.transform = lambda video, mask: draws.append(1) or (video, torch.zeros_like(mask))
+    given = frames()
+    moved, target = moving(given, corner)
+    assert len(draws) == 5
+    assert torch.equal(moved, given)
+    assert target["boxes"].tolist() == [[0, 0, 1, 1]]
+
+
+def tuned(
+    parent: SlowFastMaskRCNN,
+    video: Video,
+    freeze: str = "none",
+    *,
+    scale: str = "0.25",
+    lr: str = "0.01",
+    iterations: int = 2,
+    seed: int = 3,
+    **values: Any,
+) -> SlowFastMaskRCNN:
+    model, _ = fine_tune(
+        settings(**values), parent, video, Configuration(freeze, scale, lr), iterations=iterations, seed=seed
+    )
+    return model
+
+
+def snapshot(model: SlowFastMaskRCNN) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def parts_that_differ(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    parts = {
+        "body": "maskrcnn_model.backbone.body.",
+        "fpn": "maskrcnn_model.backbone.fpn.",
+        "rpn": "maskrcnn_model.rpn.",
+        "heads": "maskrcnn_model.roi_heads.",
+        "slow_fast": "slow_fast.",
+    }
+    found = {part for part, prefix in parts.items() if any(name.startswith(prefix) for name in changed)}
+    assert all(name.startswith(tuple(parts.values())) for name in changed)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("freeze", "changed"),
+    [
+        ("none", {"body", "fpn", "rpn", "heads", "slow_fast"}),
+        ("SF", {"body", "fpn", "rpn", "heads"}),
+        ("BB_SF", {"heads"}),
+    ],
+)
+def test_only_what_is_not_frozen_changes_and_the_parent_never(
+    network: Build, make_video: MakeVideo, freeze: str, changed: set[str]
+) -> None:
+    parent = network()
+    before = snapshot(parent)
+    model = tuned(parent, make_video(), freeze)
+    assert parts_that_differ(before, snapshot(model)) == changed
+    assert not parts_that_differ(before, snapshot(parent))
+    assert not model.training
+    assert not parent.training
+    assert all(parameter.requires_grad for parameter in parent.parameters())
+    assert all(parameter.grad is None for parameter in parent.parameters())
+
+
+@pytest.mark.parametrize("freeze", ["SF", "BB_SF"])
+def test_frozen_statistics_drift_only_where_the_2020_code_is_asked_for(
+    network: Build, make_video: MakeVideo, freeze: str
+) -> None:
+    parent = network()
+    drifted = tuned(parent, make_video(), freeze, protocol="paper")
+    changed = {
+        name for name, value in parent.state_dict().items() if not torch.equal(value, drifted.state_dict()[name])
+    }
+    moved = {name for name in changed if name.startswith("slow_fast.")}
+    assert moved
+    assert all(name.rpartition(".")[2].startswith(("running_", "num_batches")) for name in moved)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(network: Build, make_video: MakeVideo) -> None:
+    parent, video = network(), make_video()
+    first, again, other = (snapshot(tuned(parent, video, "BB_SF", seed=seed)) for seed in (3, 3, 4))
+    assert not parts_that_differ(first, again)
+    assert parts_that_differ(first, other)
+
+
+def test_gradients_of_two_samples_make_one_step(network: Build, make_video: MakeVideo) -> None:
+    steps = []
+
+    class Counting(torch.optim.SGD):
+        def step(self, closure: Any = None) -> None:
+            steps.append(1)
+            super().step(closure)
+
+    video = make_video()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim, "SGD", Counting)
+        for iterations, accumulate, expected in ((5, 2, 3), (2, 1, 2)):
+            steps.clear()
+            tuned(network(), video, "BB_SF", iterations=iterations, finetune={"accumulate": accumulate})
+            assert len(steps) == expected
+
+
+def test_a_curve_has_a_point_for_every_200_samples(network: Build, make_video: MakeVideo) -> None:
+    from slowfast_vos.training import finetune
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune, "SAMPLES_PER_EPOCH", 2)
+        _, state = fine_tune(
+            settings(), network(), make_video(), Configuration("BB_SF", "0", "0.001"), iterations=5, seed=1
+        )
+    assert [entry["iteration"] for entry in state.curve] == [2, 4, 5]
+    assert finetune.SAMPLES_PER_EPOCH == 200
+
+
+@pytest.mark.parametrize(("freeze", "rpn"), [("SF", True), ("BB_SF", False)])
+def test_rpn_losses_count_where_the_rpn_trains(network: Build, make_video: MakeVideo, freeze: str, rpn: bool) -> None:
+    configuration = Configuration(freeze, "0", "0.001")
+    _, state = fine_tune(settings(), network(), make_video(), configuration, iterations=1, seed=1)
+    assert ("loss_objectness" in state.curve[0]["losses"]) == rpn
+    assert "loss_mask" in state.curve[0]["losses"]
+
+
+def test_the_window_that_trains_is_mirrored(
+    network: Build, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What reaches the SlowFast module is [f3 f2 f1 f0 f1 f2 f3], each frame encoded once."""
+    seen, batches = [], []
+    windows, encode = SlowFastMaskRCNN.window, SlowFastMaskRCNN.encode
+
+    def recording(self: SlowFastMaskRCNN, maps: Tensor, centres: list[int]) -> Tensor:
+        cut = windows(self, maps, centres)
+        seen.append(cut)
+        return cut
+
+    def counting(self: SlowFastMaskRCNN, images: Tensor) -> dict[str, Tensor]:
+        batches.append(len(images))
+        return encode(self, images)
+
+    monkeypatch.setattr(SlowFastMaskRCNN, "window", recording)
+    monkeypatch.setattr(SlowFastMaskRCNN, "encode", counting)
+    tuned(network(3, 7), make_video(length=6), "BB_SF", iterations=1)
+    assert batches == [4]
+    for cut in seen:
+        assert cut.shape[:3] == (1, 16, 7)
+        assert torch.equal(cut, cut.flip(2))
+        assert not torch.equal(cut[:, :, 3], cut[:, :, 2])
+        assert not torch.equal(cut[:, :, 2], cut[:, :, 1])
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_a_video_shorter_than_the_window_can_be_learned(network: Build, make_video: MakeVideo, length: int) -> None:
+    model = tuned(network(3, 7), make_video(length=length), "SF", iterations=1)
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+
+
+def test_a_first_frame_without_object_is_named(network: Build, make_video: MakeVideo) -> None:
+    video = make_video()
+    one_pixel = np.zeros((64, 96), np.uint8)
+    one_pixel[3, 3] = 1
+    for mask in (np.zeros((64, 96), np.uint8), one_pixel):
+        write_mask(video.masks[0], mask)
+        with pytest.raises(UserError, match=r"square/00000\.png: found no object; expected one to fine-tune on"):
+            tuned(network(), video)
+
+
+def test_a_rate_that_is_too_high_is_named(network: Build, make_video: MakeVideo) -> None:
+    with pytest.raises(DivergedError, match=r"^square, iteration \d: found a loss that is not finite"):
+        tuned(network(), make_video(), "BB_SF", lr="1e30", iterations=8)

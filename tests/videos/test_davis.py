@@ -1,0 +1,235 @@
+"""A DAVIS tree: splits, files that are missing, and what a mask becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as numpy_strategies
+from PIL import Image
+from slowfast_vos.errors import UserError
+from slowfast_vos.videos.davis import DavisTree, Video, open_video, read_frame, targets
+from slowfast_vos.videos.pngs import write_mask
+
+MakeVideo = Callable[..., Video]
+
+
+def split_file(root: Path, folder: str, text: str, name: str = "val") -> Path:
+    path = root / "ImageSets" / folder / f"{name}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("year", [2016, 2017])
+@pytest.mark.parametrize("text", ["goat\nbear\n", "goat\n\nbear", "goat \r\nbear\r\n"])
+def test_a_split_of_names_keeps_their_order(tmp_path: Path, year: int, text: str) -> None:
+    split_file(tmp_path, str(year), text)
+    assert DavisTree(tmp_path).split("val", year) == ["goat", "bear"]
+
+
+PAIRS = "".join(
+    f"/JPEGImages/480p/{name}/{index:05d}.jpg /Annotations/480p/{name}/{index:05d}.png\n"
+    for name in ("goat", "bear")
+    for index in range(3)
+)
+
+
+@pytest.mark.parametrize("folder", ["480p", "2016"])
+def test_a_split_of_pairs_of_paths_names_each_sequence_once(tmp_path: Path, folder: str) -> None:
+    split_file(tmp_path, folder, PAIRS)
+    assert DavisTree(tmp_path).split("val", 2016) == ["goat", "bear"]
+
+
+def test_names_come_before_pairs(tmp_path: Path) -> None:
+    split_file(tmp_path, "480p", PAIRS)
+    split_file(tmp_path, "2016", "cow\n")
+    assert DavisTree(tmp_path).split("val", 2016) == ["cow"]
+
+
+def test_the_pairs_follow_the_resolution(tmp_path: Path) -> None:
+    split_file(tmp_path, "1080p", PAIRS)
+    assert DavisTree(tmp_path, "1080p").split("val", 2016) == ["goat", "bear"]
+    with pytest.raises(UserError, match="480p"):
+        DavisTree(tmp_path).split("val", 2016)
+
+
+def test_a_missing_split_names_where_it_was_sought(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        DavisTree(tmp_path).split("val", 2016)
+    places = [tmp_path / "ImageSets" / folder / "val.txt" for folder in ("2016", "480p")]
+    assert str(error.value) == f"{places[0]} or {places[1]}: missing; expected the sequences of 2016 val"
+    split_file(tmp_path, "480p", PAIRS, "train")
+    with pytest.raises(UserError, match=r"2017/train\.txt: missing; expected the sequences of 2017 train"):
+        DavisTree(tmp_path).split("train", 2017)
+
+
+def test_an_empty_split_is_named(tmp_path: Path) -> None:
+    path = split_file(tmp_path, "2017", "\n\n")
+    with pytest.raises(UserError, match="found no sequence; expected one name a line") as error:
+        DavisTree(tmp_path).split("val", 2017)
+    assert str(path) in str(error.value)
+
+
+def test_a_video_has_its_frames_and_masks_in_order(make_video: MakeVideo, tmp_path: Path) -> None:
+    video = make_video(length=3)
+    assert len(video) == 3
+    assert [path.name for path in video.frames] == ["00000.jpg", "00001.jpg", "00002.jpg"]
+    assert [path.stem for path in video.masks] == [path.stem for path in video.frames]
+    assert [torch.equal(a, video.frame(i)) for i, a in enumerate(video.iterate())] == [True] * 3
+    assert DavisTree(tmp_path).videos(["square"]) == [video]
+
+
+def test_a_frame_is_rgb_in_0_to_1(tmp_path: Path) -> None:
+    picture = np.zeros((4, 6, 3), np.uint8)
+    picture[1, 2] = (255, 51, 0)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    frame = Video("v", (tmp_path / "a.png",)).frame(0)
+    assert (frame.shape, frame.dtype) == ((3, 4, 6), torch.float32)
+    torch.testing.assert_close(frame[:, 1, 2], torch.tensor([1.0, 0.2, 0.0]))
+    assert frame.sum().item() == pytest.approx(1.2)
+
+
+def test_missing_frames_and_masks_are_all_named(make_video: MakeVideo, tmp_path: Path) -> None:
+    video = make_video(length=4)
+    for path in (video.frames[1], video.masks[2], video.masks[3]):
+        path.unlink()
+    with pytest.raises(UserError) as error:
+        DavisTree(tmp_path).video("square")
+    assert sorted(str(error.value).splitlines()) == sorted(
+        [
+            f"{video.masks[2]}: missing; expected a mask of {video.frames[2]}",
+            f"{video.masks[3]}: missing; expected a mask of {video.frames[3]}",
+            f"{video.frames[1]}: missing; expected the frame of {video.masks[1]}",
+        ]
+    )
+
+
+def test_a_missing_sequence_is_named(make_video: MakeVideo, tmp_path: Path) -> None:
+    make_video()
+    with pytest.raises(UserError, match=r"480p/goat: found no such folder; expected the frames of goat"):
+        DavisTree(tmp_path).video("goat")
+    (tmp_path / "JPEGImages" / "480p" / "goat").mkdir()
+    with pytest.raises(UserError, match=r"480p/goat: found no \.jpg file; expected the frames of goat"):
+        DavisTree(tmp_path).video("goat")
+
+
+@pytest.mark.parametrize("place", ["db_info.yml", "Annotations/db_info.yml"])
+def test_attributes_come_from_db_info(tmp_path: Path, place: str) -> None:
+    assert DavisTree(tmp_path).attributes() == {}
+    (tmp_path / "Annotations").mkdir()
+    text = "sequences:\n- {name: bear, attributes: [DB, OCC]}\n- {name: goat, attributes: []}\n- {name: cow}\n"
+    (tmp_path / place).write_text(text)
+    assert DavisTree(tmp_path).attributes() == {"bear": ["DB", "OCC"], "goat": [], "cow": []}
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\xff\xd8\xff\xe0"])
+def test_an_unreadable_frame_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "00000.jpg"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"00000\.jpg: cannot be read; expected a picture") as error:
+        read_frame(path)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_truncated_and_a_missing_frame_are_named(make_video: MakeVideo, tmp_path: Path) -> None:
+    path = make_video().frames[0]
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(UserError, match=r"00000\.jpg: cannot be read"):
+        read_frame(path)
+    with pytest.raises(UserError, match=r"gone\.jpg: missing; expected a frame"):
+        read_frame(tmp_path / "gone.jpg")
+
+
+def mask(*objects: tuple[int, slice, slice], size: tuple[int, int] = (8, 10)) -> np.ndarray:
+    ids = np.zeros(size, np.uint8)
+    for number, rows, columns in objects:
+        ids[rows, columns] = number
+    return ids
+
+
+def test_boxes_are_inclusive() -> None:
+    target = targets(mask((1, slice(2, 5), slice(3, 7)), (4, slice(6, 8), slice(0, 10))))
+    assert target["boxes"].tolist() == [[3, 2, 6, 4], [0, 6, 9, 7]]
+    assert target["boxes"].dtype == torch.float32
+    assert target["labels"].tolist() == [1, 1]
+    assert target["labels"].dtype == torch.int64
+    assert target["masks"].dtype == torch.uint8
+    assert target["masks"].sum(dim=(1, 2)).tolist() == [12, 20]
+
+
+@pytest.mark.parametrize(
+    "thin",
+    [(1, slice(2, 3), slice(3, 7)), (1, slice(2, 5), slice(3, 4)), (1, slice(2, 3), slice(3, 4))],
+)
+def test_objects_one_pixel_wide_or_high_are_dropped(thin: tuple[int, slice, slice]) -> None:
+    target = targets(mask(thin))
+    assert [tuple(target[key].shape) for key in ("boxes", "labels", "masks")] == [(0, 4), (0,), (0, 8, 10)]
+    target = targets(mask(thin, (2, slice(6, 8), slice(0, 2))))
+    assert target["boxes"].tolist() == [[0, 6, 1, 7]]
+
+
+def test_a_mask_without_an_object_has_no_target() -> None:
+    target = targets(mask())
+    assert target["boxes"].shape == (0, 4)
+    assert target["masks"].shape == (0, 8, 10)
+
+
+@given(numpy_strategies.arrays(np.uint8, (6, 7), elements=st.integers(0, 3)))
+def test_targets_are_the_objects_pixel_by_pixel(ids: np.ndarray) -> None:
+    expected = []
+    for number in (1, 2, 3):
+        rows, columns = np.nonzero(ids == number)
+        if len(rows) and rows.min() < rows.max() and columns.min() < columns.max():
+            expected.append(([columns.min(), rows.min(), columns.max(), rows.max()], ids == number))
+    target = targets(ids)
+    assert target["boxes"].tolist() == [box for box, _ in expected]
+    assert [pixels.numpy().astype(bool).tolist() for pixels in target["masks"]] == [p.tolist() for _, p in expected]
+
+
+def test_void_is_background_among_objects_and_object_in_a_merged_mask(tmp_path: Path) -> None:
+    write_mask(tmp_path / "a.png", np.array([[0, 1, 2, 255]], np.uint8))
+    video = Video("v", (), (tmp_path / "a.png",))
+    assert video.ids(0, merged=False).tolist() == [[0, 1, 2, 0]]
+    assert video.ids(0, merged=True).tolist() == [[0, 1, 1, 1]]
+
+
+def test_a_grey_mask_of_davis_2016_is_one_object(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 255], [255, 255]], np.uint8)).save(tmp_path / "a.png")
+    assert Video("v", (), (tmp_path / "a.png",)).ids(0, merged=True).tolist() == [[0, 1], [1, 1]]
+
+
+def test_any_folder_of_pictures_is_a_video(tmp_path: Path) -> None:
+    for name in ("b.jpg", "a.PNG", "c.jpeg", "notes.txt"):
+        if name.endswith("txt"):
+            (tmp_path / name).write_text("no picture")
+        else:
+            Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / name)
+    video = open_video(tmp_path)
+    assert [path.name for path in video.frames] == ["a.PNG", "b.jpg", "c.jpeg"]
+    assert video.name == tmp_path.name
+    assert video.masks == ()
+
+
+def test_a_folder_that_is_no_video_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="found no pictures"):
+        open_video(tmp_path)
+    for name, width in (("a.png", 6), ("b.png", 7)):
+        Image.fromarray(np.zeros((4, width, 3), np.uint8)).save(tmp_path / name)
+    with pytest.raises(UserError, match=r"found frames of several sizes: 6×4 \(a\.png\), 7×4 \(b\.png\); expected one"):
+        open_video(tmp_path)
+
+
+@pytest.mark.davis
+def test_real_sequences_are_read(davis_root: Path) -> None:
+    tree = DavisTree(davis_root)
+    names = [path.name for path in sorted((davis_root / "Annotations" / "480p").iterdir()) if path.is_dir()]
+    video = tree.video(names[0])
+    frame, ids = video.frame(0), video.ids(0, merged=True)
+    assert frame.shape[1:] == ids.shape
+    assert len(targets(ids)["boxes"]) == 1
