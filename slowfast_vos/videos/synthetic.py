@@ -6,9 +6,12 @@ which is the object and a few consecutive ones can.
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -109,8 +112,11 @@ def synthesize(
     size = {"frames": frames, "height": height, "width": width}
     work = [(root, split, name, seed, size) for split, chosen in names.items() for name in chosen]
     attributes: dict[str, list[str]] = {}
-    with ProcessPoolExecutor(processes) as pool:
-        for (_, _, name, _, _), found in zip(work, pool.map(_draw_sequence, work), strict=True):
+    with ExitStack() as stack:
+        # OpenCV's threads do not survive a fork.
+        side_by_side = partial(ProcessPoolExecutor, processes, multiprocessing.get_context("spawn"))
+        draw = stack.enter_context(side_by_side()).map if processes > 1 else map
+        for (_, _, name, *_), found in zip(work, draw(_draw_sequence, work), strict=True):
             attributes[name] = found
             if progress is not None:
                 progress(len(attributes), train + val)
