@@ -9,8 +9,9 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from slowfast_vos.config import FREEZES, PROTOCOLS, Settings, load_settings, parse_settings
+from slowfast_vos.config import Settings, load_settings, parse_settings
 from slowfast_vos.errors import UserError
+from slowfast_vos.sections import FREEZES, PROTOCOLS
 
 HELD_OUT = {"data": {"held_out": ["bear"]}}
 

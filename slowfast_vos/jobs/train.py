@@ -8,7 +8,6 @@ from pathlib import Path
 
 from torch import nn
 
-from slowfast_vos.config import Parent, Training
 from slowfast_vos.jobs.common import Job
 from slowfast_vos.jobs.context import Annotations, gather_scores
 from slowfast_vos.measuring.record import Record, Scores
@@ -18,6 +17,7 @@ from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.model.streaming import Chunk, encode_chunk
 from slowfast_vos.model.weights import load_weights
 from slowfast_vos.scoring import score_masks
+from slowfast_vos.sections import Parent, Training
 from slowfast_vos.training.detector import train_detector
 from slowfast_vos.training.loop import DivergedError, TrainingState, job_seed, seed_everything
 from slowfast_vos.training.parent import train_parent

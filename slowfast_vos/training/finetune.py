@@ -12,9 +12,10 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from slowfast_vos.config import FREEZES, Finetune, Settings
+from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
+from slowfast_vos.sections import FREEZES, Finetune
 from slowfast_vos.setups import Setup
 from slowfast_vos.training.loop import EpochMeter, TrainingState, make_sgd, seed_everything, total_loss
 from slowfast_vos.videos.davis import Video, targets

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slowfast_vos.config import Settings, Training
+from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import whole_file
+from slowfast_vos.sections import Training
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 10.0

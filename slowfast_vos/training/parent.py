@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torchvision.models.detection.rpn import RegionProposalNetwork
 
-from slowfast_vos.config import Parent
 from slowfast_vos.model.slowfast_maskrcnn import Features, SlowFastMaskRCNN, Target
+from slowfast_vos.sections import Parent
 from slowfast_vos.training.detector import spread
 from slowfast_vos.training.loop import EpochMeter, TrainingState, make_sgd, seed_everything, total_loss
 from slowfast_vos.videos.davis import Video, targets

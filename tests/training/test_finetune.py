@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 from slowfast_vos import SlowFastMaskRCNN
-from slowfast_vos.config import Finetune, Settings, parse_settings
+from slowfast_vos.config import Settings, parse_settings
 from slowfast_vos.errors import UserError
+from slowfast_vos.sections import Finetune
 from slowfast_vos.setups import Setup
 from slowfast_vos.training.finetune import Augment, Configuration, fine_tune, mirrored_order
 from slowfast_vos.training.loop import DivergedError, seed_everything

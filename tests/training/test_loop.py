@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 from slowfast_vos import SlowFastMaskRCNN
-from slowfast_vos.config import Finetune, Parent, Settings, parse_settings
+from slowfast_vos.config import Settings, parse_settings
 from slowfast_vos.errors import UserError
+from slowfast_vos.sections import Finetune, Parent
 from slowfast_vos.training.detector import learning_rate_factor, spread, train_detector
 from slowfast_vos.training.loop import (
     DivergedError,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from slowfast_vos import SlowFastMaskRCNN
-from slowfast_vos.config import Parent
+from slowfast_vos.sections import Parent
 from slowfast_vos.training.loop import seed_everything
 from slowfast_vos.training.parent import (
     Encoder,
