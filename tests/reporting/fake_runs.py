@@ -101,7 +101,10 @@ class Faker:
             "scores": self._scores(level, -0.1),
         }
 
-    def _parent(self, setup: str, backbone: str, lr: str) -> dict[str, Any]:
+    def _parent(self, setup: str) -> dict[str, Any]:
+        return self._tuning(setup, self.settings.parent.backbone, self.settings.parent.lr)
+
+    def _tuning(self, setup: str, backbone: str, lr: str) -> dict[str, Any]:
         level = 0.62 + SKILL.get(setup, 0.0) - 0.03 * (backbone == "trained") - 0.05 * (lr != "0.001")
         curve = self._curve(20, level)
         best = int(np.argmax([one.jf_selection for one in curve]))
