@@ -224,7 +224,7 @@ def predict_baseline(
 
 @app.command()
 def predict(
-    checkpoint: Annotated[Path, typer.Option(help="A parent's or a final model's checkpoint.")],
+    checkpoint: Annotated[Path, typer.Option(help="A parent's checkpoint.")],
     video: Annotated[Path, typer.Option(help="A folder of frames, in the order of their names.")],
     out: Annotated[Path, typer.Option(help="Folder for the masks, out/VIDEO/FRAME.png.")],
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from hashlib import sha256
 
 import torch
@@ -114,7 +115,8 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
         watch = Job(settings, job.seed)
         identity = {"setup": setup, "job": {"sequence": video.name, **chosen}}
         seed = job_seed(settings, job.seed, "final", setup, video.name)
-        (out / video.name).mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(out / video.name, ignore_errors=True)
+        (out / video.name).mkdir(parents=True)
         try:
             model, state = fine_tune(
                 settings, parent, video, configuration, iterations=settings.final.iterations, seed=seed

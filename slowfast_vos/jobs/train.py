@@ -14,13 +14,13 @@ from slowfast_vos.measuring.record import Record, Scores
 from slowfast_vos.model.checkpoints import save_checkpoint
 from slowfast_vos.model.masks import predict_masks
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
-from slowfast_vos.model.streaming import Chunk, encode_chunk
+from slowfast_vos.model.streaming import Chunk, batches, encode_chunk
 from slowfast_vos.model.weights import load_weights
 from slowfast_vos.scoring import score_masks
 from slowfast_vos.sections import Parent, Training
 from slowfast_vos.training.detector import train_detector
 from slowfast_vos.training.loop import DivergedError, TrainingState, job_seed, seed_everything
-from slowfast_vos.training.parent import train_parent
+from slowfast_vos.training.parent import GIB, train_parent
 from slowfast_vos.videos.davis import Video
 
 log = logging.getLogger(__name__)
@@ -56,16 +56,22 @@ class Selection:
         self.job, self.frozen = job, frozen
         self.annotations = Annotations()
         self.chunks: dict[str, list[Chunk]] = {}
+        self.left = job.settings.parent.feature_cache_gib * GIB
 
     def encoded(self, model: SlowFastMaskRCNN, video: Video) -> list[Chunk] | None:
-        """The video's frames through backbone and RPN; None where these train, and nothing can be kept."""
+        """The video's frames through backbone and RPN; None where these train, or memory is too small to keep them."""
         if not self.frozen:
             return None
         if video.name not in self.chunks:
-            frames, length = [video.frame(index) for index in range(len(video))], model.chunk_length
-            self.chunks[video.name] = [
-                encode_chunk(model, frames[start : start + length]) for start in range(0, len(frames), length)
+            frame = encode_chunk(model, [video.frame(0)])
+            if sum(maps.nbytes for maps in frame.features.values()) * len(video) > self.left:
+                return None
+            kept = [
+                encode_chunk(model, [video.frame(index) for index in indices])
+                for indices in batches(range(len(video)), model.chunk_length)
             ]
+            self.left -= sum(maps.nbytes for chunk in kept for maps in chunk.features.values())
+            self.chunks[video.name] = kept
         return self.chunks[video.name]
 
     def score(self, model: SlowFastMaskRCNN) -> Scores:

@@ -50,7 +50,7 @@ class Scores(Part):
 
 
 class Epoch(Part):
-    """A point of a learning curve; `iteration` counts optimiser steps so far."""
+    """A point of a learning curve; `iteration` counts the steps so far, in fine-tuning the samples."""
 
     epoch: int
     iteration: int

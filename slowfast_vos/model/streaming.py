@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from slowfast_vos.model.slowfast_maskrcnn import Features, SlowFastMaskRCNN
 
 MASK_THRESHOLD = 0.5
+T = TypeVar("T")
 
 
 @dataclass
@@ -59,6 +60,12 @@ class Detection:
     size: tuple[int, int]
 
 
+def batches(items: Iterable[T], length: int) -> Iterator[list[T]]:
+    """Runs of `length` items, the last one shorter."""
+    items = iter(items)
+    return iter(lambda: list(islice(items, length)), [])
+
+
 @torch.inference_mode()
 def encode_chunk(model: SlowFastMaskRCNN, frames: Sequence[Tensor]) -> Chunk:
     """Run backbone, FPN and RPN once on consecutive frames, each `[3, H, W]` in [0, 1]."""
@@ -75,15 +82,13 @@ def encode_chunk(model: SlowFastMaskRCNN, frames: Sequence[Tensor]) -> Chunk:
 
 
 def detect(model: SlowFastMaskRCNN, frames: Iterable[Tensor]) -> Iterator[Detection]:
-    """Detect the objects of one video, frame by frame, holding `chunk_length` + `fast` − 1 frames of features.
+    """Detect the objects of one video, frame by frame, holding about `chunk_length` + `fast` − 1 frames of features.
 
     Args:
         model: in evaluation mode.
         frames: consecutive frames, each `[3, H, W]` in [0, 1], of one size; may be a generator.
     """
-    frames = iter(frames)
-    some = iter(lambda: list(islice(frames, model.chunk_length)), [])
-    return detect_chunks(model, (encode_chunk(model, frames) for frames in some))
+    return detect_chunks(model, (encode_chunk(model, some) for some in batches(frames, model.chunk_length)))
 
 
 def detect_chunks(model: SlowFastMaskRCNN, chunks: Iterable[Chunk]) -> Iterator[Detection]:
@@ -94,18 +99,21 @@ def detect_chunks(model: SlowFastMaskRCNN, chunks: Iterable[Chunk]) -> Iterator[
     if first is None:
         return
     features = {level: _beyond(model, maps[:1], before) for level, maps in first.features.items()}
+    sizes = first.image_size, first.original_size
+    chunks = chain([first], chunks)
+    del first  # its features must not live as long as the video
     waiting: list[Tensor] = []
-    for chunk in chain([first], chunks):
+    for chunk in chunks:
         features = {level: torch.cat([features[level], maps]) for level, maps in chunk.features.items()}
         waiting += chunk.proposals
         ready = len(next(iter(features.values()))) - before - after
         if ready > 0:
-            yield from _detect_ready(model, features, waiting[:ready], first)
+            yield from _detect_ready(model, features, waiting[:ready], sizes)
             features = {level: maps[ready:] for level, maps in features.items()}
             waiting = waiting[ready:]
     if waiting:
         features = {level: torch.cat([maps, _beyond(model, maps[-1:], after)]) for level, maps in features.items()}
-        yield from _detect_ready(model, features, waiting, first)
+        yield from _detect_ready(model, features, waiting, sizes)
 
 
 def _beyond(model: SlowFastMaskRCNN, end: Tensor, count: int) -> Tensor:
@@ -116,22 +124,22 @@ def _beyond(model: SlowFastMaskRCNN, end: Tensor, count: int) -> Tensor:
 
 @torch.inference_mode()
 def _detect_ready(
-    model: SlowFastMaskRCNN, features: Features, proposals: list[Tensor], video: Chunk
+    model: SlowFastMaskRCNN, features: Features, proposals: list[Tensor], sizes: tuple[tuple[int, int], tuple[int, int]]
 ) -> list[Detection]:
     """RoI heads on the frames whose whole window is there: `len(proposals)` + `fast` − 1 frames of features."""
     # [T, C, h, w] → [1, C, T, h, w] → the module → [len(proposals), C, h, w]
     enhanced = {
         level: model.slow_fast(maps.transpose(0, 1)[None])[0].transpose(0, 1) for level, maps in features.items()
     }
-    sizes = [video.image_size] * len(proposals)
-    found, _ = model.maskrcnn_model.roi_heads(enhanced, proposals, sizes)
+    resized, original = sizes
+    found, _ = model.maskrcnn_model.roi_heads(enhanced, proposals, [resized] * len(proposals))
     return [
         Detection(
-            resize_boxes(one["boxes"], video.image_size, video.original_size),
+            resize_boxes(one["boxes"], resized, original),
             one["labels"],
             one["scores"],
             one["masks"],
-            video.original_size,
+            original,
         )
         for one in found
     ]

@@ -162,11 +162,15 @@ def train_parent(
         model.train()
         for step, (video, centres) in enumerate(steps):
             optimizer.zero_grad(set_to_none=True)
-            for some in parts_of_step(centres, parent):
+            parts = list(parts_of_step(centres, parent))
+            mean: dict[str, Tensor] = {}
+            for some in parts:
                 losses = losses_of(video, some)
                 total_loss(losses, f"parent, epoch {epoch + 1}, step {step + 1}, {video.name}").backward()
+                for name, loss in losses.items():
+                    mean[name] = mean.get(name, 0) + loss.detach() / len(parts)
             optimizer.step()
-            meter.add(losses)
+            meter.add(mean)
         last = epoch + 1 == parent.epochs
         score = select(model.eval()) if last or (epoch + 1) % parent.score_every == 0 else None
         state.finish(epoch, meter, score, model, parent.epochs)

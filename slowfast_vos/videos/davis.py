@@ -147,8 +147,12 @@ class DavisTree:
         """Attributes of each sequence, from db_info.yml; empty where the tree has none."""
         for path in (self.root / "Annotations" / "db_info.yml", self.root / "db_info.yml"):
             if path.is_file():
-                info: dict[str, Any] = yaml.safe_load(path.read_text())
-                return {entry["name"]: list(entry.get("attributes") or []) for entry in info["sequences"]}
+                try:
+                    info: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+                    return {entry["name"]: list(entry.get("attributes") or []) for entry in info["sequences"]}
+                except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, AttributeError):
+                    expected = "sequences with a name and attributes, as in DAVIS 2016"
+                    raise UserError(f"{path}: cannot be read; expected {expected}") from None
         return {}
 
     def _folder(self, kind: str, name: str) -> Path:
