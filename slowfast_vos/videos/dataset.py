@@ -12,7 +12,6 @@ from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.videos.davis import DavisTree, Video, read_frame, targets
 from slowfast_vos.videos.pngs import read_mask
-from slowfast_vos.videos.synthetic import sequence_names
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,8 @@ def validation_names(settings: Settings) -> list[str]:
     """
     data = settings.data
     if data.kind == "synthetic":
+        from slowfast_vos.videos.synthetic import sequence_names
+
         return sequence_names("val", data.synthetic.val)
     names = DavisTree(settings.data_root, data.resolution).split("val", 2016)
     return _restrict(names, data.val_only, "data.val_only")
