@@ -28,6 +28,7 @@ for index in range(FINAL_SHARDS):
             / "final"
             / "{setup}"
             / f"seed={{seed}}.part={index + 1}-of-{FINAL_SHARDS}.log",
+        priority: 10
         conda:
             ENVIRONMENT
         threads: SETTINGS.threads

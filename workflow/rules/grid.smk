@@ -22,6 +22,7 @@ for index in range(SHARDS):
             / "grid"
             / "{setup}"
             / f"seed={{seed}}.part={index + 1}-of-{SHARDS}.log",
+        priority: 20
         conda:
             ENVIRONMENT
         threads: SETTINGS.threads

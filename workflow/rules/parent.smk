@@ -11,6 +11,7 @@ rule parent:
         record=RESULTS.parent("{setup}", "{seed}") / "record.json",
     log:
         RESULTS.logs / "parent" / "{setup}" / "seed={seed}.log",
+    priority: 30
     conda:
         ENVIRONMENT
     threads: SETTINGS.threads
