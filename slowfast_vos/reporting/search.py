@@ -100,7 +100,8 @@ def tuning_table(run: Run) -> Table:
         blocks.append(block)
     sequences = ", ".join(run.roles["selection"])
     epochs = run.settings.tuning.epochs
-    title = f"Tuning of the unsupervised stage, {epochs} epochs, scored on the selection sequences ({sequences})."
+    budget = f"{epochs} epoch{'s' * (epochs > 1)}"
+    title = f"Tuning of the unsupervised stage, {budget}, scored on the selection sequences ({sequences})."
     return Table("tuning", rows, [Panel(title, columns, blocks, best_in="block")])
 
 
