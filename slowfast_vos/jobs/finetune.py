@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from hashlib import sha256
+from pathlib import Path
 
 import torch
 
@@ -32,40 +33,38 @@ def run_grid(job: Job, setup: str, index: int, count: int) -> list[Record]:
     which one rate was edited, computes only what is missing.
     """
     wanted = [Configuration(*point) for point in shard(job.results.configurations(), index, count)]
-    parent = job.parent(setup)
+    parent, decisive = job.parent(setup), _decisive(job, setup)
     selection = Selection(job, frozen=True)
     store = job.results.root / "work" / "grid"
     records = []
     for configuration in progress_lines(wanted, f"grid {setup}", lambda point: " ".join(point.as_job().values())):
-        kept = store / f"{_digest(job, setup, configuration)}.json"
+        identity = (job.settings.grid.iterations, job.settings.selection_sequences, configuration.as_job())
+        kept = store / f"{_digest(*decisive, *identity)}.json"
         if kept.is_file():
             record = read_record(kept)
         else:
-            record = _run_configuration(job, setup, parent, selection, configuration)
+            record = _run_configuration(job, setup, parent, selection, configuration, kept)
             record.save(kept)
+            for state in store.glob(f"{kept.stem}.*.pt"):
+                state.unlink()
         record.save(job.results.grid(setup, *configuration.as_job().values(), job.seed))
         records.append(record)
     return records
 
 
-def _digest(job: Job, setup: str, configuration: Configuration) -> str:
-    settings = job.settings
+def _decisive(job: Job, setup: str) -> tuple[object, ...]:
+    """What decides the outcome of every fine-tuning of a setup."""
     parent = (job.results.parent(setup, job.seed) / "model.safetensors").read_bytes()
-    decisive = [
-        settings.digest("name", "protocol", "switches", "data", "davis_root", "model", "finetune"),
-        settings.grid.iterations,
-        settings.selection_sequences,
-        setup,
-        job.seed,
-        configuration.as_job(),
-        sha256(parent).hexdigest(),
-        job.stopwatch.dataset,
-    ]
+    settings = job.settings.digest("name", "protocol", "switches", "data", "davis_root", "model", "finetune")
+    return settings, setup, job.seed, sha256(parent).hexdigest(), job.stopwatch.dataset
+
+
+def _digest(*decisive: object) -> str:
     return sha256(json.dumps(decisive).encode()).hexdigest()[:24]
 
 
 def _run_configuration(
-    job: Job, setup: str, parent: SlowFastMaskRCNN, selection: Selection, configuration: Configuration
+    job: Job, setup: str, parent: SlowFastMaskRCNN, selection: Selection, configuration: Configuration, kept: Path
 ) -> Record:
     point = configuration.as_job()
     scores, curves = {}, []
@@ -74,7 +73,13 @@ def _run_configuration(
         for video in job.dataset.selection:
             seed = job_seed(job.settings, job.seed, "grid", setup, *point.values(), video.name)
             model, state = fine_tune(
-                job.settings, parent, video, configuration, iterations=job.settings.grid.iterations, seed=seed
+                job.settings,
+                parent,
+                video,
+                configuration,
+                iterations=job.settings.grid.iterations,
+                seed=seed,
+                resume=kept.with_name(f"{kept.stem}.{video.name}.pt"),
             )
             # A frozen backbone and RPN see what they saw for the configurations before.
             chunks = selection.encoded(parent, video) if configuration.freeze == "BB_SF" else None
@@ -84,17 +89,18 @@ def _run_configuration(
     except FAILURES as error:
         log.warning("failed: %s", error)
         return watch.record("grid", setup=setup, job=point, error=str(error).splitlines()[0])
-    return watch.record("grid", setup=setup, job=point, scores=gather_scores(scores), curve=mean_curve(curves))
+    curve = mean_curve(curves)
+    return watch.record("grid", setup=setup, job=point, scores=gather_scores(scores), curve=curve)
 
 
-def mean_curve(curves: list[list[dict]]) -> list[Epoch]:
+def mean_curve(curves: list[list[Epoch]]) -> list[Epoch]:
     """The mean over videos of curves with the same points; seconds add up."""
     return [
         Epoch(
-            epoch=points[0]["epoch"],
-            iteration=points[0]["iteration"],
-            loss=sum(point["loss"] for point in points) / len(points),
-            seconds=sum(point["seconds"] for point in points),
+            epoch=points[0].epoch,
+            iteration=points[0].iteration,
+            loss=sum(point.loss for point in points) / len(points),
+            seconds=sum(point.seconds for point in points),
         )
         for points in zip(*curves, strict=True)
     ]
@@ -108,19 +114,24 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
     settings = job.settings
     chosen = read_record(job.results.selected(setup, job.seed)).job
     configuration = Configuration(**chosen)
-    parent = job.parent(setup)
+    parent, decisive = job.parent(setup), _decisive(job, setup)
     out = job.results.predictions("semi-supervised", setup, job.seed)
-    records = []
+    store = job.results.root / "work" / "final"
+    records, kept = [], []
     for video in progress_lines(shard(job.dataset.val, index, count), f"final {setup}", lambda video: video.name):
         watch = Job(settings, job.seed)
         identity = {"setup": setup, "job": {"sequence": video.name, **chosen}}
         seed = job_seed(settings, job.seed, "final", setup, video.name)
+        kept.append(store / f"{_digest(*decisive, settings.final.iterations, identity)}.pt")
         shutil.rmtree(out / video.name, ignore_errors=True)
         (out / video.name).mkdir(parents=True)
         try:
+            iterations = settings.final.iterations
             model, state = fine_tune(
-                settings, parent, video, configuration, iterations=settings.final.iterations, seed=seed
+                settings, parent, video, configuration, iterations=iterations, seed=seed, resume=kept[-1]
             )
+            # Snakemake drops all of a killed shard's predictions; they are made again from here.
+            state.save()
             write_predictions(model, video, out)
             record = watch.record("final", **identity, curve=state.curve)
         except FAILURES as error:
@@ -128,4 +139,6 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
             record = watch.record("final", **identity, error=str(error).splitlines()[0])
         record.save(job.results.final(setup, job.seed, video.name))
         records.append(record)
+    for path in kept:
+        path.unlink(missing_ok=True)
     return records

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -19,8 +20,10 @@ from slowfast_vos.model.weights import load_weights
 from slowfast_vos.scoring import score_masks
 from slowfast_vos.sections import Parent, Training
 from slowfast_vos.training.detector import train_detector
-from slowfast_vos.training.loop import DivergedError, TrainingState, job_seed, seed_everything
-from slowfast_vos.training.parent import GIB, train_parent
+from slowfast_vos.training.encoder import GIB
+from slowfast_vos.training.loop import DivergedError, job_seed, seed_everything
+from slowfast_vos.training.parent import train_parent
+from slowfast_vos.training.state import TrainingState
 from slowfast_vos.videos.davis import Video
 
 log = logging.getLogger(__name__)
@@ -40,7 +43,7 @@ def run_detector(job: Job) -> Record:
         job.dataset.train,
         merged=job.dataset.merged_train,
         seed=seed,
-        resume=_resume(job, record_path, model, settings.detector),
+        resume=resume_path(job, record_path, model, settings.detector),
     )
     save_checkpoint(folder / "model.safetensors", model, job.about(None))
     record = job.record("detector", curve=state.curve)
@@ -92,15 +95,13 @@ def run_parent(job: Job, setup: str) -> Record:
     """
     folder, parent = job.results.parent(setup, job.seed), job.settings.parent
     path = folder / "record.json"
-    model, state, scores = _train_parent(job, setup, parent, job_seed(job.settings, job.seed, "parent", setup), path)
+    model, state = _train_parent(job, setup, parent, job_seed(job.settings, job.seed, "parent", setup), path)
     save_checkpoint(folder / "model.safetensors", model, job.about(setup))
     record = job.record(
         "parent",
         setup=setup,
         job={"backbone": parent.backbone, "lr": parent.lr},
-        scores=scores,
-        curve=state.curve,
-        best_epoch=state.best_epoch,
+        **_outcome(state),
     )
     record.save(path)
     state.discard()
@@ -115,14 +116,12 @@ def run_tuning(job: Job, setup: str, backbone: str, lr: str) -> Record:
     parent = settings.parent.model_copy(update={"backbone": backbone, "lr": lr, "epochs": tuning.epochs, **limits})
     seed = job_seed(settings, job.seed, "tuning", setup, backbone, lr)
     try:
-        _, state, scores = _train_parent(job, setup, parent, seed, path)
+        _, state = _train_parent(job, setup, parent, seed, path)
     except DivergedError as error:
         log.warning("failed: %s", error)
         record = job.record("tuning", setup=setup, job=point, error=str(error))
     else:
-        record = job.record(
-            "tuning", setup=setup, job=point, scores=scores, curve=state.curve, best_epoch=state.best_epoch
-        )
+        record = job.record("tuning", setup=setup, job=point, **_outcome(state))
         state.discard()
     record.save(path)
     return record
@@ -130,7 +129,7 @@ def run_tuning(job: Job, setup: str, backbone: str, lr: str) -> Record:
 
 def _train_parent(
     job: Job, setup: str, parent: Parent, seed: int, path: Path
-) -> tuple[SlowFastMaskRCNN, TrainingState, Scores]:
+) -> tuple[SlowFastMaskRCNN, TrainingState]:
     seed_everything(seed)
     model = job.network(setup)
     model.maskrcnn_model.load_state_dict(job.detector().state_dict())
@@ -141,16 +140,22 @@ def _train_parent(
         job.dataset.train,
         merged=job.dataset.merged_train,
         seed=seed,
-        select=lambda model: selection.score(model).jf_mean,
-        resume=_resume(job, path, model, parent),
+        select=selection.score,
+        resume=resume_path(job, path, model, parent),
     )
-    return model, state, selection.score(model.eval())
+    return model, state
 
 
-def _resume(job: Job, path: Path, start: nn.Module, stage: Training) -> Path:
+def _outcome(state: TrainingState) -> dict[str, Any]:
+    """What a record says of a training that was scored: the last epoch always is."""
+    assert state.best is not None
+    return {"scores": state.best.scores, "curve": state.curve, "best_epoch": state.best.epoch}
+
+
+def resume_path(job: Job, path: Path, start: nn.Module, stage: Training, *more: object) -> Path:
     """Where a training keeps what lets it go on; edited, or with other data or another start, it begins anew."""
     settings = job.settings.digest("protocol", "switches", "data", "davis_root", "model")
-    digest = sha256("/".join((settings, job.stopwatch.dataset, stage.model_dump_json())).encode())
+    digest = sha256("/".join((settings, job.stopwatch.dataset, stage.model_dump_json(), *map(str, more))).encode())
     for value in start.state_dict().values():
         digest.update(value.cpu().contiguous().numpy())
     return job.results.work(path) / f"{digest.hexdigest()[:12]}.pt"

@@ -50,7 +50,7 @@ class Scores(Part):
 
 
 class Epoch(Part):
-    """A point of a learning curve; `iteration` counts the steps so far, in fine-tuning the samples."""
+    """A point of a learning curve; `iteration` counts the forward passes so far."""
 
     epoch: int
     iteration: int

@@ -12,14 +12,20 @@ from torchvision.models.detection.mask_rcnn import MaskRCNN
 from torchvision.transforms import v2
 
 from slowfast_vos.config import Settings
-from slowfast_vos.training.loop import EpochMeter, TrainingState, make_sgd, seed_everything, total_loss
+from slowfast_vos.training.loop import derived_seed, make_sgd, total_loss
+from slowfast_vos.training.state import TrainingState
 from slowfast_vos.videos.davis import Video, targets
 
 
 class Frames(Dataset[tuple[Tensor, dict[str, Tensor]]]):
-    """Single frames with torchvision's detection targets, flipped at random; frames without an object are left out."""
+    """Single frames with torchvision's detection targets, flipped at random; frames without an object are left out.
 
-    def __init__(self, videos: list[Video], *, merged: bool, flip: float, train_frames: int | None) -> None:
+    A frame's flip is seeded by itself and `seed`, whatever is loaded before it or beside it.
+    """
+
+    def __init__(
+        self, videos: list[Video], *, merged: bool, flip: float, train_frames: int | None, seed: int = 0
+    ) -> None:
         self.items = [
             (video, index)
             for video in videos
@@ -27,6 +33,7 @@ class Frames(Dataset[tuple[Tensor, dict[str, Tensor]]]):
             if video.ids(index, merged=merged).any()
         ]
         self.merged = merged
+        self.seed = 0
         self.flip = v2.RandomHorizontalFlip(flip)
 
     def __len__(self) -> int:
@@ -36,7 +43,10 @@ class Frames(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         video, index = self.items[item]
         frame = tv_tensors.Image(video.frame(index))
         # The masks alone are transformed; boxes are always computed from the transformed masks.
-        frame, ids = self.flip(frame, tv_tensors.Mask(torch.from_numpy(video.ids(index, merged=self.merged))))
+        ids = tv_tensors.Mask(torch.from_numpy(video.ids(index, merged=self.merged)))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derived_seed(self.seed, "flip", item))
+            frame, ids = self.flip(frame, ids)
         return frame.as_subclass(Tensor), targets(ids.numpy())
 
 
@@ -68,17 +78,17 @@ def train_detector(
     """
     stage = settings.detector
     device = next(model.parameters()).device
-    data = Frames(videos, merged=merged, flip=stage.flip, train_frames=stage.train_frames)
-    seed_everything(seed)
+    options = {"merged": merged, "flip": stage.flip, "train_frames": stage.train_frames}
+    data = Frames(videos, **options)
     optimizer = make_sgd(model, stage)
-    state = TrainingState(resume)
+    state = TrainingState(model, optimizer, seed, stage.epochs, path=resume)
     model.train()
-    for epoch in state.epochs(stage.epochs, model, optimizer, seed):
-        batches = DataLoader(
-            data, stage.batch_size, shuffle=True, collate_fn=lambda batch: tuple(zip(*batch, strict=True))
-        )
-        meter = EpochMeter(f"epoch {epoch + 1} of {stage.epochs}", len(batches))
-        for step, (frames, wanted) in enumerate(batches):
+    for epoch in state.epochs():
+        data.seed = derived_seed(seed, "epoch", epoch)
+        batches = torch.randperm(len(data)).split(stage.batch_size)
+        left = [batch.tolist() for batch in batches[state.position :]]
+        loader = DataLoader(data, batch_sampler=left, collate_fn=lambda batch: tuple(zip(*batch, strict=True)))
+        for (step, _), (frames, wanted) in zip(state.steps(batches), loader, strict=False):
             for group in optimizer.param_groups:
                 group["lr"] = float(stage.lr) * learning_rate_factor(settings, epoch, step, len(batches))
             frames = [frame.to(device) for frame in frames]
@@ -87,6 +97,6 @@ def train_detector(
             optimizer.zero_grad(set_to_none=True)
             total_loss(losses, f"detector, epoch {epoch + 1}, step {step + 1}").backward()
             optimizer.step()
-            meter.add(losses)
-        state.finish(epoch, meter, None, model, stage.epochs)
+            state.add(losses)
+        state.finish()
     return state

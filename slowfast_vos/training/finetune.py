@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,9 +16,11 @@ from torchvision.transforms import v2
 from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
+from slowfast_vos.model.streaming import batches
 from slowfast_vos.sections import FREEZES, Finetune
 from slowfast_vos.setups import Setup
-from slowfast_vos.training.loop import EpochMeter, TrainingState, make_sgd, seed_everything, total_loss
+from slowfast_vos.training.loop import make_sgd, total_loss
+from slowfast_vos.training.state import TrainingState
 from slowfast_vos.videos.davis import Video, targets
 
 log = logging.getLogger(__name__)
@@ -86,11 +89,13 @@ def fine_tune(
     *,
     iterations: int,
     seed: int,
+    resume: Path | None = None,
 ) -> tuple[SlowFastMaskRCNN, TrainingState]:
     """Fine-tune a copy of `parent` on frame 0 of `video`; the last iteration is kept.
 
     Args:
         iterations: samples; the gradients of `finetune.accumulate` of them make one optimiser step.
+        resume: where the state is kept while the training runs.
 
     Raises:
         UserError: the first frame shows no object.
@@ -109,23 +114,19 @@ def fine_tune(
     augment = Augment(settings.finetune, float(configuration.scale))
     optimizer = make_sgd(model, settings.finetune, configuration.lr)
     device = next(model.parameters()).device
-    state = TrainingState(None)
-    seed_everything(seed)
-    meter = EpochMeter(video.name, iterations)
-    optimizer.zero_grad(set_to_none=True)
-    for iteration in range(1, iterations + 1):
-        moved, target = augment(frames, ids)
-        target = {key: value.to(device) for key, value in target.items()}
-        wanted = [target, *[None] * (len(moved) - 1)]
-        losses = model.losses(list(moved.to(device)), wanted, order)
-        total_loss(losses, f"{video.name}, iteration {iteration}").backward()
-        meter.add(losses)
-        last = iteration == iterations
-        if iteration % settings.finetune.accumulate == 0 or last:
-            optimizer.step()
+    steps = list(batches(range(iterations), settings.finetune.accumulate))
+    epochs = list(batches(steps, max(SAMPLES_PER_EPOCH // settings.finetune.accumulate, 1)))
+    state = TrainingState(model, optimizer, seed, len(epochs), video.name, resume)
+    for epoch in state.epochs():
+        for _, samples in state.steps(epochs[epoch]):
             optimizer.zero_grad(set_to_none=True)
-        if iteration % SAMPLES_PER_EPOCH == 0 or last:
-            total = -(-iterations // SAMPLES_PER_EPOCH)
-            state.finish(len(state.curve), meter, None, model, total)
-            meter = EpochMeter(video.name, iterations - iteration)
+            for sample in samples:
+                moved, target = augment(frames, ids)
+                target = {key: value.to(device) for key, value in target.items()}
+                wanted = [target, *[None] * (len(moved) - 1)]
+                losses = model.losses(list(moved.to(device)), wanted, order)
+                total_loss(losses, f"{video.name}, iteration {sample + 1}").backward()
+                state.add(losses)
+            optimizer.step()
+        state.finish()
     return model.eval(), state

@@ -39,6 +39,20 @@ def test_a_flip_moves_the_mask_with_the_frame_and_boxes_follow(make_video: MakeV
     assert all(torch.equal(target[key], value) for key, value in expected.items())
 
 
+def test_a_frames_flip_depends_on_the_frame_and_the_seed_alone(make_video: MakeVideo) -> None:
+    video = make_video(length=8)
+
+    def flips(order: list[int], seed: int) -> dict[int, bool]:
+        data = Frames([video], merged=False, flip=0.5, train_frames=None)
+        data.seed = seed
+        return {index: not torch.equal(data[index][0], video.frame(index)) for index in order}
+
+    forward, backward = flips(list(range(8)), seed=1), flips(list(range(7, -1, -1)), seed=1)
+    assert forward == backward
+    assert set(forward.values()) == {True, False}
+    assert forward != flips(list(range(8)), seed=2)
+
+
 def test_frames_without_an_object_are_left_out(make_video: MakeVideo) -> None:
     video = make_video()
     write_mask(video.masks[3], np.zeros((64, 96), np.uint8))
@@ -53,8 +67,8 @@ def test_a_detector_learns_and_says_where_it_diverges(network: Build, make_video
     state = train_detector(
         parse_settings(values, "tests"), network().maskrcnn_model, [video], merged=False, seed=1, resume=None
     )
-    assert state.curve[-1]["loss"] < state.curve[0]["loss"]
-    assert [entry["iteration"] for entry in state.curve] == [1, 2, 3, 4]
+    assert state.curve[-1].loss < state.curve[0].loss
+    assert [point.iteration for point in state.curve] == [1, 2, 3, 4]
     values["detector"]["lr"] = "1e30"
     with pytest.raises(DivergedError, match=r"^detector, epoch \d, step 1: found a loss that is not finite"):
         train_detector(parse_settings(values, "tests"), network().maskrcnn_model, [video], merged=False, seed=1)

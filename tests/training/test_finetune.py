@@ -252,7 +252,7 @@ def test_a_curve_has_a_point_for_every_200_samples(network: Build, make_video: M
         _, state = fine_tune(
             settings(), network(), make_video(), Configuration("BB_SF", "0", "0.001"), iterations=5, seed=1
         )
-    assert [entry["iteration"] for entry in state.curve] == [2, 4, 5]
+    assert [point.iteration for point in state.curve] == [2, 4, 5]
     assert finetune.SAMPLES_PER_EPOCH == 200
 
 
@@ -260,8 +260,8 @@ def test_a_curve_has_a_point_for_every_200_samples(network: Build, make_video: M
 def test_rpn_losses_count_where_the_rpn_trains(network: Build, make_video: MakeVideo, freeze: str, rpn: bool) -> None:
     configuration = Configuration(freeze, "0", "0.001")
     _, state = fine_tune(settings(), network(), make_video(), configuration, iterations=1, seed=1)
-    assert ("loss_objectness" in state.curve[0]["losses"]) == rpn
-    assert "loss_mask" in state.curve[0]["losses"]
+    assert ("loss_objectness" in state.curve[0].losses) == rpn
+    assert "loss_mask" in state.curve[0].losses
 
 
 def test_the_window_that_trains_is_mirrored(

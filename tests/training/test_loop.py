@@ -1,36 +1,20 @@
-"""Seeds, losses that are checked, and epochs that resume as if nothing had happened."""
+"""Seeds, losses that are checked, rates."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.config import Settings, parse_settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.sections import Finetune, Parent
-from slowfast_vos.training.detector import learning_rate_factor, spread, train_detector
-from slowfast_vos.training.loop import (
-    DivergedError,
-    EpochMeter,
-    TrainingState,
-    job_seed,
-    make_sgd,
-    seed_everything,
-    total_loss,
-)
-from slowfast_vos.training.parent import train_parent
-from slowfast_vos.videos.davis import Video
-from torch import Tensor, nn
-
-Build = Callable[..., SlowFastMaskRCNN]
-MakeVideo = Callable[..., Video]
+from slowfast_vos.training.detector import learning_rate_factor, spread
+from slowfast_vos.training.loop import DivergedError, job_seed, make_sgd, seed_everything, total_loss
+from torch import nn
 
 
 def settings(**values: Any) -> Settings:
@@ -126,141 +110,3 @@ def test_the_rate_decays_by_steps_of_epochs() -> None:
 )
 def test_frames_are_spread_evenly(length: int, count: int | None, expected: list[int]) -> None:
     assert spread(length, count) == expected
-
-
-def test_a_meter_gives_means() -> None:
-    meter = EpochMeter("epoch", 2)
-    meter.add({"a": torch.tensor(1.0), "b": torch.tensor(4.0)})
-    meter.add({"a": torch.tensor(3.0), "b": torch.tensor(0.0)})
-    assert meter.means == {"a": 2, "b": 2}
-    assert (meter.loss, meter.count) == (4, 2)
-
-
-def scored(scores: list[float | None]) -> tuple[TrainingState, nn.Module]:
-    """A state after epochs with these scores; the model's weight is the epoch's number."""
-    state, model = TrainingState(None), nn.Linear(1, 1, bias=False)
-    for epoch, score in enumerate(scores):
-        nn.init.constant_(model.weight, epoch + 1)
-        meter = EpochMeter("epoch", 1)
-        meter.add({"a": torch.tensor(1.0)})
-        state.finish(epoch, meter, score, model, len(scores))
-    state.restore_best(model)
-    return state, model
-
-
-@pytest.mark.parametrize(
-    ("scores", "best"),
-    [([0.1, 0.3, 0.2], 2), ([0.3, 0.3, 0.1], 1), ([0.0, None, 0.0], 1), ([None, 0.2, None], 2)],
-)
-def test_the_best_epoch_is_kept_the_first_of_equals(scores: list[float | None], best: int) -> None:
-    state, model = scored(scores)
-    assert state.best_epoch == best
-    assert model.weight.item() == best
-    assert [entry["iteration"] for entry in state.curve] == [1, 2, 3]
-    assert [entry["jf_selection"] for entry in state.curve] == scores
-
-
-def test_without_scores_the_last_epoch_is_kept() -> None:
-    state, model = scored([None, None])
-    assert state.best_epoch is None
-    assert model.weight.item() == 2
-
-
-class KilledError(Exception):
-    """Stands for a job that was stopped."""
-
-
-def parent_weights(
-    model: SlowFastMaskRCNN, video: Video, resume: Path | None, *, backbone: str, killed_after: int | None = None
-) -> tuple[dict[str, Tensor], TrainingState]:
-    scores = iter((0.3, 0.5, 0.4)) if killed_after is None else iter((0.3, 0.5, 0.4)[:killed_after])
-
-    def select(_: SlowFastMaskRCNN) -> float:
-        try:
-            return next(scores)
-        except StopIteration:
-            raise KilledError from None
-
-    parent = Parent(epochs=3, lr="0.01", shuffle=True, backbone=backbone)
-    state = train_parent(parent, model, [video], merged=False, seed=7, select=select, resume=resume)
-    return dict(model.state_dict()), state
-
-
-@pytest.mark.parametrize("backbone", ["frozen", "trained"])
-def test_a_parent_that_was_killed_and_resumed_equals_an_undisturbed_one(
-    network: Build, make_video: MakeVideo, tmp_path: Path, backbone: str
-) -> None:
-    # A frame's features depend on its batch in their last bits; encoded alone, they are the same in every epoch.
-    alone = {"chunk_length": 1}
-    video, resume = make_video(length=4 if backbone == "frozen" else 2), tmp_path / "work" / "resume.pt"
-    expected, undisturbed = parent_weights(network(**alone), video, None, backbone=backbone)
-    with pytest.raises(KilledError):
-        parent_weights(network(**alone), video, resume, backbone=backbone, killed_after=1)
-    assert resume.is_file()
-    rest = iter((0.5, 0.4))
-    model = network(seed=99, **alone)  # whatever it is made of, the saved weights count
-    parent = Parent(epochs=3, lr="0.01", shuffle=True, backbone=backbone)
-    state = train_parent(parent, model, [video], merged=False, seed=7, select=lambda _: next(rest), resume=resume)
-    found = model.state_dict()
-    assert all(torch.equal(found[name], value) for name, value in expected.items())
-    assert state.best_epoch == undisturbed.best_epoch == 2
-
-    def untimed(curve: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [{key: value for key, value in entry.items() if key != "seconds"} for entry in curve]
-
-    assert untimed(state.curve) == untimed(undisturbed.curve)
-    state.discard()
-    assert not resume.exists()
-
-
-def test_a_detector_that_was_killed_and_resumed_equals_an_undisturbed_one(
-    network: Build, make_video: MakeVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = settings(detector={"epochs": 2, "lr": "0.01"})
-    video, resume = make_video(length=3), tmp_path / "resume.pt"
-
-    def train(seed: int, resume: Path | None) -> dict[str, Tensor]:
-        model = network(seed=seed).maskrcnn_model
-        train_detector(run, model, [video], merged=False, seed=7, resume=resume)
-        return dict(model.state_dict())
-
-    expected = train(0, None)
-    finish = TrainingState.finish
-
-    def killed(self: TrainingState, epoch: int, *rest: Any) -> None:
-        if epoch:
-            raise KilledError
-        finish(self, epoch, *rest)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(TrainingState, "finish", killed)
-        with pytest.raises(KilledError):
-            train(0, resume)
-    found = train(1, resume)
-    assert all(torch.equal(found[name], value) for name, value in expected.items())
-
-
-def test_a_finished_training_has_nothing_left_to_do(network: Build, make_video: MakeVideo, tmp_path: Path) -> None:
-    video, resume = make_video(length=2), tmp_path / "resume.pt"
-    expected, _ = parent_weights(network(), video, resume, backbone="frozen")
-    found, state = parent_weights(network(seed=5), video, resume, backbone="frozen", killed_after=0)
-    assert len(state.curve) == 3
-    assert all(torch.equal(found[name], value) for name, value in expected.items())
-
-
-def test_what_trains_changes_and_what_is_frozen_does_not(network: Build, make_video: MakeVideo) -> None:
-    before = {name: value.clone() for name, value in network().state_dict().items()}
-    after, _ = parent_weights(network(), make_video(length=2), None, backbone="frozen")
-    changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed
-    assert all(name.startswith(("slow_fast.", "maskrcnn_model.roi_heads.")) for name in changed)
-    after, _ = parent_weights(network(), make_video(length=2), None, backbone="trained")
-    changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert any(name.startswith("maskrcnn_model.backbone.body.") for name in changed)
-    assert any(name.startswith("maskrcnn_model.rpn.") for name in changed)
-
-
-def test_a_parent_that_diverges_says_where(network: Build, make_video: MakeVideo) -> None:
-    parent = Parent(epochs=3, lr="1e30")
-    with pytest.raises(DivergedError, match=r"^parent, epoch 1, step \d, square: found a loss that is not finite"):
-        train_parent(parent, network(), [make_video(length=6)], merged=True, seed=1, select=lambda _: 0.0)

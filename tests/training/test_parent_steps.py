@@ -8,22 +8,21 @@ from pathlib import Path
 import pytest
 import torch
 from slowfast_vos import SlowFastMaskRCNN
+from slowfast_vos.measuring.record import Scores
 from slowfast_vos.sections import Parent
-from slowfast_vos.training.loop import seed_everything
-from slowfast_vos.training.parent import (
-    Encoder,
-    clip_losses,
-    encoded_losses,
-    epoch_steps,
-    parts_of_step,
-    train_parent,
-    training_proposals,
-)
+from slowfast_vos.training.encoder import Encoder, training_proposals
+from slowfast_vos.training.loop import DivergedError, seed_everything
+from slowfast_vos.training.parent import clip_losses, epoch_steps, parts_of_step, train_parent
 from slowfast_vos.videos.davis import Video
 from torch import Tensor
 
 Build = Callable[..., SlowFastMaskRCNN]
 MakeVideo = Callable[..., Video]
+
+
+def scores(value: float = 0.5) -> Scores:
+    columns = ("jf_mean", "j_mean", "j_recall", "j_decay", "f_mean", "f_recall", "f_decay")
+    return Scores(**dict.fromkeys(columns, value), sequences={})
 
 
 def unread(name: str, length: int) -> Video:
@@ -75,8 +74,9 @@ def test_an_encoder_of_variant_b_proposes_more(network: Build, make_video: MakeV
     model, video = network().freeze(("backbone", "rpn")).train(), make_video(length=2)
     counts = []
     for step in ("a", "b"):
-        encoded = Encoder(model, Parent(step=step), merged=True)(video, [0, 1])
-        counts.append([len(proposals) for proposals, _ in encoded.centres.values()])
+        encoder = Encoder(model, Parent(step=step), merged=True)
+        encoder.losses(video, [0, 1])
+        counts.append([len(encoded.centre[0]) for encoded in encoder.kept.values()])
     assert all(few <= 12 < many <= 30 for few, many in zip(*counts, strict=True))
 
 
@@ -94,10 +94,9 @@ def test_losses_from_kept_features_equal_those_of_the_clip(
 ) -> None:
     model, video = network(1, 3, border=border, chunk_length=2).freeze(("backbone", "rpn")).train(), make_video()
     encoder = Encoder(model, Parent(), merged=merged)
-    encoder(video, [1])
-    encoded = encoder(video, centres)
+    encoder.losses(video, [1])
     seed_everything(3)
-    kept = encoded_losses(model, encoded, centres)
+    kept = encoder.losses(video, centres)
     kept_gradients = gradients(model, kept)
     seed_everything(3)
     direct = clip_losses(model, video, centres, merged=merged)
@@ -111,7 +110,7 @@ def test_losses_from_kept_features_equal_those_of_the_clip(
 
 
 @pytest.fixture
-def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Frames of every batch that is encoded."""
     seen: list[int] = []
     encode = SlowFastMaskRCNN.encode
@@ -121,43 +120,49 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-def test_the_encoder_keeps_videos_within_its_bound(network: Build, make_video: MakeVideo, batches: list[int]) -> None:
-    model = network(1, 1).freeze(("backbone", "rpn")).train()
-    first, second = make_video("first", length=2), make_video("second", length=2)
-    size = Encoder(model, Parent(), merged=True)(first, [0]).size_in_bytes
-    for gib, expected in ((0, 8), (1.5 * size / 2**30, 6), (10 * size / 2**30, 4)):
-        batches.clear()
-        encoder = Encoder(model, Parent(feature_cache_gib=gib), merged=True)
-        for video in (first, second, first, second):
-            encoder(video, [0, 1])
-        assert sum(batches) == expected
+def test_the_encoder_keeps_the_frames_used_last_within_its_bound(
+    network: Build, make_video: MakeVideo, encoded: list[int]
+) -> None:
+    model, video = network(1, 1).freeze(("backbone", "rpn")).train(), make_video(length=4)
+    one = Encoder(model, Parent(), merged=True)
+    one.losses(video, [0])
+    for frames, expected in ((0, 6), (1.5, 5), (2.5, 4), (3.5, 4)):
+        bound = frames * one.size_in_bytes
+        encoder = Encoder(model, Parent(feature_cache_gib=bound / 2**30), merged=True)
+        encoded.clear()
+        for index in (0, 1, 1, 2, 1, 3):
+            encoder.losses(video, [index])
+            assert encoder.size_in_bytes == sum(kept.size_in_bytes for kept in encoder.kept.values()) <= bound
+        assert len(encoded) == expected
+        assert len(encoder.kept) == int(frames)
 
 
-def test_only_the_frames_of_the_windows_are_encoded_and_each_once(
-    network: Build, make_video: MakeVideo, batches: list[int]
+def test_only_the_frames_of_the_windows_are_encoded_and_each_once_in_an_epoch(
+    network: Build, make_video: MakeVideo, encoded: list[int]
 ) -> None:
     model = network(1, 3, chunk_length=2).freeze(("backbone", "rpn")).train()
     encoder, video = Encoder(model, Parent(), merged=True), make_video(length=8)
-    for centres, expected in (([0], [2]), ([1], [1]), ([5, 6], [2, 2]), ([0, 1], []), ([3], [1])):
-        batches.clear()
-        encoder(video, centres)
-        assert batches == expected
+    for centres, expected in (([0], 2), ([1], 1), ([5, 6], 4), ([0, 1], 0), ([3], 1)):
+        encoded.clear()
+        encoder.losses(video, centres)
+        assert encoded == [1] * expected
 
 
 def test_features_of_a_frozen_backbone_carry_no_graph(network: Build, make_video: MakeVideo) -> None:
     model = network().freeze(("backbone", "rpn")).train()
-    encoded = Encoder(model, Parent(), merged=True)(make_video(length=2), [0, 1])
-    assert not any(maps.requires_grad for maps in encoded.features.values())
-    assert not any(boxes.requires_grad for boxes, _ in encoded.centres.values())
+    encoder = Encoder(model, Parent(), merged=True)
+    encoder.losses(make_video(length=2), [0, 1])
+    for kept in encoder.kept.values():
+        assert not any(maps.requires_grad for maps in kept.features.values())
+        assert not kept.centre[0].requires_grad
 
 
 def test_without_room_for_features_training_is_the_same(network: Build, make_video: MakeVideo) -> None:
-    # A frame's features depend on its batch in their last bits; alone, they are the same.
     video, states = make_video(length=4), []
     for gib in (0, 1):
-        model = network(chunk_length=1)
+        model = network()
         parent = Parent(epochs=1, lr="0.01", feature_cache_gib=gib)
-        train_parent(parent, model, [video], merged=False, seed=2, select=lambda _: 0.5)
+        train_parent(parent, model, [video], merged=False, seed=2, select=lambda _: scores())
         states.append(model.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
@@ -167,9 +172,9 @@ def test_the_two_variants_train_differently(network: Build, make_video: MakeVide
     for step in ("a", "b"):
         model = network()
         parent = Parent(epochs=1, lr="0.01", step=step)
-        state = train_parent(parent, model, [video], merged=False, seed=2, select=lambda _: 0.5)
+        state = train_parent(parent, model, [video], merged=False, seed=2, select=lambda _: scores())
         states.append(model.state_dict())
-        losses.append(state.curve[0]["loss"])
+        losses.append(state.curve[0].loss)
     weight = "slow_fast.slow_conv1.weight"
     assert not torch.equal(states[0][weight], states[1][weight])
     # Batch norm counted two steps of two windows, or four of one.
@@ -180,13 +185,37 @@ def test_the_two_variants_train_differently(network: Build, make_video: MakeVide
 def test_scores_are_asked_for_as_often_as_set_and_at_the_end(network: Build, make_video: MakeVideo) -> None:
     asked = []
 
-    def select(model: SlowFastMaskRCNN) -> float:
+    def select(model: SlowFastMaskRCNN) -> Scores:
         assert not model.training
         asked.append(1)
-        return 0.1
+        return scores(0.1)
 
     parent = Parent(epochs=3, lr="0.001", score_every=2)
     state = train_parent(parent, network(), [make_video(length=2)], merged=True, seed=1, select=select)
-    assert [entry["jf_selection"] for entry in state.curve] == [None, 0.1, 0.1]
+    assert [point.jf_selection for point in state.curve] == [None, 0.1, 0.1]
     assert len(asked) == 2
-    assert state.best_epoch == 2
+    assert state.best.epoch == 2
+
+
+def trained(model: SlowFastMaskRCNN, video: Video, backbone: str) -> dict[str, Tensor]:
+    parent = Parent(epochs=2, lr="0.01", backbone=backbone)
+    train_parent(parent, model, [video], merged=False, seed=7, select=lambda _: scores())
+    return model.state_dict()
+
+
+def test_what_trains_changes_and_what_is_frozen_does_not(network: Build, make_video: MakeVideo) -> None:
+    before = {name: value.clone() for name, value in network().state_dict().items()}
+    after = trained(network(), make_video(length=2), "frozen")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(name.startswith(("slow_fast.", "maskrcnn_model.roi_heads.")) for name in changed)
+    after = trained(network(), make_video(length=2), "trained")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any(name.startswith("maskrcnn_model.backbone.body.") for name in changed)
+    assert any(name.startswith("maskrcnn_model.rpn.") for name in changed)
+
+
+def test_a_parent_that_diverges_says_where(network: Build, make_video: MakeVideo) -> None:
+    parent = Parent(epochs=3, lr="1e30")
+    with pytest.raises(DivergedError, match=r"^parent, epoch 1, step \d, square: found a loss that is not finite"):
+        train_parent(parent, network(), [make_video(length=6)], merged=True, seed=1, select=lambda _: scores())

@@ -1,0 +1,221 @@
+"""Trainings that go on where a killed job left off, as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from slowfast_vos import SlowFastMaskRCNN
+from slowfast_vos.config import parse_settings
+from slowfast_vos.measuring.record import Epoch, Scores
+from slowfast_vos.sections import Parent
+from slowfast_vos.training import state as module
+from slowfast_vos.training.detector import train_detector
+from slowfast_vos.training.finetune import Configuration, fine_tune
+from slowfast_vos.training.loop import DivergedError
+from slowfast_vos.training.parent import train_parent
+from slowfast_vos.training.state import TrainingState
+from slowfast_vos.videos.davis import Video
+from torch import Tensor, nn
+
+Build = Callable[..., SlowFastMaskRCNN]
+MakeVideo = Callable[..., Video]
+SETTINGS = {"data": {"held_out": ["bear"]}, "detector": {"epochs": 2, "lr": "0.01", "batch_size": 1}}
+
+
+def scores(value: float) -> Scores:
+    columns = ("jf_mean", "j_mean", "j_recall", "j_decay", "f_mean", "f_recall", "f_decay")
+    return Scores(**dict.fromkeys(columns, value), sequences={})
+
+
+def line(total: int = 1, path: Path | None = None) -> TrainingState:
+    """A state of a model with one weight."""
+    model = nn.Linear(1, 1, bias=False)
+    return TrainingState(model, torch.optim.SGD(model.parameters(), 0.1), seed=7, total=total, path=path)
+
+
+def test_an_epochs_losses_are_means() -> None:
+    state = line()
+    state.add({"a": torch.tensor(1.0), "b": torch.tensor(4.0)})
+    state.add({"a": torch.tensor(3.0), "b": torch.tensor(0.0)})
+    state.finish()
+    assert state.curve[0].losses == {"a": 2, "b": 2}
+    assert (state.curve[0].loss, state.curve[0].iteration) == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "best"),
+    [([0.1, 0.3, 0.2], 2), ([0.3, 0.3, 0.1], 1), ([0.0, None, 0.0], 1), ([None, 0.2, None], 2), ([None, None], None)],
+)
+def test_the_best_epoch_is_kept_the_first_of_equals(values: list[float | None], best: int | None) -> None:
+    state = line(len(values))
+    for epoch in state.epochs():
+        nn.init.constant_(state.model.weight, epoch + 1)
+        state.add({"a": torch.tensor(1.0)})
+        state.finish(None if values[epoch] is None else scores(values[epoch]))
+    state.restore_best()
+    assert (state.best and state.best.epoch) == best
+    assert state.model.weight.item() == best or len(values)
+    assert [point.iteration for point in state.curve] == list(range(1, len(values) + 1))
+    assert [point.jf_selection for point in state.curve] == values
+
+
+def test_weights_that_are_not_finite_are_named() -> None:
+    state = line()
+    nn.init.constant_(state.model.weight, torch.nan)
+    with pytest.raises(DivergedError, match=r"^epoch 1: found weights that are not finite \(weight\); expected"):
+        state.finish()
+
+
+def test_every_step_is_seeded_by_its_own_identity() -> None:
+    def draws(position: int) -> list[tuple[int, int, float]]:
+        state, found = line(2), []
+        for epoch in state.epochs():
+            state.position = position
+            found += [(epoch, step, torch.rand(1).item()) for step, _ in state.steps("abc")]
+            state.finish()
+        return found
+
+    everything = draws(0)
+    assert len({value for *_, value in everything}) == 6
+    assert draws(2) == [draw for draw in everything if draw[1] == 2]
+
+
+class KilledError(Exception):
+    """Stands for a job that was killed."""
+
+
+@pytest.fixture(autouse=True)
+def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save after every step."""
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_SAVES", -1.0)
+    monkeypatch.setattr(module, "SECONDS_WORTH_SAVING", -1.0)
+
+
+@pytest.fixture
+def kill_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
+    """Kill the training at its n-th saved step or epoch; None lets it live."""
+    save = TrainingState.save
+
+    def set_up(count: int | None) -> None:
+        left = [count]
+
+        def saving(self: TrainingState, after: float = 0.0) -> None:
+            save(self, after)
+            if left[0] is not None:
+                left[0] -= 1
+                if left[0] == 0:
+                    raise KilledError
+
+        monkeypatch.setattr(TrainingState, "save", saving)
+
+    return set_up
+
+
+Train = Callable[[SlowFastMaskRCNN, Video, Path | None], TrainingState]
+
+
+def detector(model: SlowFastMaskRCNN, video: Video, resume: Path | None) -> TrainingState:
+    settings = parse_settings(SETTINGS, "tests")
+    return train_detector(settings, model.maskrcnn_model, [video], merged=False, seed=7, resume=resume)
+
+
+def parent(backbone: str) -> Train:
+    def train(model: SlowFastMaskRCNN, video: Video, resume: Path | None) -> TrainingState:
+        def select(model: SlowFastMaskRCNN) -> Scores:
+            # A score that depends on the weights alone.
+            return scores(model.slow_fast.slow_conv1.weight.detach().abs().mean().item())
+
+        stage = Parent(epochs=2, lr="0.01", shuffle=True, backbone=backbone)
+        return train_parent(stage, model, [video], merged=False, seed=7, select=select, resume=resume)
+
+    return train
+
+
+def tuned(freeze: str) -> Train:
+    def train(model: SlowFastMaskRCNN, video: Video, resume: Path | None) -> TrainingState:
+        settings, point = parse_settings(SETTINGS, "tests"), Configuration(freeze, "0.25", "0.01")
+        network, state = fine_tune(settings, model.eval(), video, point, iterations=5, seed=3, resume=resume)
+        model.load_state_dict(network.state_dict())
+        return state
+
+    return train
+
+
+STAGES = {
+    "detector": detector,
+    "parent, frozen backbone": parent("frozen"),
+    "parent, trained backbone": parent("trained"),
+    "fine-tuning": tuned("none"),
+    "fine-tuning of the heads": tuned("BB_SF"),
+}
+
+
+def untimed(curve: list[Epoch]) -> list[dict[str, Any]]:
+    return [point.model_dump(exclude={"seconds"}) for point in curve]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("after", [1, 2, 4])
+def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(
+    network: Build,
+    make_video: MakeVideo,
+    tmp_path: Path,
+    kill_after: Callable[[int | None], None],
+    stage: str,
+    after: int,
+) -> None:
+    video, resume, train = make_video(length=4), tmp_path / "work" / "state.pt", STAGES[stage]
+    undisturbed = network()
+    expected = train(undisturbed, video, None)
+    kill_after(after)
+    with pytest.raises(KilledError):
+        train(network(), video, resume)
+    kill_after(None)
+    resumed = network()
+    state = train(resumed, video, resume)
+    assert untimed(state.curve) == untimed(expected.curve)
+    assert (state.best and state.best.epoch) == (expected.best and expected.best.epoch)
+    found = resumed.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in undisturbed.state_dict().items())
+    state.discard()
+    assert not resume.exists()
+
+
+def test_a_finished_training_has_nothing_left_to_do(network: Build, make_video: MakeVideo, tmp_path: Path) -> None:
+    video, resume, first = make_video(length=2), tmp_path / "state.pt", network()
+    detector(first, video, resume)
+    again = network(seed=5)
+    state = detector(again, video, resume)
+    assert len(state.curve) == 2
+    found = again.maskrcnn_model.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in first.maskrcnn_model.state_dict().items())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_the_step_end_saves_and_leaves(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, number: signal.Signals
+) -> None:
+    caplog.set_level("INFO")
+
+    def train(stop_at: int | None) -> Iterator[tuple[int, Tensor]]:
+        state = line(path=tmp_path / "state.pt")
+        for _ in state.epochs():
+            for step, _ in state.steps("abcd"):
+                if step == stop_at:
+                    os.kill(os.getpid(), number)
+                yield step, state.model.weight
+            state.finish()
+
+    steps, handlers = [], [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)]
+    with pytest.raises(SystemExit) as stopped:
+        steps += [step for step, _ in train(1)]
+    assert stopped.value.code == 128 + number
+    assert f"step 2 of 4: stopped by {number.name}; the same command goes on" in caplog.text
+    assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)] == handlers
+    assert [step for step, _ in train(None)] == [2, 3]
