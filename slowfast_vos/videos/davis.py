@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from slowfast_vos.errors import UserError
 from slowfast_vos.videos.pngs import read_mask
+from slowfast_vos.videos.splits import read_split
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,23 +99,18 @@ class DavisTree:
     resolution: str = "480p"
 
     def split(self, name: str, year: int) -> list[str]:
-        """Sequence names of a split, such as `val` of 2016.
+        """Sequence names of a split, such as `val` of 2016; see `read_split`.
 
         Raises:
-            UserError: the split file is missing or names nothing.
+            UserError: the split file is missing, unreadable or names nothing.
         """
-        places = [self.root / "ImageSets" / str(year) / f"{name}.txt"]
-        if year == 2016:
-            places.append(self.root / "ImageSets" / self.resolution / f"{name}.txt")
-        for place in places:
-            if place.is_file():
-                # Pairs of paths in DAVIS 2016's own files, bare names elsewhere.
-                first = (line.split()[0] for line in place.read_text().splitlines() if line.strip())
-                names = list(dict.fromkeys(Path(word).parent.name if "/" in word else word for word in first))
-                if names:
-                    return names
-                raise UserError(f"{place}: found no sequence; expected one name a line")
-        raise UserError(f"{' or '.join(map(str, places))}: missing; expected the sequences of {year} {name}")
+        split = read_split(self.root, name, year, self.resolution)
+        if split.path is None:
+            places = " or ".join(map(str, split.places))
+            raise UserError(f"{places}: missing; expected the sequences of {year} {name}")
+        if not split.names:
+            raise UserError(f"{split.path}: found no sequence; expected one name a line")
+        return list(split.names)
 
     def video(self, name: str) -> Video:
         """The frames and masks of a sequence.
