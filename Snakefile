@@ -7,7 +7,7 @@ from slowfast_vos.measuring.gpus import gpus_per_job
 from slowfast_vos.paths import Results, shard
 from slowfast_vos.reporting.collect import record_paths
 from slowfast_vos.reporting.tables import table_names
-from slowfast_vos.videos.dataset import validation_names
+from slowfast_vos.videos.dataset import skipped_names, validation_names
 
 min_version("9.10")
 
@@ -20,6 +20,7 @@ if not workflow.configfiles:
 try:
     SETTINGS = parse_settings(config, " + ".join(map(str, workflow.configfiles)))
     VAL = validation_names(SETTINGS)
+    SKIPPED = skipped_names(SETTINGS)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

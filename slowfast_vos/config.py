@@ -65,6 +65,8 @@ class Settings(Section):
             )
         if self.davis_root is not None and self.data.kind != "davis":
             raise ValueError(f"davis_root: found {self.davis_root!r} with data.kind {self.data.kind!r}; expected davis")
+        if self.data.allow_partial and self.data.kind != "davis":
+            raise ValueError(f"data.allow_partial: found true with data.kind {self.data.kind!r}; expected davis")
         return self
 
     def rule(self, switch: str) -> str:

@@ -95,6 +95,7 @@ class Data(Section):
     held_out: axis(str) | None = None
     train_only: axis(str) | None = None
     val_only: axis(str) | None = None
+    allow_partial: bool = False
     synthetic: SyntheticData = SyntheticData()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slowfast_vos.errors import UserError
+from slowfast_vos.videos.splits import read_split
 
 YEARS = (2016, 2017)
 TASKS = ("unsupervised", "semi-supervised")
@@ -80,33 +81,19 @@ def annotation_folder(davis_root: Path, protocol: Protocol, resolution: str) -> 
 
 
 def split_sequences(davis_root: Path, year: int, split: str, resolution: str) -> list[str]:
-    """The sequences of a split, in the order of its file.
-
-    2017: `ImageSets/2017/SPLIT.txt`. 2016: `ImageSets/2016/SPLIT.txt`, or else the pairs of paths of
-    `ImageSets/480p/SPLIT.txt`.
+    """The sequences of a split, in the order of its file; see `read_split`.
 
     Raises:
         UserError: no such file, or a file without sequences.
     """
-    image_sets = davis_root / "ImageSets"
-    folders = (str(year),) if year == 2017 else (str(year), resolution)
-    files = [image_sets / folder / f"{split}.txt" for folder in folders]
-    path = next((file for file in files if file.is_file()), None)
-    if path is None:
-        expected = " or ".join(str(file) for file in files[1:])
-        raise UserError(
-            f"{files[0]}: missing; expected the list of sequences of {split}"
-            + (f" there or in {expected}" if expected else "")
-        )
-    try:
-        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); expected one sequence in each line") from error
-    # A line is a sequence, or a pair of an image and a mask whose folders name it.
-    names = [Path(fields[-1]).parent.name if "/" in fields[-1] else fields[0] for fields in lines]
-    if not names or not all(names):
-        raise UserError(f"{path}: found no sequences, expected one in each line")
-    return list(dict.fromkeys(names))
+    found = read_split(davis_root, split, year, resolution)
+    if found.path is None:
+        first, *others = map(str, found.places)
+        there = f" there or in {' or '.join(others)}" if others else ""
+        raise UserError(f"{first}: missing; expected the list of sequences of {split}{there}")
+    if not found.names:
+        raise UserError(f"{found.path}: found no sequences, expected one in each line")
+    return list(found.names)
 
 
 def list_sequences(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+import logging
+from dataclasses import dataclass, field
 from typing import Any
 
 from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
-from slowfast_vos.videos.davis import DavisTree, Video, read_frame, targets
-from slowfast_vos.videos.pngs import read_mask
+from slowfast_vos.videos.davis import DavisTree, Video
+from slowfast_vos.videos.sequence_check import check_sequence
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Dataset:
         val: sequences that every table reports.
         attributes: DAVIS attributes by sequence.
         merged_train: the training masks' objects are one (DAVIS 2016), not several (2017).
+        skipped: sequences that a partial copy lacks (`data.allow_partial`).
     """
 
     tree: DavisTree
@@ -32,6 +34,7 @@ class Dataset:
     val: list[Video]
     attributes: dict[str, list[str]]
     merged_train: bool
+    skipped: list[str] = field(default_factory=list)
 
 
 def open_dataset(settings: Settings) -> Dataset:
@@ -45,36 +48,28 @@ def open_dataset(settings: Settings) -> Dataset:
     if not tree.root.is_dir():
         hint = "run `slowfast-vos synthesize`" if data.kind == "synthetic" else "give it as --config davis_root=DIR"
         raise UserError(f"{tree.root}: no such folder; expected a DAVIS tree ({hint})")
-    train = _restrict(tree.split("train", data.train_year), data.train_only, "data.train_only")
-    val = _restrict(tree.split("val", 2016), data.val_only, "data.val_only")
-    if settings.rule("selection") == "held_out":
-        selection = _restrict(train, list(settings.selection_sequences), "data.held_out")
-        train = [name for name in train if name not in selection]
-    else:
-        selection = _restrict(val, list(settings.selection_sequences), "grid.sequences")
-    if not train:
-        raise UserError("data: no training sequence is left; expected at least one that is not held out")
+    roles = _roles(settings, tree)
     videos: dict[str, Video] = {}
     problems = []
-    for name in dict.fromkeys([*train, *selection, *val]):
+    for name in dict.fromkeys(name for names in roles.values() for name in names):
         try:
             videos[name] = tree.video(name)
         except UserError as error:
-            problems.append(str(error))
+            may_skip = data.kind == "davis" and tree.lacks(name) and name not in roles["selection"]
+            problems.append(f"{error}{', or data.allow_partial: true to skip it' if may_skip else ''}")
     if problems:
         raise UserError("\n".join(problems))
     return Dataset(
         tree,
-        [videos[name] for name in train],
-        [videos[name] for name in selection],
-        [videos[name] for name in val],
+        *([videos[name] for name in roles[role]] for role in ("train", "selection", "val")),
         tree.attributes(),
         data.train_year == 2016,
+        skipped_names(settings),
     )
 
 
 def validation_names(settings: Settings) -> list[str]:
-    """The validation sequences, known before the generated ones are drawn.
+    """The validation sequences, known before the generated ones are drawn; of a partial copy, those present.
 
     Raises:
         UserError: the dataset's split file is missing, or lacks a sequence that the settings name.
@@ -84,8 +79,60 @@ def validation_names(settings: Settings) -> list[str]:
         from slowfast_vos.videos.synthetic import sequence_names
 
         return sequence_names("val", data.synthetic.val)
-    names = DavisTree(settings.data_root, data.resolution).split("val", 2016)
-    return _restrict(names, data.val_only, "data.val_only")
+    tree = DavisTree(settings.data_root, data.resolution)
+    names = _restrict(tree.split("val", 2016), data.val_only, "data.val_only")
+    return _not_empty([name for name in names if not (data.allow_partial and tree.lacks(name))], "validation")
+
+
+def skipped_names(settings: Settings) -> list[str]:
+    """What `data.allow_partial` leaves out, by name; a tree that grows makes it shorter, and is checked anew.
+
+    Raises:
+        UserError: a split file is missing.
+    """
+    data = settings.data
+    if not data.allow_partial:
+        return []
+    tree = DavisTree(settings.data_root, data.resolution)
+    names = {*tree.split("train", data.train_year), *tree.split("val", 2016)}
+    return sorted(name for name in names if tree.lacks(name))
+
+
+def _roles(settings: Settings, tree: DavisTree) -> dict[str, list[str]]:
+    """Which sequences train, select and validate; `data.allow_partial` leaves out what the tree lacks.
+
+    What selects is never left out: another selection would give other results under the same name.
+    """
+    data = settings.data
+    train = _restrict(tree.split("train", data.train_year), data.train_only, "data.train_only")
+    val = _restrict(tree.split("val", 2016), data.val_only, "data.val_only")
+    held_out = settings.rule("selection") == "held_out"
+    key = "data.held_out" if held_out else "grid.sequences"
+    selection = _restrict(train if held_out else val, settings.selection_sequences, key)
+    train = [name for name in train if not (held_out and name in selection)]
+    if data.allow_partial:
+        lacking = [name for name in selection if tree.lacks(name)]
+        if lacking:
+            raise UserError(
+                f"{key}: found {', '.join(lacking)}, which {tree.root} lacks at {data.resolution}; expected sequences "
+                "that are there, since data.allow_partial skips none that select"
+            )
+        train, val = (_present(tree, names, role) for names, role in ((train, "training"), (val, "validation")))
+    return {"train": _not_empty(train, "training"), "selection": selection, "val": _not_empty(val, "validation")}
+
+
+def _not_empty(names: list[str], role: str) -> list[str]:
+    if not names:
+        raise UserError(f"data: no {role} sequence is left; expected at least one that is there and not held out")
+    return names
+
+
+def _present(tree: DavisTree, names: list[str], role: str) -> list[str]:
+    lacking = [name for name in names if tree.lacks(name)]
+    if lacking:
+        few = f"skipped {len(lacking)} of {len(names)} {role} sequences, which {tree.root} lacks: {', '.join(lacking)}"
+        log.warning("data.allow_partial: %s", few)
+    return [name for name in names if name not in lacking]
 
 
 def _restrict(names: list[str], only: list[str] | None, key: str) -> list[str]:
@@ -113,10 +160,18 @@ def check_dataset(dataset: Dataset, progress: Any = iter) -> dict[str, Any]:
     digest = hashlib.sha256()
     frames: dict[str, int] = {}
     fine_tuned = {video.name for video in [*dataset.selection, *dataset.val]}
+    validated, lengths = {video.name for video in dataset.val}, dataset.tree.lengths()
     videos = {video.name: video for video in [*dataset.train, *dataset.selection, *dataset.val]}
     for video in progress(list(videos.values())):
         frames[video.name] = len(video)
-        problems += _check_video(video, needs_object=video.name in fine_tuned)
+        report = check_sequence(
+            dataset.tree,
+            video.name,
+            merged=dataset.merged_train or video.name in validated,
+            needs_object=video.name in fine_tuned,
+            length=lengths.get(video.name),
+        )
+        problems += report.problems
         for path in (*video.frames, *video.masks):
             digest.update(path.name.encode())
             digest.update(path.read_bytes() if path.is_file() else b"")
@@ -126,28 +181,8 @@ def check_dataset(dataset: Dataset, progress: Any = iter) -> dict[str, Any]:
 
 
 def describe_dataset(dataset: Dataset) -> dict[str, Any]:
-    """Roles and attributes of the sequences, by name."""
+    """Roles and attributes of the sequences, by name, and those that a partial copy lacks."""
     roles = {role: [video.name for video in getattr(dataset, role)] for role in ("train", "selection", "val")}
     names = [name for role in roles.values() for name in role]
-    return {"roles": roles, "attributes": {name: dataset.attributes.get(name, []) for name in names}}
-
-
-def _check_video(video: Video, *, needs_object: bool) -> Iterable[str]:
-    sizes: dict[tuple[int, ...], Path] = {}
-    for index, (frame_path, mask_path) in enumerate(zip(video.frames, video.masks, strict=True)):
-        try:
-            frame, mask = read_frame(frame_path), read_mask(mask_path)
-        except UserError as error:
-            yield str(error)
-            continue
-        sizes.setdefault(frame.shape[:2], frame_path)
-        if mask.shape != frame.shape[:2]:
-            yield (
-                f"{mask_path}: found {mask.shape[1]}×{mask.shape[0]} pixels; "
-                f"expected {frame.shape[1]}×{frame.shape[0]} as {frame_path.name}"
-            )
-        elif index == 0 and needs_object and not len(targets(mask != 0)["boxes"]):
-            yield f"{mask_path}: found no object; expected one in the first frame, which fine-tuning learns from"
-    if len(sizes) > 1:
-        found = ", ".join(f"{width}×{height} ({path.name})" for (height, width), path in sizes.items())
-        yield f"{video.frames[0].parent}: found frames of several sizes: {found}; expected one"
+    attributes = {name: dataset.attributes.get(name, []) for name in names}
+    return {"roles": roles, "attributes": attributes, "skipped": dataset.skipped}

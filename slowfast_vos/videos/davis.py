@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from slowfast_vos.errors import UserError
 from slowfast_vos.videos.pngs import read_mask
+from slowfast_vos.videos.splits import read_split
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,9 +55,31 @@ def read_frame(path: Path) -> np.ndarray:
     Raises:
         UserError: the file is missing or is no picture.
     """
+    with _picture(path) as image:
+        return np.array(image.convert("RGB"))
+
+
+def check_frame(path: Path) -> tuple[int, int]:
+    """Decode a picture to its last byte, at an eighth of its size where it is a JPEG: a third of the time.
+
+    Returns:
+        its height and width.
+
+    Raises:
+        UserError: as `read_frame`.
+    """
+    with _picture(path) as image:
+        size = image.height, image.width
+        image.draft("RGB", (image.width // 8, image.height // 8))
+        image.load()
+        return size
+
+
+@contextmanager
+def _picture(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
-            return np.array(image.convert("RGB"))
+            yield image
     except FileNotFoundError:
         raise UserError(f"{path}: missing; expected a frame") from None
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
@@ -97,23 +120,18 @@ class DavisTree:
     resolution: str = "480p"
 
     def split(self, name: str, year: int) -> list[str]:
-        """Sequence names of a split, such as `val` of 2016.
+        """Sequence names of a split, such as `val` of 2016; see `read_split`.
 
         Raises:
-            UserError: the split file is missing or names nothing.
+            UserError: the split file is missing, unreadable or names nothing.
         """
-        places = [self.root / "ImageSets" / str(year) / f"{name}.txt"]
-        if year == 2016:
-            places.append(self.root / "ImageSets" / self.resolution / f"{name}.txt")
-        for place in places:
-            if place.is_file():
-                # Pairs of paths in DAVIS 2016's own files, bare names elsewhere.
-                first = (line.split()[0] for line in place.read_text().splitlines() if line.strip())
-                names = list(dict.fromkeys(Path(word).parent.name if "/" in word else word for word in first))
-                if names:
-                    return names
-                raise UserError(f"{place}: found no sequence; expected one name a line")
-        raise UserError(f"{' or '.join(map(str, places))}: missing; expected the sequences of {year} {name}")
+        split = read_split(self.root, name, year, self.resolution)
+        if split.path is None:
+            places = " or ".join(map(str, split.places))
+            raise UserError(f"{places}: missing; expected the sequences of {year} {name}")
+        if not split.names:
+            raise UserError(f"{split.path}: found no sequence; expected one name a line")
+        return list(split.names)
 
     def video(self, name: str) -> Video:
         """The frames and masks of a sequence.
@@ -127,12 +145,12 @@ class DavisTree:
         for path in frames:
             if path.stem not in {mask.stem for mask in masks}:
                 problems.append(
-                    f"{self._folder('Annotations', name) / path.stem}.png: missing; expected a mask of {path}"
+                    f"{self.folder('Annotations', name) / path.stem}.png: missing; expected a mask of {path}"
                 )
         for path in masks:
             if path.stem not in {frame.stem for frame in frames}:
                 problems.append(
-                    f"{self._folder('JPEGImages', name) / path.stem}.jpg: missing; expected the frame of {path}"
+                    f"{self.folder('JPEGImages', name) / path.stem}.jpg: missing; expected the frame of {path}"
                 )
         if problems:
             raise UserError("\n".join(problems))
@@ -144,21 +162,37 @@ class DavisTree:
 
     def attributes(self) -> dict[str, list[str]]:
         """Attributes of each sequence, from db_info.yml; empty where the tree has none."""
+        return {entry["name"]: list(entry.get("attributes") or []) for entry in self._info()}
+
+    def lengths(self) -> dict[str, int]:
+        """Frames of each sequence, from db_info.yml; empty where the tree has none or it does not tell."""
+        return {entry["name"]: entry["num_frames"] for entry in self._info() if "num_frames" in entry}
+
+    def _info(self) -> list[dict[str, Any]]:
         for path in (self.root / "Annotations" / "db_info.yml", self.root / "db_info.yml"):
             if path.is_file():
                 try:
-                    info: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-                    return {entry["name"]: list(entry.get("attributes") or []) for entry in info["sequences"]}
-                except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, AttributeError):
+                    entries = yaml.safe_load(path.read_text(encoding="utf-8"))["sequences"]
+                    # What is wrong with an entry shows here, where its file is known.
+                    return [
+                        dict(entry, name=entry["name"], attributes=list(entry.get("attributes") or []))
+                        for entry in entries
+                    ]
+                except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, AttributeError, ValueError):
                     expected = "sequences with a name and attributes, as in DAVIS 2016"
                     raise UserError(f"{path}: cannot be read; expected {expected}") from None
-        return {}
+        return []
 
-    def _folder(self, kind: str, name: str) -> Path:
+    def lacks(self, name: str) -> bool:
+        """Whether the tree has neither frames nor masks of a sequence, as a partial copy does."""
+        return not any(self.folder(kind, name).exists() for kind in ("JPEGImages", "Annotations"))
+
+    def folder(self, kind: str, name: str) -> Path:
+        """`JPEGImages/480p/NAME`, say."""
         return self.root / kind / self.resolution / name
 
     def _files(self, kind: str, name: str, suffix: str) -> tuple[Path, ...]:
-        folder = self._folder(kind, name)
+        folder = self.folder(kind, name)
         files = tuple(sorted(path for path in folder.glob(f"*{suffix}"))) if folder.is_dir() else ()
         if not files:
             found = "no such folder" if not folder.is_dir() else f"no {suffix} file"

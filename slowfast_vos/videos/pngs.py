@@ -93,6 +93,13 @@ def read_mask(path: str | Path) -> np.ndarray:
         raise UserError(f"{path}: {error}; {_EXPECTED}") from error
 
 
+def mask_mode(path: str | Path) -> str:
+    """How a mask that `read_mask` takes is stored: "palette", "grey" or "grey with alpha"."""
+    with open(path, "rb") as file:
+        colour = file.read(26)[25]
+    return {_INDEXED: "palette", _GREY: "grey", _GREY_ALPHA: "grey with alpha"}[colour]
+
+
 def write_mask(path: str | Path, ids: np.ndarray) -> None:
     """Write ids as an 8-bit indexed PNG with the DAVIS palette, whole or not at all.
 

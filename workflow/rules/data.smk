@@ -40,5 +40,6 @@ rule check_data:
     params:
         key=SETTINGS.digest("data", "davis_root", "protocol", "switches"),
         selection=SETTINGS.selection_sequences,
+        skipped=SKIPPED,
     shell:
         "slowfast-vos check-data --config {input.config} 2>&1 | tee {log}"

@@ -1,0 +1,264 @@
+"""A DAVIS tree, checked: each fault has its line, and what real DAVIS has is no fault."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+from slowfast_vos.videos.davis import DavisTree
+from slowfast_vos.videos.pngs import write_mask
+from slowfast_vos.videos.tree_check import check_tree
+
+from davis_trees import HEIGHT, WIDTH, frame, grey, ids, mask, write_list, write_tree
+
+if TYPE_CHECKING:
+    from click.testing import Result
+
+Invoke = Callable[..., "Result"]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    return write_tree(tmp_path / "davis")
+
+
+@pytest.fixture
+def tree16(tmp_path: Path) -> Path:
+    return write_tree(tmp_path / "davis", year=2016)
+
+
+def check(invoke: Invoke, root: Path, *options: str) -> list[str]:
+    """The lines of the errors that the command line prints; none where it exits with 0."""
+    done = invoke("check-data", "--davis-root", str(root), *options)
+    assert "Traceback" not in done.output
+    lines = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.exit_code == bool(lines), (done.output, done.exception)
+    return lines
+
+
+def refuses(invoke: Invoke, root: Path, line: str, *options: str) -> None:
+    lines = check(invoke, root, *options)
+    assert len(lines) == 1, lines
+    assert lines[0].startswith(line), lines[0]
+    assert "; expected " in lines[0]
+
+
+def test_a_sound_tree_is_summed_up(invoke: Invoke, tree: Path) -> None:
+    done = invoke("check-data", "--davis-root", str(tree))
+    assert done.exit_code == 0, done.output
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["train", "2", "6", "4", f"{WIDTH}×{HEIGHT}"] in rows
+    assert ["val", "2", "6", "4", f"{WIDTH}×{HEIGHT}"] in rows
+    assert "  note: masks: 12 palette" in done.stdout
+    assert done.stdout.splitlines()[-1] == f"no problem in {tree}"
+    assert "4 of 4" in done.stderr
+
+
+def test_each_edition_of_a_tree_is_checked_unless_one_is_named(invoke: Invoke, tree: Path) -> None:
+    write_list(tree, "2016/train.txt", ["bear"])
+    write_list(tree, "2016/val.txt", ["cows"])
+    both = invoke("check-data", "--davis-root", str(tree)).stdout
+    assert "DAVIS 2016" in both
+    assert "DAVIS 2017" in both
+    assert "DAVIS 2017" not in invoke("check-data", "--davis-root", str(tree), "--year", "2016").stdout
+
+
+def test_another_resolution(invoke: Invoke, tree: Path) -> None:
+    for kind in ("JPEGImages", "Annotations"):
+        (tree / kind / "480p").rename(tree / kind / "Full-Resolution")
+    assert check(invoke, tree, "--resolution", "Full-Resolution") == []
+    assert len(check(invoke, tree)) == 2 * 4
+
+
+def test_only_the_named_splits_are_read(invoke: Invoke, tree: Path) -> None:
+    frame(tree, "bear", 1).write_bytes(b"")
+    assert check(invoke, tree, "--split", "val") == []
+    assert len(check(invoke, tree, "--split", "val", "--split", "train")) == 1
+
+
+def test_trainval_is_train_and_val_and_must_agree_with_them(invoke: Invoke, tree: Path) -> None:
+    assert check(invoke, tree, "--split", "trainval") == []
+    write_list(tree, "2017/trainval.txt", ["bear", "bus", "cows"])
+    path = tree / "ImageSets/2017/trainval.txt"
+    refuses(invoke, tree, f"{path}: differs in dog; expected the sequences of train and val", "--split", "trainval")
+
+
+def test_real_quirks_are_notes(invoke: Invoke, tree16: Path) -> None:
+    Image.fromarray(np.stack([ids(255), np.full((HEIGHT, WIDTH), 255, np.uint8)], axis=-1)).save(mask(tree16, "dog", 1))
+    grey(mask(tree16, "cows", 2), ids())
+    write_mask(mask(tree16, "bear", 0), ids(1))
+    done = invoke("check-data", "--davis-root", str(tree16))
+    assert done.exit_code == 0, done.output
+    assert "note: masks: 10 grey, 1 palette, 1 grey with alpha" in done.stdout
+    assert f"note: alpha is left aside in {mask(tree16, 'dog', 1)}" in done.stdout
+    assert "note: frames without an object: cows (1)" in done.stdout
+
+
+def test_ids_that_come_late_are_a_note(tree: Path) -> None:
+    write_mask(mask(tree, "cows", 2), ids(1, 2, 3))
+    report = check_tree(DavisTree(tree), 2017)
+    assert report.problems == []
+    assert "not scored: cows (3)" in report.notes()[-1]
+    assert [one.objects for one in report.sequences] == [2, 2, 2, 2]
+
+
+def test_training_sequences_may_begin_without_an_object(invoke: Invoke, tree: Path) -> None:
+    write_mask(mask(tree, "bear", 0), ids())
+    assert check(invoke, tree) == []
+    write_mask(mask(tree, "dog", 0), ids())
+    refuses(invoke, tree, f"{mask(tree, 'dog', 0)}: found no object; expected one in the first frame")
+
+
+def test_a_missing_root_and_missing_lists(invoke: Invoke, tmp_path: Path) -> None:
+    refuses(invoke, tmp_path / "gone", f"{tmp_path / 'gone'}: no such folder; expected a DAVIS tree")
+    refuses(invoke, tmp_path / "gone", f"{tmp_path / 'gone'}: no such folder", "--year", "2017")
+    refuses(invoke, tmp_path, f"{tmp_path}/ImageSets: found no lists of sequences; expected 2016, 2017 or 480p")
+
+
+def test_each_missing_list_has_its_line_and_the_other_is_read(invoke: Invoke, tree: Path) -> None:
+    (tree / "ImageSets/2017/train.txt").unlink()
+    mask(tree, "dog", 1).unlink()
+    lines = check(invoke, tree)
+    assert [line.partition(": ")[0] for line in lines] == [
+        str(tree / "ImageSets/2017/train.txt"),
+        str(mask(tree, "dog", 1)),
+    ]
+
+
+def test_a_list_that_names_nothing(invoke: Invoke, tree: Path) -> None:
+    write_list(tree, "2017/val.txt", [])
+    refuses(invoke, tree, f"{tree}/ImageSets/2017/val.txt: found no sequence; expected one name a line")
+
+
+def test_a_sequence_of_train_and_val(invoke: Invoke, tree: Path) -> None:
+    write_list(tree, "2017/val.txt", ["dog", "bear"])
+    refuses(invoke, tree, f"{tree}/ImageSets: found bear both in train and in val of 2017")
+
+
+@pytest.mark.parametrize(("kind", "what"), [("JPEGImages", "frames"), ("Annotations", "masks")])
+def test_a_sequence_without_frames_or_masks(invoke: Invoke, tree: Path, kind: str, what: str) -> None:
+    folder = tree / kind / "480p" / "dog"
+    shutil.rmtree(folder)
+    refuses(invoke, tree, f"{folder}: found no such folder; expected the {what} of dog")
+
+
+def test_a_frame_without_mask_and_a_mask_without_frame(invoke: Invoke, tree: Path) -> None:
+    mask(tree, "dog", 1).unlink()
+    refuses(invoke, tree, f"{mask(tree, 'dog', 1)}: missing; expected a mask of {frame(tree, 'dog', 1)}")
+    frame(tree, "dog", 2).unlink()
+    lines = check(invoke, tree)
+    assert lines[1] == f"{frame(tree, 'dog', 2)}: missing; expected the frame of {mask(tree, 'dog', 2)}"
+
+
+def test_a_gap_in_the_numbering_is_one_line_a_run(tmp_path: Path, invoke: Invoke) -> None:
+    root = write_tree(tmp_path, val=["dog"])
+    for path in (frame, mask):
+        for old, new in ((1, 3), (2, 7)):
+            path(root, "dog", old).rename(path(root, "dog", new))
+    folder = frame(root, "dog", 0).parent
+    assert check(invoke, root) == [
+        f"{folder}/00001.jpg to 00002.jpg: missing, as their masks; expected no gap from 00000 to 00007",
+        f"{folder}/00004.jpg to 00006.jpg: missing, as their masks; expected no gap from 00000 to 00007",
+    ]
+
+
+def test_frames_missing_at_the_end_show_by_db_info(invoke: Invoke, tree: Path) -> None:
+    (tree / "db_info.yml").write_text("sequences:\n- {name: dog, num_frames: 5}\n- {name: bear, num_frames: 3}\n")
+    refuses(invoke, tree, f"{frame(tree, 'dog', 0).parent}: found 3 frames; expected 5 by db_info.yml")
+    (tree / "db_info.yml").write_text("sequences: 3")
+    refuses(invoke, tree, f"{tree}/db_info.yml: cannot be read")
+
+
+def test_names_whose_order_is_not_that_of_their_numbers(invoke: Invoke, tree: Path) -> None:
+    for path in (frame, mask):
+        path(tree, "dog", 2).rename(path(tree, "dog", 2).with_stem("10"))
+    refuses(invoke, tree, f"{frame(tree, 'dog', 0).with_stem('10')}: found a name unlike 00000")
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture"])
+def test_an_unreadable_frame_and_mask_of_one_number_are_both_named(invoke: Invoke, tree: Path, content: bytes) -> None:
+    for path in (frame, mask):
+        path(tree, "dog", 1).write_bytes(content)
+    lines = check(invoke, tree)
+    assert lines[0].startswith(f"{frame(tree, 'dog', 1)}: cannot be read; expected a picture")
+    assert lines[1].startswith(f"{mask(tree, 'dog', 1)}: ")
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize("path", [frame, mask])
+def test_a_truncated_file(invoke: Invoke, tree: Path, path: Callable[..., Path]) -> None:
+    spoilt = path(tree, "dog", 1)
+    spoilt.write_bytes(spoilt.read_bytes()[:-30])
+    refuses(invoke, tree, f"{spoilt}: ")
+
+
+def test_a_mask_of_another_size(invoke: Invoke, tree: Path) -> None:
+    write_mask(mask(tree, "dog", 1), ids(1)[:-1])
+    refuses(invoke, tree, f"{mask(tree, 'dog', 1)}: found 32×23 pixels; expected 32×24 as 00001.jpg")
+
+
+def test_frames_of_several_sizes(invoke: Invoke, tree: Path) -> None:
+    Image.fromarray(np.zeros((HEIGHT, 20, 3), np.uint8)).save(frame(tree, "dog", 1))
+    write_mask(mask(tree, "dog", 1), ids(1)[:, :20])
+    refuses(invoke, tree, f"{frame(tree, 'dog', 0).parent}: found frames of several sizes: 32×24 (00000.jpg), 20×24")
+
+
+def test_a_mask_in_colours(invoke: Invoke, tree: Path) -> None:
+    Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8)).save(mask(tree, "dog", 1))
+    refuses(invoke, tree, f"{mask(tree, 'dog', 1)}: colour image (RGB, 8 bits)")
+
+
+@pytest.mark.parametrize("year", [2016, 2017])
+def test_a_soft_mask(invoke: Invoke, tmp_path: Path, year: int) -> None:
+    root = write_tree(tmp_path, year=year)
+    grey(mask(root, "dog", 1), np.linspace(0, 255, HEIGHT * WIDTH).astype(np.uint8).reshape(HEIGHT, WIDTH))
+    refuses(invoke, root, f"{mask(root, 'dog', 1)}: found 254 ids up to 254")
+
+
+def test_too_many_ids(invoke: Invoke, tree: Path) -> None:
+    write_mask(mask(tree, "dog", 1), ids(20))
+    assert check(invoke, tree) == []
+    write_mask(mask(tree, "dog", 1), ids(1, 21))
+    refuses(invoke, tree, f"{mask(tree, 'dog', 1)}: found 2 ids up to 21; expected ids up to 20")
+
+
+def test_masks_of_2016_where_2017_is_asked_for(invoke: Invoke, tree: Path) -> None:
+    for index in range(3):
+        grey(mask(tree, "bear", index), ids(255))
+    refuses(invoke, tree, f"{mask(tree, 'bear', 0).parent}: found masks of 255 alone, which is void in DAVIS 2017")
+
+
+def test_all_faults_are_gathered_and_counted(invoke: Invoke, tree: Path) -> None:
+    frame(tree, "bear", 0).write_bytes(b"")
+    shutil.rmtree(mask(tree, "bus", 0).parent)
+    mask(tree, "dog", 1).unlink()
+    write_mask(mask(tree, "cows", 0), ids(1)[:-1])
+    assert len(check(invoke, tree)) == 4
+    done = invoke("check-data", "--davis-root", str(tree))
+    assert done.stdout.splitlines()[-1] == f"4 problems in {tree}"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "found neither of --config and --davis-root"),
+        (("--config", "a.yaml", "--davis-root", "b"), "found both of --config and --davis-root"),
+        (("--config", "a.yaml", "--split", "val"), "found --year, --resolution or --split with --config"),
+    ],
+)
+def test_options_that_do_not_go_together(invoke: Invoke, options: tuple[str, ...], words: str) -> None:
+    done = invoke("check-data", *options)
+    assert done.exit_code == 1
+    assert words in done.stderr
+
+
+@pytest.mark.davis
+def test_real_davis_has_no_problem(davis_root: Path) -> None:
+    report = check_tree(DavisTree(davis_root), 2016, ["trainval"])
+    assert report.problems == []
+    assert len(report.sequences) == sum(len(names) for names in report.splits.values())

@@ -1,0 +1,81 @@
+"""A web server on this machine that serves one file, well or badly."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Site:
+    """What is served, and how.
+
+    Attributes:
+        content: the file.
+        ranges: whether ranges are served.
+        headers: further headers, such as an ETag.
+        breaks: bytes after which each of the first answers breaks off.
+        statuses: statuses of the first answers; 0 for the file.
+        announced: what Content-Length says instead of the truth; -1 leaves it out.
+        content_range: what Content-Range says instead of the truth.
+        asked: Range and If-Range of every request.
+    """
+
+    content: bytes
+    ranges: bool = True
+    headers: dict[str, str] = field(default_factory=dict)
+    breaks: list[int] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+    announced: int | None = None
+    content_range: str | None = None
+    asked: list[tuple[str | None, str | None]] = field(default_factory=list)
+    url: str = ""
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        asked = request.headers["Range"], request.headers["If-Range"]
+        self.asked.append(asked)
+        status = self.statuses.pop(0) if self.statuses else 0
+        if status:
+            request.send_error(status)
+            return
+        fresh = asked[1] is None or asked[1] in self.headers.values()
+        start = int(re.fullmatch(r"bytes=(\d+)-", asked[0])[1]) if asked[0] and self.ranges and fresh else 0
+        if start and start >= len(self.content):
+            request.send_error(416)
+            return
+        request.send_response(206 if start else 200)
+        if start:
+            truth = f"bytes {start}-{len(self.content) - 1}/{len(self.content)}"
+            request.send_header("Content-Range", self.content_range or truth)
+        length = len(self.content) - start if self.announced is None else self.announced
+        if length >= 0:
+            request.send_header("Content-Length", str(length))
+        for name, value in self.headers.items():
+            request.send_header(name, value)
+        request.end_headers()
+        end = start + self.breaks.pop(0) if self.breaks else len(self.content)
+        request.wfile.write(self.content[start:end])
+
+
+@contextmanager
+def serve(site: Site) -> Iterator[Site]:
+    """Serve on a free port of the loopback address; `site.url` is the file's address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            site.answer(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        site.url = f"http://127.0.0.1:{server.server_port}/davis.zip"
+        try:
+            yield site
+        finally:
+            server.shutdown()
