@@ -78,8 +78,8 @@ class Selection:
         return self.chunks[video.name]
 
     def score(self, model: SlowFastMaskRCNN) -> Scores:
-        """Official statistics of every selection sequence."""
-        return gather_scores({video.name: self.score_video(model, video) for video in self.job.dataset.selection})
+        """Official statistics of every sequence that chooses a parent's epoch."""
+        return gather_scores({video.name: self.score_video(model, video) for video in self.job.dataset.epoch_selection})
 
     def score_video(self, model: SlowFastMaskRCNN, video: Video) -> dict[str, float]:
         """Official statistics of one sequence."""

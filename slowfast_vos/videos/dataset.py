@@ -21,7 +21,8 @@ class Dataset:
 
     Attributes:
         train: sequences that the detector and the parents learn from.
-        selection: sequences that choose epochs and hyper-parameters.
+        selection: sequences that choose the grid's hyper-parameters.
+        epoch_selection: sequences that choose a parent's epoch: the same, or (2020 code) all that validate.
         val: sequences that every table reports.
         attributes: DAVIS attributes by sequence.
         merged_train: the training masks' objects are one (DAVIS 2016), not several (2017).
@@ -31,6 +32,7 @@ class Dataset:
     tree: DavisTree
     train: list[Video]
     selection: list[Video]
+    epoch_selection: list[Video]
     val: list[Video]
     attributes: dict[str, list[str]]
     merged_train: bool
@@ -61,7 +63,7 @@ def open_dataset(settings: Settings) -> Dataset:
         raise UserError("\n".join(problems))
     return Dataset(
         tree,
-        *([videos[name] for name in roles[role]] for role in ("train", "selection", "val")),
+        *([videos[name] for name in roles[role]] for role in ("train", "selection", "epoch_selection", "val")),
         tree.attributes(),
         data.train_year == 2016,
         skipped_names(settings),
@@ -118,7 +120,12 @@ def _roles(settings: Settings, tree: DavisTree) -> dict[str, list[str]]:
                 "that are there, since data.allow_partial skips none that select"
             )
         train, val = (_present(tree, names, role) for names, role in ((train, "training"), (val, "validation")))
-    return {"train": _not_empty(train, "training"), "selection": selection, "val": _not_empty(val, "validation")}
+    return {
+        "train": _not_empty(train, "training"),
+        "selection": selection,
+        "epoch_selection": selection if held_out else val,
+        "val": _not_empty(val, "validation"),
+    }
 
 
 def _not_empty(names: list[str], role: str) -> list[str]:

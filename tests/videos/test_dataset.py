@@ -32,7 +32,14 @@ def test_strict_selects_on_sequences_held_out_of_train(dataset_root: Path) -> No
 
 
 def test_paper_trains_on_all_and_selects_on_val(dataset_root: Path) -> None:
-    assert roles(settings(dataset_root, "paper")) == {"train": TRAIN, "selection": VAL[:1], "val": VAL}
+    run = settings(dataset_root, "paper")
+    assert roles(run) == {"train": TRAIN, "selection": VAL[:1], "val": VAL}
+    assert [video.name for video in open_dataset(run).epoch_selection] == VAL
+
+
+@pytest.mark.parametrize("role", ["selection", "epoch_selection"])
+def test_under_strict_no_validation_sequence_selects(dataset_root: Path, role: str) -> None:
+    assert [video.name for video in getattr(open_dataset(settings(dataset_root)), role)] == TRAIN[1:2]
 
 
 def test_sequences_may_be_restricted(dataset_root: Path) -> None:

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from slowfast_vos.videos.synthetic import sequence_names
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "tiny.yaml"
@@ -98,6 +100,27 @@ def test_tables_come_from_the_records_alone(run: tuple[Path, subprocess.Complete
     done = snakemake(folder, "--cores", "1", "tables")
     assert done.returncode == 0, done.stderr[-3000:]
     assert {path.name: path.read_bytes() for path in tables.iterdir()} == before
+
+
+@pytest.mark.slow
+def test_the_paper_protocol_and_several_seeds_reach_the_tables(
+    run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    folder, _ = run
+    validation = sequence_names("val", 2)
+    values = {"name": "paper", "protocol": "paper", "seeds": [63, 64], "setups": ["1-3"]}
+    grid = {"freeze": ["SF"], "lr": ["0.001"], "sequences": validation[:1], "shards": 1}
+    paper = tmp_path / "paper.yaml"
+    paper.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | values | {"grid": grid | {"iterations": 2}}))
+    done = snakemake(folder, "--cores", "2", configfile=paper)
+    assert done.returncode == 0, done.stderr[-3000:]
+    table = (folder / "reports/paper/tables/table1.md").read_text()
+    assert "paper" in table
+    assert "±" in table
+    parent = json.loads((folder / "results/paper/parent/1-3/seed=64/record.json").read_text())
+    assert list(parent["scores"]["sequences"]) == validation
+    point = folder / "results/paper/grid/1-3/freeze=SF/scale=0/lr=0.001/seed=64.json"
+    assert list(json.loads(point.read_text())["scores"]["sequences"]) == validation[:1]
 
 
 def test_a_wrong_configuration_is_refused_in_one_line_before_anything_runs(tmp_path: Path) -> None:
