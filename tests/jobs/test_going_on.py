@@ -1,0 +1,164 @@
+"""Jobs that run again: what was computed is taken, what was edited is computed anew, what was killed goes on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from slowfast_vos.jobs import finetune
+from slowfast_vos.measuring.record import read_record
+from slowfast_vos.model.checkpoints import read_checkpoint
+from slowfast_vos.training import state as training_state
+from slowfast_vos.training.state import TrainingState
+
+if TYPE_CHECKING:
+    from slowfast_vos import SlowFastMaskRCNN
+    from slowfast_vos.model.streaming import Chunk
+    from slowfast_vos.videos.davis import Video
+
+    from conftest import Run
+
+SETUP, SEED = "1-3", 63
+
+
+def grid_paths(run: Run) -> list[Path]:
+    return [run.results.grid(SETUP, *point, SEED) for point in run.results.configurations()]
+
+
+def test_a_shard_that_runs_again_takes_what_was_computed(inside: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a configuration was computed again")
+
+    before = {path: path.read_bytes() for path in grid_paths(inside)}
+    shutil.rmtree(inside.results.root / "grid")
+    monkeypatch.setattr(finetune, "fine_tune", refuse)
+    for part in ("1/2", "2/2"):
+        done = inside.verb("grid", "--setup", SETUP, "--part", part)
+        assert done.exit_code == 0, done.output
+    assert {path: path.read_bytes() for path in grid_paths(inside)} == before
+
+
+def test_after_an_edit_of_one_rate_a_shard_computes_only_what_is_new(
+    inside: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed = []
+    fine_tune = finetune.fine_tune
+    monkeypatch.setattr(
+        finetune,
+        "fine_tune",
+        lambda settings, parent, video, point, **rest: (
+            computed.append((point.freeze, point.lr)) or fine_tune(settings, parent, video, point, **rest)
+        ),
+    )
+    before = {path: path.read_bytes() for path in grid_paths(inside)}
+    done = inside.verb("grid", "--setup", SETUP, grid={"lr": ["0.002", "1e30"]})
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip() == "2 done, 2 failed"
+    assert computed == [("SF", "0.002"), ("BB_SF", "0.002")]
+    assert {path: path.read_bytes() for path in grid_paths(inside)} == before
+    for freeze in ("SF", "BB_SF"):
+        shutil.rmtree(inside.results.grid(SETUP, freeze, "0", "0.002", SEED).parent)
+
+
+def test_only_where_the_backbone_is_frozen_a_configuration_takes_the_parents_features(
+    inside: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, masks = [], []
+    predict_masks = finetune.predict_masks
+
+    def recording(model: SlowFastMaskRCNN, video: Video, chunks: list[Chunk] | None) -> Iterator[np.ndarray]:
+        taken.append(chunks is not None)
+        masks.append([list(predict_masks(model, video, some)) for some in (chunks, None)])
+        return iter(masks[-1][0])
+
+    monkeypatch.setattr(finetune, "predict_masks", recording)
+    changes = {"grid": {"lr": ["0.001"], "iterations": 2}, "model": {"box_score_thresh": 0.0}}
+    parent = inside.results.parent(SETUP, SEED)
+    shutil.copytree(parent, inside.folder / "results" / "features" / parent.relative_to(inside.results.root))
+    done = inside.verb("grid", "--setup", SETUP, name="features", **changes)
+    assert done.exit_code == 0, done.output
+    shutil.rmtree(inside.folder / "results" / "features")
+    assert taken == [False, True]  # SF, BB_SF
+    for kept, encoded in masks:
+        assert all(np.array_equal(one, other) for one, other in zip(kept, encoded, strict=True))
+
+
+def test_another_budget_computes_all_configurations_anew(inside: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reached(Exception):  # noqa: N818
+        pass
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise Reached
+
+    monkeypatch.setattr(finetune, "fine_tune", stop)
+    before = {path: path.read_bytes() for path in grid_paths(inside)}
+    for changes in ({"grid": {"iterations": 4}}, {"finetune": {"flip": 0.0}}, {"switches": {"border": "zeros"}}):
+        done = inside.verb("grid", "--setup", SETUP, **changes)
+        assert isinstance(done.exception, Reached), changes
+    assert {path: path.read_bytes() for path in grid_paths(inside)} == before
+
+
+def test_a_grid_that_runs_anew_gives_the_same_scores(inside: Run) -> None:
+    """Seeded by its identity, a configuration does not depend on what ran before it."""
+    kept = read_record(inside.results.grid(SETUP, "BB_SF", "0", "0.001", SEED))
+    # Another name is another run; here it borrows the parent.
+    parent = inside.results.parent(SETUP, SEED)
+    copied = inside.folder / "results" / "other" / parent.relative_to(inside.results.root)
+    shutil.copytree(parent, copied)
+    done = inside.verb("grid", "--setup", SETUP, name="other", grid={"freeze": ["BB_SF"], "lr": ["0.001"]})
+    assert done.exit_code == 0, done.output
+    (path,) = (inside.folder / "results" / "other" / "grid").rglob("*.json")
+    again = read_record(path)
+    assert again.scores == kept.scores
+    assert [point.loss for point in again.curve] == [point.loss for point in kept.curve]
+    shutil.rmtree(inside.folder / "results" / "other")
+
+
+@pytest.fixture
+def killed(inside: Run) -> Iterator[Run]:
+    """A run of its own, with the detector, whose parent was killed after its first epoch."""
+    root = inside.folder / "results" / "killed"
+    detector = inside.results.detector(SEED)
+    shutil.copytree(detector, root / detector.relative_to(inside.results.root))
+    run = replace(inside, values={**inside.values, "name": "killed"})
+
+    class KilledError(Exception):
+        pass
+
+    def kill(self: TrainingState, *scores: Any) -> None:
+        if len(self.curve) == 1:
+            raise KilledError
+        finish(self, *scores)
+
+    finish = TrainingState.finish
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainingState, "finish", kill)
+        patch.setattr(training_state, "SECONDS_WORTH_SAVING", -1.0)
+        done = run.verb("train-parent", "--setup", SETUP)
+    assert isinstance(done.exception, KilledError)
+    yield run
+    shutil.rmtree(root)
+
+
+def test_a_killed_parent_goes_on_and_ends_as_an_undisturbed_one(killed: Run, tiny_run: Run) -> None:
+    done = killed.verb("train-parent", "--setup", SETUP)
+    assert done.exit_code == 0, done.output
+    assert "going on after epoch 1, step " in done.stderr
+    found, _ = read_checkpoint(killed.results.parent(SETUP, SEED) / "model.safetensors")
+    expected, _ = read_checkpoint(tiny_run.results.parent(SETUP, SEED) / "model.safetensors")
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert not list(killed.results.root.rglob("*.pt"))
+
+
+@pytest.mark.parametrize("changes", [{"parent": {"lr": "0.002"}}, {"data": {"train_year": 2016}}])
+def test_a_killed_parent_that_is_edited_begins_anew(killed: Run, changes: dict[str, Any]) -> None:
+    done = killed.verb("train-parent", "--setup", SETUP, **changes)
+    assert done.exit_code == 0, done.output
+    assert "going on" not in done.stderr
+    assert len(read_record(killed.results.parent(SETUP, SEED) / "record.json").curve) == 2

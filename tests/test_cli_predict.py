@@ -1,0 +1,112 @@
+"""The verb `predict`: any folder of frames, and what it refuses."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from slowfast_vos.model.checkpoints import read_checkpoint, save_checkpoint
+from slowfast_vos.videos.pngs import read_mask
+
+if TYPE_CHECKING:
+    from click.testing import Result
+
+    from conftest import Run
+
+SETUP, SEED = "1-3", 63
+Invoke = Callable[..., "Result"]
+
+
+def refused(done: Result, *words: str, lines: int = 1) -> list[str]:
+    """Check that a command ended in lines that say why, without a traceback; returns them."""
+    assert done.exit_code == 1, (done.exit_code, done.output, done.exception)
+    assert "Traceback" not in done.output
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == lines, done.stderr
+    for word in words:
+        assert word in done.stderr, (word, done.stderr)
+    return errors
+
+
+def validation(root: Path, kind: str) -> list[Path]:
+    name = (root / "ImageSets" / "2016" / "val.txt").read_text().split()[0]
+    return sorted((root / kind / "480p" / name).iterdir())
+
+
+def frames_of(root: Path) -> Path:
+    return validation(root, "JPEGImages")[0].parent
+
+
+def test_predict_segments_any_folder_as_the_run_does(inside: Run, dataset_root: Path, tmp_path: Path) -> None:
+    checkpoint = inside.results.parent(SETUP, SEED) / "model.safetensors"
+    folder = frames_of(dataset_root)
+    options = ("--checkpoint", str(checkpoint), "--video", str(folder), "--out", str(tmp_path / "out"))
+    done = inside.invoke("predict", *options, "--device", "cpu")
+    assert done.exit_code == 0, done.output
+    theirs = inside.results.predictions("unsupervised", SETUP, SEED) / folder.name
+    ours = tmp_path / "out" / folder.name
+    assert {path.name: path.read_bytes() for path in ours.iterdir()} == {
+        path.name: path.read_bytes() for path in theirs.iterdir()
+    }
+
+
+def test_predict_takes_other_pictures_in_the_order_of_their_names(inside: Run, tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    for index in range(3):
+        picture = np.full((50, 70, 3), 60 * index, np.uint8)
+        Image.fromarray(picture).save(tmp_path / "clip" / f"shot-{index}.{('png', 'JPG', 'webp')[index]}")
+    checkpoint = str(inside.results.parent(SETUP, SEED) / "model.safetensors")
+    out = tmp_path / "out"
+    done = inside.invoke("predict", "--checkpoint", checkpoint, "--video", str(tmp_path / "clip"), "--out", str(out))
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in (out / "clip").iterdir()) == ["shot-0.png", "shot-1.png", "shot-2.png"]
+    assert all(read_mask(path).shape == (50, 70) for path in (out / "clip").iterdir())
+
+
+def predict(run: Run, checkpoint: Path, video: Path, out: Path, *options: str) -> Result:
+    return run.invoke("predict", "--checkpoint", str(checkpoint), "--video", str(video), "--out", str(out), *options)
+
+
+def test_predict_refuses_what_is_no_video_or_no_parent(inside: Run, dataset_root: Path, tmp_path: Path) -> None:
+    parent = inside.results.parent(SETUP, SEED) / "model.safetensors"
+    detector = inside.results.detector(SEED) / "model.safetensors"
+    video, out = frames_of(dataset_root), tmp_path / "out"
+    (tmp_path / "empty").mkdir()
+    refused(predict(inside, parent, tmp_path / "empty", out), "empty: found no pictures")
+    refused(predict(inside, parent, tmp_path / "gone", out), "gone: found no pictures")
+    refused(predict(inside, tmp_path / "gone.safetensors", video, out), "gone.safetensors: missing; expected a checkpo")
+    refused(predict(inside, detector, video, out), "model.safetensors: found no setup in its header")
+    refused(predict(inside, video / "00000.jpg", video, out), "00000.jpg: cannot be read; expected a safetensors")
+    refused(predict(inside, parent, video, out, "--device", "tpu"), "device: found 'tpu'")
+    if not torch.cuda.is_available():
+        refused(predict(inside, parent, video, out, "--device", "cuda"), "device: found no CUDA device; expected one")
+    assert not out.exists()
+
+
+def test_predict_refuses_frames_of_several_sizes_and_broken_ones(
+    inside: Run, dataset_root: Path, tmp_path: Path
+) -> None:
+    parent, out = inside.results.parent(SETUP, SEED) / "model.safetensors", tmp_path / "out"
+    for index in (1, 4):  # within a chunk of three, and after one
+        video = tmp_path / f"sizes-{index}"
+        shutil.copytree(frames_of(dataset_root), video)
+        Image.fromarray(np.zeros((96, 100, 3), np.uint8)).save(video / f"0000{index}.jpg")
+        refused(predict(inside, parent, video, out), f"{video}: found frames of several sizes: 160×96", "100×96")
+    video = tmp_path / "broken"
+    shutil.copytree(frames_of(dataset_root), video)
+    (video / "00003.jpg").write_bytes(b"no picture")
+    refused(predict(inside, parent, video, out), "00003.jpg: cannot be read; expected a picture")
+
+
+def test_predict_refuses_a_checkpoint_whose_setup_is_not_its_weights(
+    inside: Run, dataset_root: Path, tmp_path: Path, network: Callable[..., torch.nn.Module]
+) -> None:
+    _, about = read_checkpoint(inside.results.parent(SETUP, SEED) / "model.safetensors")
+    save_checkpoint(tmp_path / "liar.safetensors", network(3, 7), about)
+    done = predict(inside, tmp_path / "liar.safetensors", frames_of(dataset_root), tmp_path / "out")
+    refused(done, "liar.safetensors: does not fit this model")
