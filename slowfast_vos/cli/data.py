@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from slowfast_vos.cli.app import Config, app, read_settings
+from slowfast_vos.cli.running import note_begin
 
 
 @app.command()
@@ -43,6 +44,7 @@ def check_data(config: Config) -> None:
     from slowfast_vos.videos.dataset import check_dataset, describe_dataset, open_dataset
 
     settings = read_settings(config)
+    note_begin(settings, "check-data")
     dataset = open_dataset(settings)
     checked = check_dataset(dataset, lambda videos: progress_lines(videos, "checked", lambda video: video.name))
     write_json(Results(settings).dataset, checked | describe_dataset(dataset))
