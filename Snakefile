@@ -21,6 +21,7 @@ try:
     SETTINGS = parse_settings(config, " + ".join(map(str, workflow.configfiles)))
     VAL = validation_names(SETTINGS)
     SKIPPED = skipped_names(SETTINGS)
+    GPU = gpus_per_job(SETTINGS.device)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -30,7 +31,6 @@ RESULTS = Results(SETTINGS)
 CONFIG = RESULTS.root / "settings.json"
 if not (workflow.dryrun and CONFIG.exists()):
     SETTINGS.save(CONFIG)
-GPU = gpus_per_job(SETTINGS.device)
 
 
 wildcard_constraints:
@@ -58,6 +58,7 @@ rule all:
         rules.tables.output,
         rules.plots.output,
         rules.strips.output,
+        rules.check_records.output,
 
 
 onsuccess:
@@ -65,6 +66,4 @@ onsuccess:
 
 
 onerror:
-    print(
-        f"The run stopped; the logs of its jobs lie in {RESULTS.logs}. The same command goes on from here."
-    )
+    shell(f"slowfast-vos summary --config {CONFIG}")

@@ -39,6 +39,12 @@ class Results:
         """What the jobs say."""
         return self.base / "logs" / self.settings.name
 
+    def log(self, *parts: str, seed: int | str | None = None, part: tuple[int, int] | None = None) -> Path:
+        """What one job says: a file below `logs`; `part` is the index from 0, and the count, of a job in parts."""
+        names = [] if seed is None else [f"seed={seed}"]
+        names += [] if part is None else [f"part={part[0] + 1}-of-{part[1]}"]
+        return self.logs.joinpath(*parts[: None if names else -1], f"{'.'.join(names) or parts[-1]}.log")
+
     def work(self, record: Path) -> Path:
         """Where a job keeps what lets it go on after being killed; outside of what Snakemake deletes."""
         return self.root / "work" / record.relative_to(self.root).with_suffix("")

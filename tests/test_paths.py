@@ -21,6 +21,14 @@ def test_a_configurations_path_says_what_it_is() -> None:
     assert path == Path("results/demo/grid/3-7/freeze=SF/scale=0.25/lr=0.001/seed=63.json")
 
 
+def test_a_jobs_log_says_which_job_it_is() -> None:
+    results = Results(settings())
+    assert results.log("tables") == Path("logs/demo/tables.log")
+    assert results.log("tuning", "1-7", "lr=0.05", seed=63) == Path("logs/demo/tuning/1-7/lr=0.05/seed=63.log")
+    path = results.log("grid", "3-7", seed="{seed}", part=(0, 2))
+    assert path == Path("logs/demo/grid/3-7/seed={seed}.part=1-of-2.log")
+
+
 def test_the_grid_is_complete_and_each_configuration_comes_once() -> None:
     results = Results(settings())
     points = results.configurations()

@@ -11,6 +11,7 @@ import click
 import typer
 from typer.core import TyperGroup
 
+from slowfast_vos.cli.running import note_begin, note_end
 from slowfast_vos.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,16 +21,28 @@ if TYPE_CHECKING:
 
 
 class OneLineErrors(TyperGroup):
-    """Prints a user's mistake in one line, without a traceback, and exits with code 1."""
+    """Prints a user's mistake in one line, without a traceback, and exits with code 1; notes how a job ended."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb."""
         try:
-            return super().invoke(ctx)
+            done = super().invoke(ctx)
         except UserError as error:
+            note_end("failed", str(error))
             for line in str(error).splitlines():
                 typer.echo(f"error: {line}", err=True)
             raise typer.Exit(1) from None
+        except (click.exceptions.Exit, click.Abort):
+            note_end("stopped")
+            raise
+        except Exception as error:
+            note_end("failed", f"{type(error).__name__}: {error}")
+            raise
+        except BaseException:  # interrupted, or asked to end
+            note_end("stopped")
+            raise
+        note_end("done")
+        return done
 
 
 app = typer.Typer(
@@ -60,16 +73,29 @@ def read_settings(config: Path) -> Settings:
     return load_settings(config)
 
 
-def make_context(config: Path, seed: int | None, label: str) -> Context:
-    """A job without a network."""
+def make_context(
+    config: Path, seed: int | None, label: str, *parts: str, part: tuple[int, int] | None = None
+) -> Context:
+    """A job without a network (see `make_job`)."""
+    settings, seed = settings_and_seed(config, seed, label)
+    note_begin(settings, *parts, seed=seed, part=part)
     from slowfast_vos.jobs.context import Context
 
-    return Context(*settings_and_seed(config, seed, label))
+    return Context(settings, seed)
 
 
-def make_job(config: Path, seed: int | None, label: str) -> Job:
-    """A job with one; importing torch takes seconds."""
+def make_job(config: Path, seed: int | None, label: str, *parts: str, part: tuple[int, int] | None = None) -> Job:
+    """A job with one, and with a GPU of its own where there is one; importing torch takes seconds.
+
+    Args:
+        label: what the lines of the log begin with.
+        parts, part: which job of the run it is, as its log's path has it (see `Results.log`).
+    """
     settings, seed = settings_and_seed(config, seed, label)
+    note_begin(settings, *parts, seed=seed, part=part)
+    from slowfast_vos.measuring.lease import lease_gpu
+
+    lease_gpu(settings.device)
     from slowfast_vos.jobs.common import Job
 
     return Job(settings, seed)

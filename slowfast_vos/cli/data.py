@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from slowfast_vos.cli.app import app, read_settings
+from slowfast_vos.cli.running import note_begin
 from slowfast_vos.cli.show import print_report, progress_bar
 from slowfast_vos.errors import UserError
 from slowfast_vos.scoring.command import Year
@@ -73,6 +74,7 @@ def _check_run(config: Path) -> None:
     from slowfast_vos.videos.dataset import check_dataset, describe_dataset, open_dataset
 
     settings = read_settings(config)
+    note_begin(settings, "check-data")
     dataset = open_dataset(settings)
     checked = check_dataset(dataset, lambda videos: progress_lines(videos, "checked", lambda video: video.name))
     write_json(Results(settings).dataset, checked | describe_dataset(dataset))

@@ -10,14 +10,17 @@ import typer
 from slowfast_vos.cli.app import Config, Seed, SetupOption, app, make_context, make_job, parse_setup
 from slowfast_vos.errors import UserError
 
+BASELINES = ("detector", "foreground")
+
 
 @app.command("predict-parent")
 def predict_parent(config: Config, setup: SetupOption, seed: Seed = None) -> None:
     """Predict the validation sequences with a setup's parent."""
-    job = make_job(config, seed, f"predict {setup}")
+    setup = parse_setup(setup)
+    job = make_job(config, seed, f"predict {setup}", "predict", setup)
     from slowfast_vos.jobs.predict import predict_parent as run
 
-    typer.echo(f"predictions in {run(job, parse_setup(setup))}")
+    typer.echo(f"predictions in {run(job, setup)}")
 
 
 @app.command("predict-baseline")
@@ -27,9 +30,9 @@ def predict_baseline(
     seed: Seed = None,
 ) -> None:
     """Predict the validation sequences without any temporal model."""
-    if baseline not in ("detector", "foreground"):
+    if baseline not in BASELINES:
         raise UserError(f'--baseline: found {baseline!r}; expected "detector" or "foreground"')
-    job = make_job(config, seed, f"baseline {baseline}")
+    job = make_job(config, seed, f"baseline {baseline}", "predict", baseline)
     from slowfast_vos.jobs.predict import predict_baseline as run
 
     typer.echo(f"predictions in {run(job, baseline)}")
@@ -43,6 +46,9 @@ def predict(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Segment any folder of frames with a checkpoint of ours."""
+    from slowfast_vos.measuring.lease import lease_gpu
+
+    lease_gpu(device)
     from slowfast_vos.jobs.predict import predict_video
 
     typer.echo(f"predictions in {predict_video(checkpoint, video, out, device)}")
@@ -58,7 +64,9 @@ def evaluate(
     """Score a run's predictions of the validation sequences."""
     if task not in ("unsupervised", "semi-supervised", "baseline"):
         raise UserError(f"--task: found {task!r}; expected unsupervised, semi-supervised or baseline")
-    job = make_context(config, seed, f"evaluate {task} {setup}")
+    if task != "baseline" or setup not in BASELINES:
+        setup = parse_setup(setup)
+    job = make_context(config, seed, f"evaluate {task} {setup}", "evaluate", task, setup)
     from slowfast_vos.jobs.evaluate import evaluate as run
 
     record = run(job, task, setup)
@@ -68,7 +76,8 @@ def evaluate(
 @app.command()
 def cost(config: Config, setup: SetupOption, seed: Seed = None) -> None:
     """Measure parameters, operations, memory and time of a setup."""
-    job = make_job(config, seed, f"cost {setup}")
+    setup = parse_setup(setup)
+    job = make_job(config, seed, f"cost {setup}", "cost", setup)
     from slowfast_vos.jobs.cost import measure_cost
 
-    measure_cost(job, parse_setup(setup))
+    measure_cost(job, setup)

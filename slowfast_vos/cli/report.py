@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
 from slowfast_vos.cli.app import Config, Out, app, read_settings
+from slowfast_vos.cli.running import note_begin
+from slowfast_vos.errors import UserError
+
+if TYPE_CHECKING:
+    from slowfast_vos.config import Settings
+
+FAILED = 3
 
 
 @app.command()
@@ -12,6 +24,7 @@ def tables(config: Config, out: Out = None) -> None:
     from slowfast_vos.reporting.tables import write_tables
 
     settings = read_settings(config)
+    note_begin(settings, "tables")
     results = Results(settings)
     write_tables(settings, results.root, out or results.reports / "tables", results.reports / "figures")
 
@@ -23,6 +36,7 @@ def plots(config: Config, out: Out = None) -> None:
     from slowfast_vos.reporting.plots import write_plots
 
     settings = read_settings(config)
+    note_begin(settings, "plots")
     results = Results(settings)
     write_plots(settings, results.root, out or results.reports / "figures")
 
@@ -34,19 +48,65 @@ def strips(config: Config, out: Out = None) -> None:
     from slowfast_vos.reporting.overlays import write_strips
 
     settings = read_settings(config)
+    note_begin(settings, "strips")
     results = Results(settings)
     write_strips(settings, results.root, out or results.reports / "strips")
 
 
 @app.command()
 def summary(config: Config) -> None:
-    """Print a run's main table, and where its tables and figures lie."""
+    """Print a run's main table, once it is there; count what is done, failed and skipped."""
     from rich.console import Console
 
     from slowfast_vos.paths import Results
-    from slowfast_vos.reporting.tables import summary as summarise
+    from slowfast_vos.reporting.status import ending, print_plain, read_status
 
     settings = read_settings(config)
-    results = Results(settings)
-    places = {name: results.reports / name for name in ("tables", "figures", "strips")}
-    Console().print(summarise(settings, results.root, places))
+    results, console, status = Results(settings), Console(), read_status(settings)
+    if all(job.state == "done" for job in status.jobs):
+        from slowfast_vos.reporting.tables import summary as summarise
+
+        places = {name: results.reports / name for name in ("tables", "figures", "strips")}
+        console.print(summarise(settings, results.root, places))
+    print_plain(console, *ending(status))
+
+
+@app.command()
+def status(
+    config: Annotated[Path | None, typer.Option("--config", help="Configuration; all runs here without it.")] = None,
+) -> None:
+    """Show where a run stands: done, running, failed, missing, and the time left. Exits with 3 if something failed."""
+    from rich.console import Console
+
+    from slowfast_vos.reporting.status import print_status, read_status
+
+    console = Console()
+    found = [read_status(settings) for settings in ([read_settings(config)] if config else _runs())]
+    for index, one in enumerate(found):
+        if index:
+            console.print()
+        print_status(one, console)
+    if any(one.totals["failed"] for one in found):
+        raise typer.Exit(FAILED)
+
+
+def _runs() -> list[Settings]:
+    paths = sorted(Path("results").glob("*/settings.json"))
+    if not paths:
+        raise UserError("results: found no run (results/NAME/settings.json); expected one, or --config")
+    return [read_settings(path) for path in paths]
+
+
+@app.command("check-records")
+def check_records(config: Config, out: Annotated[Path, typer.Option(help="File that says so.")]) -> None:
+    """Check that no record of a run is a failed one: what makes the run's exit code."""
+    from slowfast_vos.files import write_json
+    from slowfast_vos.paths import Results
+    from slowfast_vos.reporting.status import read_status
+
+    settings = read_settings(config)
+    states = [result.state for job in read_status(settings).jobs if job.step.recorded for result in job.results]
+    if failed := states.count("failed"):
+        table = Results(settings).reports / "tables" / "records.csv"
+        raise UserError(f"{table}: found {failed} of {len(states)} records failed; `slowfast-vos status` says why")
+    write_json(out, {"done": states.count("done"), "failed": 0})

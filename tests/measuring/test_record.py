@@ -100,6 +100,8 @@ def test_a_processor_is_found_by_default_where_there_is_no_gpu(monkeypatch: pyte
 
 
 def test_jobs_ask_for_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for count, expected in ((0, [0, 1, 0]), (2, [1, 1, 0])):
-        monkeypatch.setattr(gpus, "count_gpus", lambda count=count: count)
+        found = [gpus.Gpu(f"GPU-{index}", index) for index in range(count)]
+        monkeypatch.setattr(gpus, "list_gpus", lambda found=found: found)
         assert [gpus.gpus_per_job(device) for device in ("auto", "cuda", "cpu")] == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,12 @@ def snakemake(folder: Path, *arguments: str, configfile: Path = TINY) -> subproc
     return subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+def job_counts(dry: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """Jobs by rule, as a dry run lists them."""
+    lines = (line.split() for line in dry.stdout.splitlines())
+    return {line[0]: line[1] for line in lines if len(line) == 2 and line[1].isdecimal()}
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A finished tiny run."""
@@ -37,12 +44,43 @@ def test_a_tiny_run_reaches_the_last_table_and_says_where_it_is(
     run: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     folder, done = run
-    assert done.returncode == 0, done.stderr[-3000:]
     tables = folder / "reports" / "tiny" / "tables"
     for name in ("table1", "table2", "cost", "tuning", "grid-1-1", "grid-1-3", "per-sequence", "attributes"):
         assert all((tables / f"{name}.{suffix}").stat().st_size for suffix in ("csv", "md", "tex"))
     assert (folder / "reports/tiny/figures/jf-vs-time.png").stat().st_size
     assert "reports/tiny/tables" in done.stdout + done.stderr
+    assert "run tiny: 30 of 30 jobs done\n" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_failed_records_make_the_exit_code_once_all_else_is_there(
+    run: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, done = run
+    assert done.returncode == 1
+    assert "reports/tiny/tables/records.csv: found 4 of 27 records failed" in done.stdout + done.stderr
+    assert "36 results: 32 done, 4 failed, 0 skipped\nfailed: results/tiny/grid/" in done.stdout
+    assert not (folder / "results/tiny/complete.json").exists()
+    status = subprocess.run(
+        ["slowfast-vos", "status"], env=ENVIRONMENT, cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert status.returncode == 3
+    assert status.stdout.splitlines()[-1] == "30 of 30 jobs done"
+
+
+@pytest.mark.slow
+def test_without_failed_records_the_exit_code_is_0_and_nothing_is_left(
+    run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    mended = tmp_path / "mended.yaml"
+    mended.write_text(TINY.read_text().replace('"0.001", "1e30"', '"0.001", "0.002"'))
+    folder = shutil.copytree(run[0], tmp_path / "copy", symlinks=True)
+    done = snakemake(folder, "--cores", "2", configfile=mended)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "36 results: 36 done, 0 failed, 0 skipped\n" in done.stdout
+    assert (folder / "results/tiny/complete.json").exists()
+    again = snakemake(folder, "--cores", "1", "-n", configfile=mended)
+    assert "Nothing to be done" in again.stdout + again.stderr
 
 
 @pytest.mark.slow
@@ -74,20 +112,19 @@ def test_predictions_are_what_the_official_scorer_reads(
 
 
 @pytest.mark.slow
-def test_nothing_is_left_to_do_and_an_edited_rate_reruns_its_own_shard_alone(
+def test_only_the_check_is_left_to_do_and_an_edited_rate_reruns_its_own_shard_alone(
     run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     folder, _ = run
     again = snakemake(folder, "--cores", "1", "-n")
-    assert "Nothing to be done" in again.stdout + again.stderr
+    assert job_counts(again) == {"check_records": "1", "all": "1", "total": "2"}
     edited = tmp_path / "edited.yaml"
     edited.write_text(TINY.read_text().replace('"0.001", "1e30"', '"0.002", "1e30"'))
     plan = snakemake(folder, "--cores", "1", "-n", configfile=edited)
-    counts = dict(line.split() for line in plan.stdout.splitlines() if len(line.split()) == 2 and "_of_" in line)
+    counts = job_counts(plan)
     assert counts.get("grid_1_of_2") == "2"
     assert "grid_2_of_2" not in counts
-    for rule in ("detector", "parent", "tuning", "cost"):
-        assert f"\n{rule} " not in plan.stdout
+    assert not {"detector", "parent", "tuning", "cost"} & set(counts)
 
 
 @pytest.mark.slow
@@ -121,6 +158,18 @@ def test_the_paper_protocol_and_several_seeds_reach_the_tables(
     assert list(parent["scores"]["sequences"]) == validation
     point = folder / "results/paper/grid/1-3/freeze=SF/scale=0/lr=0.001/seed=64.json"
     assert list(json.loads(point.read_text())["scores"]["sequences"]) == validation[:1]
+
+
+def test_the_jobs_that_status_counts_are_those_of_the_workflow(tmp_path: Path) -> None:
+    from slowfast_vos.config import load_settings
+    from slowfast_vos.reporting.plan import plan
+
+    dry = snakemake(tmp_path, "--cores", "1", "-n", "--quiet", "host")
+    logs = {line.split()[1] for line in dry.stdout.splitlines() if line.startswith("    log: ")}
+    steps = plan(load_settings(TINY))
+    assert {str(step.log) for step in steps} == logs - {"logs/tiny/check-records.log"}
+    made = {name for line in dry.stdout.splitlines() if "output: " in line for name in line.split(": ")[1].split(", ")}
+    assert {str(path) for step in steps for path in step.results} <= made
 
 
 def test_a_wrong_configuration_is_refused_in_one_line_before_anything_runs(tmp_path: Path) -> None:

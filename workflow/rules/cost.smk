@@ -9,7 +9,7 @@ rule cost:
     output:
         RESULTS.cost("{setup}", "{seed}"),
     log:
-        RESULTS.logs / "cost" / "{setup}" / "seed={seed}.log",
+        RESULTS.log("cost", "{setup}", seed="{seed}"),
     conda:
         ENVIRONMENT
     threads: workflow.cores or 1

@@ -7,7 +7,7 @@ if SETTINGS.data.kind == "synthetic":
         output:
             DATA,
         log:
-            RESULTS.logs / "synthesize.log",
+            RESULTS.log("synthesize"),
         localrule: True
         conda:
             ENVIRONMENT
@@ -33,7 +33,7 @@ rule check_data:
     output:
         RESULTS.dataset,
     log:
-        RESULTS.logs / "check-data.log",
+        RESULTS.log("check-data"),
     localrule: True
     conda:
         ENVIRONMENT

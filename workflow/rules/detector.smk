@@ -9,7 +9,7 @@ rule detector:
         model=RESULTS.detector("{seed}") / "model.safetensors",
         record=RESULTS.detector("{seed}") / "record.json",
     log:
-        RESULTS.logs / "detector" / "seed={seed}.log",
+        RESULTS.log("detector", seed="{seed}"),
     conda:
         ENVIRONMENT
     threads: SETTINGS.threads

@@ -9,7 +9,7 @@ rule predict_parent:
     output:
         directory(RESULTS.predictions("unsupervised", "{setup}", "{seed}")),
     log:
-        RESULTS.logs / "predict" / "{setup}" / "seed={seed}.log",
+        RESULTS.log("predict", "{setup}", seed="{seed}"),
     conda:
         ENVIRONMENT
     threads: SETTINGS.threads
@@ -28,7 +28,7 @@ rule predict_baseline:
     output:
         directory(RESULTS.predictions("baseline", "{baseline}", "{seed}")),
     log:
-        RESULTS.logs / "predict" / "{baseline}" / "seed={seed}.log",
+        RESULTS.log("predict", "{baseline}", seed="{seed}"),
     conda:
         ENVIRONMENT
     threads: SETTINGS.threads
@@ -46,7 +46,7 @@ rule evaluate:
     output:
         RESULTS.scores("{task}", "{subject}", "{seed}"),
     log:
-        RESULTS.logs / "evaluate" / "{task}" / "{subject}" / "seed={seed}.log",
+        RESULTS.log("evaluate", "{task}", "{subject}", seed="{seed}"),
     conda:
         ENVIRONMENT
     params:

@@ -24,10 +24,7 @@ for index in range(FINAL_SHARDS):
                 for name in shard(VAL, index, FINAL_SHARDS)
             ],
         log:
-            RESULTS.logs
-            / "final"
-            / "{setup}"
-            / f"seed={{seed}}.part={index + 1}-of-{FINAL_SHARDS}.log",
+            RESULTS.log("final", "{setup}", seed="{seed}", part=(index, FINAL_SHARDS)),
         priority: 10
         conda:
             ENVIRONMENT

@@ -18,10 +18,7 @@ for index in range(SHARDS):
                 for point in shard(RESULTS.configurations(), index, SHARDS)
             ],
         log:
-            RESULTS.logs
-            / "grid"
-            / "{setup}"
-            / f"seed={{seed}}.part={index + 1}-of-{SHARDS}.log",
+            RESULTS.log("grid", "{setup}", seed="{seed}", part=(index, SHARDS)),
         priority: 20
         conda:
             ENVIRONMENT
@@ -47,7 +44,7 @@ rule select:
     output:
         RESULTS.selected("{setup}", "{seed}"),
     log:
-        RESULTS.logs / "select" / "{setup}" / "seed={seed}.log",
+        RESULTS.log("select", "{setup}", seed="{seed}"),
     localrule: True
     conda:
         ENVIRONMENT

@@ -10,7 +10,7 @@ rule parent:
         model=RESULTS.parent("{setup}", "{seed}") / "model.safetensors",
         record=RESULTS.parent("{setup}", "{seed}") / "record.json",
     log:
-        RESULTS.logs / "parent" / "{setup}" / "seed={seed}.log",
+        RESULTS.log("parent", "{setup}", seed="{seed}"),
     priority: 30
     conda:
         ENVIRONMENT
@@ -32,12 +32,9 @@ rule tuning:
     output:
         RESULTS.tuning("{setup}", "{backbone}", "{lr}", "{seed}"),
     log:
-        RESULTS.logs
-        / "tuning"
-        / "{setup}"
-        / "backbone={backbone}"
-        / "lr={lr}"
-        / "seed={seed}.log",
+        RESULTS.log(
+            "tuning", "{setup}", "backbone={backbone}", "lr={lr}", seed="{seed}"
+        ),
     conda:
         ENVIRONMENT
     threads: SETTINGS.threads

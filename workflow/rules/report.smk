@@ -26,7 +26,7 @@ rule tables:
             category="Tables",
         ),
     log:
-        RESULTS.logs / "tables.log",
+        RESULTS.log("tables"),
     localrule: True
     conda:
         ENVIRONMENT
@@ -47,7 +47,7 @@ rule plots:
             category="Figures",
         ),
     log:
-        RESULTS.logs / "plots.log",
+        RESULTS.log("plots"),
     localrule: True
     conda:
         ENVIRONMENT
@@ -68,9 +68,27 @@ rule strips:
             category="Predictions",
         ),
     log:
-        RESULTS.logs / "strips.log",
+        RESULTS.log("strips"),
     localrule: True
     conda:
         ENVIRONMENT
     shell:
         "slowfast-vos strips --config {input.config} 2>&1 | tee {log}"
+
+
+# The run's exit code: it fails, after all else is there, if a row of the tables is a failed record.
+rule check_records:
+    input:
+        RESULTS.reports / "tables" / "records.csv",
+        rules.plots.output,
+        rules.strips.output,
+        config=ancient(CONFIG),
+    output:
+        RESULTS.root / "complete.json",
+    log:
+        RESULTS.log("check-records"),
+    localrule: True
+    conda:
+        ENVIRONMENT
+    shell:
+        "slowfast-vos check-records --config {input.config} --out {output} 2>&1 | tee {log}"

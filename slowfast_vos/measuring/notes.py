@@ -1,0 +1,123 @@
+"""A job's note beside its log: since when it runs and where, or how it ended.
+
+The process of the job holds the note, and the kernel lets go of it when that process dies: what was killed is never
+taken for running, and no two processes work at one job.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from slowfast_vos.errors import UserError
+from slowfast_vos.locks import Lock, NoLocksError, is_locked, try_lock
+
+log = logging.getLogger(__name__)
+State = Literal["running", "done", "failed", "stopped", "unknown"]
+SECONDS_BETWEEN_TRIES = 0.2
+SECONDS_BETWEEN_LINES = 60.0
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is known of a job.
+
+    Attributes:
+        state: `stopped` was killed or interrupted; `unknown` has begun, and a file system without locks hides the rest.
+        started: seconds since 1970; None if the note is not readable.
+        seconds: how long it took, from before torch is imported; of a finished job.
+        error: why it failed, in one line.
+    """
+
+    state: State
+    pid: int | None = None
+    host: str | None = None
+    started: float | None = None
+    seconds: float | None = None
+    error: str | None = None
+
+    @property
+    def process(self) -> str:
+        """Who runs it, in words."""
+        return f"process {self.pid} on {self.host}" if self.pid else "a process that just began"
+
+
+class OpenNote:
+    """The note of a job that this process runs."""
+
+    def __init__(self, path: Path, lock: Lock | None) -> None:
+        self.path, self._lock = path, lock
+        self._clock = time.monotonic()
+        self._note = Note("running", os.getpid(), platform.node(), time.time())
+        self._write()
+
+    def end(self, state: Literal["done", "failed", "stopped"], error: str | None = None) -> None:
+        """Say how the job ended, and let go."""
+        seconds = round(time.monotonic() - self._clock, 3)
+        self._note = replace(self._note, state=state, seconds=seconds, error=error)
+        self._write()
+        if self._lock:
+            self._lock.release()
+
+    def _write(self) -> None:
+        text = json.dumps(asdict(self._note)) + "\n"
+        if self._lock:
+            self._lock.write(text)
+        else:
+            self.path.write_text(text, encoding="utf-8")
+
+
+def begin_note(path: Path) -> OpenNote:
+    """Hold a job's note from here on; waits while another process works at the same job.
+
+    Raises:
+        UserError: the note cannot be written.
+    """
+    began, said = time.monotonic(), None
+    while True:
+        try:
+            lock = try_lock(path)
+        except NoLocksError as error:
+            log.warning("%s; `slowfast-vos status` cannot tell whether this job runs", error)
+            return OpenNote(path, None)
+        if lock:
+            return OpenNote(path, lock)
+        now = time.monotonic()
+        # `status` holds a note for an instant; only a job holds it for long.
+        if now - began > 2 and (said is None or now - said > SECONDS_BETWEEN_LINES):
+            said = now
+            log.info("waits: %s works at this very job", read_note(path).process)
+        time.sleep(SECONDS_BETWEEN_TRIES)
+
+
+def read_note(path: Path) -> Note | None:
+    """A job's note; None if it never began.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        alive = is_locked(path)
+    except NoLocksError:
+        alive = None
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from error
+    try:
+        note = Note(**json.loads(text))
+    except (ValueError, TypeError):  # killed, or seen, while it was being written
+        note = Note("running")
+    if alive:
+        return replace(note, state="running")
+    if note.state == "running":
+        return replace(note, state="unknown" if alive is None else "stopped")
+    return note

@@ -1,0 +1,268 @@
+"""Two jobs never share a GPU, however they end: with stand-in devices, and processes that are killed."""
+# ruff: noqa: N801, N802, N818  (the stand-in for NVML has its names)
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from slowfast_vos.errors import UserError
+from slowfast_vos.measuring import lease
+from slowfast_vos.measuring.gpus import Gpu, gpus_per_job, list_gpus, visible_gpus
+
+if TYPE_CHECKING:
+    from click.testing import Result
+
+TWO = [Gpu("GPU-aaaa", 0), Gpu("GPU-bbbb", 1)]
+DIVIDED = [Gpu("MIG-1111", 0, "GPU-aaaa"), Gpu("MIG-2222", 0, "GPU-aaaa"), Gpu("GPU-bbbb", 1)]
+JOB = """
+import logging, multiprocessing, os, subprocess, sys, time
+from pathlib import Path
+from slowfast_vos.measuring import lease
+from slowfast_vos.measuring.gpus import Gpu
+
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="log %(message)s")
+folder, devices, seconds, children = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
+lease.SECONDS_BETWEEN_TRIES = 0.01
+gpus = [Gpu(f"GPU-{index}", index) for index in range(devices)]
+took = lease.lease_gpu("auto", gpus, Path(folder))
+assert os.environ["CUDA_VISIBLE_DEVICES"] == took and "torch" not in sys.modules
+if children:
+    fork = multiprocessing.get_context("fork")
+    forked = fork.Process(target=time.sleep, args=(60,))
+    forked.start()
+    print("children", forked.pid, subprocess.Popen(["sleep", "60"], close_fds=False).pid, flush=True)
+print("took", took, time.monotonic(), flush=True)
+time.sleep(seconds)
+print("gave", took, time.monotonic(), flush=True)
+"""
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts jobs on stand-in devices, and ends them with the test."""
+    jobs: list[subprocess.Popen[str]] = []
+    environment = {key: value for key, value in os.environ.items() if key != lease.VARIABLE}
+
+    def run(seconds: float = 60, devices: int = 1, children: bool = False, **variables: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", JOB, str(tmp_path), str(devices), str(seconds), str(int(children))]
+        job = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment | variables)
+        jobs.append(job)
+        return job
+
+    yield run
+    for job in jobs:
+        job.kill()
+        job.communicate()
+
+
+def until(job: subprocess.Popen[str], word: str) -> list[str]:
+    """The words of the job's next line that begins so."""
+    for line in job.stdout:
+        if line.startswith(word):
+            return line.split()
+    raise AssertionError(f"the job ended without {word!r}")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for locks; the lease, if one is taken, ends with the test."""
+    monkeypatch.setenv(lease.VARIABLE, "restored afterwards")
+    monkeypatch.delenv(lease.VARIABLE)
+    yield tmp_path
+    lease.release()
+
+
+def test_six_jobs_on_two_devices_never_share_one(start: Start) -> None:
+    jobs = [start(seconds=0.15, devices=2) for _ in range(6)]
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for job in jobs:
+        lines = [line.split() for line in job.communicate(timeout=60)[0].splitlines()]
+        took, gave = (next(line for line in lines if line[0] == word) for word in ("took", "gave"))
+        spans.setdefault(took[1], []).append((float(took[2]), float(gave[2])))
+    assert sum(map(len, spans.values())) == 6
+    assert set(spans) == {"GPU-0", "GPU-1"}
+    for held in spans.values():
+        assert all(first[1] <= second[0] for first, second in pairwise(sorted(held)))
+
+
+def test_a_job_waits_for_a_killed_one_and_says_for_whom(start: Start) -> None:
+    holder = start()
+    until(holder, "took")
+    waiter = start(seconds=0)
+    line = " ".join(until(waiter, "log waits"))
+    assert f"GPU 0 is held by process {holder.pid} (" in line
+    holder.send_signal(signal.SIGKILL)
+    assert until(waiter, "took")[1] == "GPU-0"
+
+
+def test_children_of_a_killed_job_do_not_keep_its_device(start: Start) -> None:
+    holder = start(children=True)
+    children = [int(pid) for pid in until(holder, "children")[1:]]
+    until(holder, "took")
+    try:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        assert all(Path(f"/proc/{pid}").exists() for pid in children)
+        began = time.monotonic()
+        until(start(seconds=0), "took")
+        assert time.monotonic() - began < 20
+    finally:
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def test_another_list_of_visible_devices_still_sees_the_same_lock(start: Start) -> None:
+    until(start(devices=2, CUDA_VISIBLE_DEVICES="1"), "took")
+    waiter = start(devices=2, CUDA_VISIBLE_DEVICES="GPU-1")
+    assert "GPU 1 is held by process" in " ".join(until(waiter, "log waits"))
+    assert until(start(devices=2, seconds=0), "took")[1] == "GPU-0"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "names", "expected"),
+    [
+        (TWO, None, ["GPU-aaaa", "GPU-bbbb"]),
+        (TWO, "1", ["GPU-bbbb"]),
+        (TWO, "1,0", ["GPU-bbbb", "GPU-aaaa"]),
+        (TWO, " 0 , 0", ["GPU-aaaa"]),
+        (TWO, "GPU-b", ["GPU-bbbb"]),
+        (TWO, "", []),
+        (TWO, "-1", []),
+        (TWO, "1,-1,0", ["GPU-bbbb"]),
+        (TWO, "7", []),
+        (TWO, "NoDevFiles", []),
+        (DIVIDED, None, ["MIG-1111", "MIG-2222", "GPU-bbbb"]),
+        (DIVIDED, "MIG-2222", ["MIG-2222"]),
+        (DIVIDED, "0,1", ["MIG-1111", "GPU-bbbb"]),
+        (DIVIDED, "GPU-aaaa", ["MIG-1111"]),
+        ([], "0", []),
+    ],
+)
+def test_only_devices_that_cuda_may_see_are_taken(gpus: list[Gpu], names: str | None, expected: list[str]) -> None:
+    assert [gpu.uuid for gpu in visible_gpus(gpus, names)] == expected
+
+
+def test_a_lease_shows_the_process_its_device_alone_and_lasts(folder: Path) -> None:
+    assert lease.lease_gpu("cuda", TWO, folder) == "GPU-aaaa"
+    assert os.environ[lease.VARIABLE] == "GPU-aaaa"
+    assert lease.lease_gpu("auto", TWO, folder) == "GPU-aaaa"
+    lease.release()
+    assert lease.lease_gpu("auto", TWO[1:], folder) is None  # what it sees now is the first device alone
+
+
+def test_a_device_that_other_programs_use_comes_last(folder: Path) -> None:
+    assert lease.lease_gpu("auto", [Gpu("GPU-aaaa", 0, processes=1), Gpu("GPU-bbbb", 1)], folder) == "GPU-bbbb"
+
+
+def test_without_a_visible_gpu_nothing_is_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lease.lease_gpu("cpu", TWO, folder) is None
+    assert lease.lease_gpu("auto", [], folder) is None
+    assert lease.VARIABLE not in os.environ
+    monkeypatch.setenv(lease.VARIABLE, "")
+    assert lease.lease_gpu("cuda", TWO, folder) is None
+    assert os.environ[lease.VARIABLE] == ""
+    assert not list(folder.iterdir())
+
+
+def test_the_folder_of_the_locks_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = lease.own_folder(tmp_path)
+    assert own.stat().st_mode & 0o777 == 0o700
+    assert lease.own_folder(tmp_path) == own
+    own.rmdir()
+    own.symlink_to(tmp_path)
+    with pytest.raises(UserError, match="expected a folder of this user"):
+        lease.own_folder(tmp_path)
+    own.unlink()
+    own.mkdir()
+    other = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: other)
+    own.rename(tmp_path / f"slowfast-vos-{other}")
+    with pytest.raises(UserError, match="found another user's"):
+        lease.own_folder(tmp_path)
+
+
+class FakeNvml(SimpleNamespace):
+    """NVML of one whole GPU and one that MIG divides in two."""
+
+    class NVMLError(Exception): ...
+
+    class NVMLError_NotSupported(NVMLError): ...
+
+    class NVMLError_NotFound(NVMLError): ...
+
+    class NVMLError_NoPermission(NVMLError): ...
+
+    NVML_DEVICE_MIG_ENABLE = 1
+
+    def nvmlInit(self) -> None: ...
+
+    def nvmlShutdown(self) -> None: ...
+
+    def nvmlDeviceGetCount(self) -> int:
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
+        return ("GPU-whole", "GPU-divided")[index]
+
+    def nvmlDeviceGetUUID(self, handle: str) -> str:
+        return handle
+
+    def nvmlDeviceGetMigMode(self, handle: str) -> tuple[int, int]:
+        if handle == "GPU-whole":
+            raise self.NVMLError_NotSupported
+        return 1, 1
+
+    def nvmlDeviceGetMaxMigDeviceCount(self, handle: str) -> int:
+        return 7
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, handle: str, index: int) -> str:
+        if index not in (1, 4):
+            raise self.NVMLError_NotFound
+        return f"MIG-{index}"
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: str) -> list[Any]:
+        if handle.startswith("MIG"):
+            raise self.NVMLError_NoPermission
+        return ["somebody's"]
+
+
+def test_a_divided_gpu_is_as_many_devices_as_it_has_instances(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+    monkeypatch.delenv(lease.VARIABLE, raising=False)
+    divided = [Gpu(f"MIG-{index}", 1, "GPU-divided") for index in (1, 4)]
+    assert list_gpus() == [Gpu("GPU-whole", 0, processes=1), *divided]
+    assert gpus_per_job("auto") == 1
+    monkeypatch.setenv(lease.VARIABLE, "-1")
+    assert gpus_per_job("auto") == 0
+
+
+def test_verbs_with_a_network_take_a_device_first(
+    invoke: Callable[..., Result], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(lease, "list_gpus", lambda: TWO)
+    monkeypatch.setattr(lease, "own_folder", lambda: folder / "locks")
+    Path("some.yaml").write_text("data: {kind: davis, held_out: [bear]}")
+    for arguments in (
+        ("predict-baseline", "--config", "some.yaml", "--baseline", "foreground"),
+        ("predict", "--checkpoint", "gone.safetensors", "--video", "gone", "--out", "out"),
+    ):
+        monkeypatch.delenv(lease.VARIABLE, raising=False)
+        assert invoke(*arguments).exit_code == 1
+        assert os.environ[lease.VARIABLE] == "GPU-aaaa"
+    monkeypatch.delenv(lease.VARIABLE)
+    invoke("predict", "--checkpoint", "gone", "--video", "gone", "--out", "out", "--device", "cpu")
+    assert lease.VARIABLE not in os.environ
