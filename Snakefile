@@ -1,7 +1,7 @@
 # slowfast-vos: `snakemake --cores all` runs the embedded default; README.md tells of the rest.
 from snakemake.utils import min_version
 
-from slowfast_vos.config import parse_settings
+from slowfast_vos.config import load_settings, parse_settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.measuring.gpus import gpus_per_job
 from slowfast_vos.paths import Results, shard
@@ -28,7 +28,10 @@ RESULTS = Results(SETTINGS)
 # Every verb reads the settings from here. Rules take it as ancient input and name the sections that matter to
 # them as params: an edit reruns those jobs alone.
 CONFIG = RESULTS.root / "settings.json"
-if not (workflow.dryrun and CONFIG.exists()):
+if workflow.remote_exec:
+    # A job of a cluster goes by what the head node wrote.
+    SETTINGS = load_settings(CONFIG)
+elif not (workflow.dryrun and CONFIG.exists()):
     SETTINGS.save(CONFIG)
 GPU = gpus_per_job(SETTINGS.device)
 
@@ -58,6 +61,16 @@ rule all:
         rules.tables.output,
         rules.plots.output,
         rules.strips.output,
+
+
+onstart:
+    # On a cluster one machine decides for all: else a job might use a GPU that it was not given.
+    if SETTINGS.device == "auto" and workflow.non_local_exec:
+        device = "cuda" if GPU else "cpu"
+        print(
+            f"device auto: {device}, as on this machine, for all jobs; `--config device=cuda` asks for a GPU each"
+        )
+        SETTINGS.model_copy(update={"device": device}).save(CONFIG)
 
 
 onsuccess:
