@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from slowfast_vos.videos.synthetic import sequence_names
 
-ROOT = Path(__file__).parents[2]
-TINY = ROOT / "tests" / "tiny.yaml"
-# The tests' own interpreter comes first, so that rules find its `slowfast-vos`.
-ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+from workflow_runs import TINY, snakemake
 
 
-def snakemake(folder: Path, *arguments: str, configfile: Path = TINY) -> subprocess.CompletedProcess[str]:
-    """Run the workflow in `folder`."""
-    command = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
-    command += ["--configfile", str(configfile), *arguments]
-    return subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+@pytest.fixture
+def run(local_run: tuple[Path, subprocess.CompletedProcess[str]]) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A finished tiny run."""
-    folder = tmp_path_factory.mktemp("tiny")
-    return folder, snakemake(folder, "--cores", "2")
+    return local_run
 
 
 @pytest.mark.slow
