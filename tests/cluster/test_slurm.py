@@ -65,13 +65,13 @@ def start(folder: Path, snakefile: Path, profile: Path, *arguments: str) -> subp
 
 def end(process: subprocess.Popen[str], folder: Path, node: Node) -> Ended:
     """Wait for a run."""
-    code = process.wait(timeout=600)
+    code = process.wait(timeout=1200)
     output = (folder / "snakemake.log").read_text()
     numbers = {line.rsplit("jobid ")[-1].split()[0] for line in output.splitlines() if "with SLURM jobid" in line}
     return Ended(folder, code, output, [job for job in node.jobs() if job.number in numbers])
 
 
-def cancel_when_it_works(node: Node, rule: str, log: Path, seconds: float = 120) -> None:
+def cancel_when_it_works(node: Node, rule: str, log: Path, seconds: float = 300) -> None:
     """Cancel a rule's job as soon as it has said something."""
     limit = time.monotonic() + seconds
     while not (log.is_file() and log.stat().st_size):
