@@ -1,8 +1,9 @@
 # slowfast-vos: `snakemake --cores all` runs the embedded default; README.md tells of the rest.
 from snakemake.utils import min_version
 
-from slowfast_vos.config import parse_settings
+from slowfast_vos.config import load_settings, parse_settings
 from slowfast_vos.errors import UserError
+from slowfast_vos.locks import try_lock
 from slowfast_vos.measuring.gpus import gpus_per_job
 from slowfast_vos.paths import Results, shard
 from slowfast_vos.reporting.collect import record_paths
@@ -19,18 +20,21 @@ if not workflow.configfiles:
 
 try:
     SETTINGS = parse_settings(config, " + ".join(map(str, workflow.configfiles)))
+    # Every verb reads the settings from here. Rules take it as ancient input and name the sections that matter to
+    # them as params: an edit reruns those jobs alone.
+    CONFIG = Results(SETTINGS).root / "settings.json"
+    if workflow.remote_exec:
+        # A job of a cluster goes by what the head node wrote.
+        SETTINGS = load_settings(CONFIG)
     VAL = validation_names(SETTINGS)
     SKIPPED = skipped_names(SETTINGS)
     GPU = gpus_per_job(SETTINGS.device)
+    if not CONFIG.exists():
+        SETTINGS.save(CONFIG)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = Results(SETTINGS)
-# Every verb reads the settings from here. Rules take it as ancient input and name the sections that matter to
-# them as params: an edit reruns those jobs alone.
-CONFIG = RESULTS.root / "settings.json"
-if not (workflow.dryrun and CONFIG.exists()):
-    SETTINGS.save(CONFIG)
 
 
 wildcard_constraints:
@@ -59,6 +63,26 @@ rule all:
         rules.plots.output,
         rules.strips.output,
         rules.check_records.output,
+
+
+onstart:
+    # Held while this process lives, instead of Snakemake's own lock, which a killed run leaves behind.
+    try:
+        LOCK = try_lock(RESULTS.root / "run.lock")
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+    if LOCK is None:
+        raise WorkflowError(
+            f"{RESULTS.root}: another Snakemake works at this run; expected to be the only one"
+        )
+    # On a cluster one machine decides for all: else a job might use a GPU that it was not given.
+    if SETTINGS.device == "auto" and workflow.non_local_exec:
+        device = "cuda" if GPU else "cpu"
+        print(
+            f"device auto: {device}, as on this machine, for all jobs; `--config device=cuda` asks for a GPU each"
+        )
+        SETTINGS = SETTINGS.model_copy(update={"device": device})
+    SETTINGS.save(CONFIG)
 
 
 onsuccess:

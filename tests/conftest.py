@@ -20,7 +20,11 @@ import pytest
 import yaml
 from PIL import Image
 
+from workflow_runs import snakemake
+
 if TYPE_CHECKING:
+    from subprocess import CompletedProcess
+
     from click.testing import Result
     from slowfast_vos import SlowFastMaskRCNN
     from slowfast_vos.config import Settings
@@ -268,3 +272,10 @@ def inside(tiny_run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The tiny run, from within its folder, where commands look for it."""
     monkeypatch.chdir(tiny_run.folder)
     return tiny_run
+
+
+@pytest.fixture(scope="session")
+def local_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CompletedProcess[str]]:
+    """A finished run of `tests/tiny.yaml` through Snakemake on this machine, and what it said; leave it as it is."""
+    folder = tmp_path_factory.mktemp("tiny")
+    return folder, snakemake(folder, "--cores", "2")

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from test_workflow import ROOT, snakemake
+from workflow_runs import ROOT, snakemake
 
 # The 20 validation sequences of DAVIS 2016.
 VALIDATION = (

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from slowfast_vos.videos.synthetic import sequence_names
 
-ROOT = Path(__file__).parents[2]
-TINY = ROOT / "tests" / "tiny.yaml"
-# The tests' own interpreter comes first, so that rules find its `slowfast-vos`.
-ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-
-
-def snakemake(folder: Path, *arguments: str, configfile: Path = TINY) -> subprocess.CompletedProcess[str]:
-    """Run the workflow in `folder`."""
-    command = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
-    command += ["--configfile", str(configfile), *arguments]
-    return subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, check=False)
+from workflow_runs import ENVIRONMENT, TINY, snakemake
 
 
 def job_counts(dry: subprocess.CompletedProcess[str]) -> dict[str, str]:
@@ -32,11 +20,10 @@ def job_counts(dry: subprocess.CompletedProcess[str]) -> dict[str, str]:
     return {line[0]: line[1] for line in lines if len(line) == 2 and line[1].isdecimal()}
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+@pytest.fixture
+def run(local_run: tuple[Path, subprocess.CompletedProcess[str]]) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A finished tiny run."""
-    folder = tmp_path_factory.mktemp("tiny")
-    return folder, snakemake(folder, "--cores", "2")
+    return local_run
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
-# Stage 9: what each setup costs. A measurement takes all cores, so that nothing runs beside it.
+# Stage 9: what each setup costs. A measurement takes all cores that there are, so that nothing runs beside it; on a
+# cluster the profile gives it a node.
 
 
 rule cost:
@@ -12,7 +13,7 @@ rule cost:
         RESULTS.log("cost", "{setup}", seed="{seed}"),
     conda:
         ENVIRONMENT
-    threads: workflow.cores or 1
+    threads: 1_000_000
     resources:
         gpu=GPU,
     params:

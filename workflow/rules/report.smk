@@ -87,6 +87,7 @@ rule check_records:
         RESULTS.root / "complete.json",
     log:
         RESULTS.log("check-records"),
+    retries: 0
     localrule: True
     conda:
         ENVIRONMENT
