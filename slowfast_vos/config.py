@@ -43,6 +43,7 @@ class Settings(Section):
     setups: axis(SetupName) = Field(["1-1", "3-3", "7-7", "1-7", "3-7"])
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count = 1
+    save_every: Annotated[float, Field(ge=0, le=60)] = 30.0
     davis_root: str | None = None
     data: Data = Data()
     model: Model = Model()

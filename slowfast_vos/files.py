@@ -34,10 +34,18 @@ def whole_file(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         aside.chmod(0o644)
         os.replace(aside, path)
+        _remove_left_behind(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _remove_left_behind(path: Path) -> None:
+    """Remove what killed writers of the same file left beside it."""
+    for name in os.listdir(path.parent):
+        if name.startswith(f".{path.name}."):
+            (path.parent / name).unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
@@ -18,3 +19,34 @@ def snakemake(folder: Path, *arguments: str, configfile: Path = TINY) -> subproc
     command = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
     command += ["--configfile", str(configfile), *arguments]
     return subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+# Columns of time and memory, and the tables that show them.
+MEASURED = ("milliseconds_per_frame", "frames_per_second", "end_to_end_seconds", "host_peak", "record_started")
+MEASURED += ("record_seconds",)
+WITH_TIMES = ("cost", "records", "summary", "table1")
+
+
+def assert_same_results(ours: Path, theirs: Path) -> None:
+    """Compare two finished tiny runs: tables and masks, byte for byte apart from times, memory and provenance."""
+    tables = [folder / "reports" / "tiny" / "tables" for folder in (ours, theirs)]
+    names = sorted(path.name for path in tables[1].iterdir())
+    assert sorted(path.name for path in tables[0].iterdir()) == names
+    for name in names:
+        one, other = (folder / name for folder in tables)
+        if name.endswith(".csv"):
+            assert _computed(one) == _computed(other), name
+        if name.split(".")[0] not in WITH_TIMES:
+            assert one.read_bytes() == other.read_bytes(), name
+    predictions = [folder / "results" / "tiny" / "predictions" for folder in (ours, theirs)]
+    masks = sorted(path.relative_to(predictions[1]) for path in predictions[1].rglob("*.png"))
+    assert sorted(path.relative_to(predictions[0]) for path in predictions[0].rglob("*.png")) == masks
+    assert len(masks) == 6 * 2 * 5
+    assert all((predictions[0] / mask).read_bytes() == (predictions[1] / mask).read_bytes() for mask in masks)
+
+
+def _computed(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert rows
+    return [{key: value for key, value in row.items() if not key.startswith(MEASURED)} for row in rows]

@@ -21,6 +21,7 @@ from slowfast_vos.paths import shard
 from slowfast_vos.scoring import score_masks
 from slowfast_vos.training.finetune import Configuration, fine_tune
 from slowfast_vos.training.loop import DivergedError, job_seed, progress_lines
+from slowfast_vos.training.state import Resume
 
 log = logging.getLogger(__name__)
 FAILURES = (DivergedError, torch.OutOfMemoryError, FloatingPointError)
@@ -79,7 +80,7 @@ def _run_configuration(
                 configuration,
                 iterations=job.settings.grid.iterations,
                 seed=seed,
-                resume=kept.with_name(f"{kept.stem}.{video.name}.pt"),
+                resume=Resume(kept.with_name(f"{kept.stem}.{video.name}.pt"), job.settings.save_every),
             )
             # A frozen backbone and RPN see what they saw for the configurations before.
             chunks = selection.encoded(parent, video) if configuration.freeze == "BB_SF" else None
@@ -126,9 +127,14 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
         shutil.rmtree(out / video.name, ignore_errors=True)
         (out / video.name).mkdir(parents=True)
         try:
-            iterations = settings.final.iterations
             model, state = fine_tune(
-                settings, parent, video, configuration, iterations=iterations, seed=seed, resume=kept[-1]
+                settings,
+                parent,
+                video,
+                configuration,
+                iterations=settings.final.iterations,
+                seed=seed,
+                resume=Resume(kept[-1], settings.save_every),
             )
             # Snakemake drops all of a killed shard's predictions; they are made again from here.
             state.save()

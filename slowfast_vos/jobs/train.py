@@ -23,7 +23,7 @@ from slowfast_vos.training.detector import train_detector
 from slowfast_vos.training.encoder import GIB
 from slowfast_vos.training.loop import DivergedError, job_seed, seed_everything
 from slowfast_vos.training.parent import train_parent
-from slowfast_vos.training.state import TrainingState
+from slowfast_vos.training.state import Resume, TrainingState
 from slowfast_vos.videos.davis import Video
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def run_detector(job: Job) -> Record:
         job.dataset.train,
         merged=job.dataset.merged_train,
         seed=seed,
-        resume=resume_path(job, record_path, model, settings.detector),
+        resume=_resume(job, record_path, model, settings.detector),
     )
     save_checkpoint(folder / "model.safetensors", model, job.about(None))
     record = job.record("detector", curve=state.curve)
@@ -141,7 +141,7 @@ def _train_parent(
         merged=job.dataset.merged_train,
         seed=seed,
         select=selection.score,
-        resume=resume_path(job, path, model, parent),
+        resume=_resume(job, path, model, parent),
     )
     return model, state
 
@@ -152,10 +152,10 @@ def _outcome(state: TrainingState) -> dict[str, Any]:
     return {"scores": state.best.scores, "curve": state.curve, "best_epoch": state.best.epoch}
 
 
-def resume_path(job: Job, path: Path, start: nn.Module, stage: Training, *more: object) -> Path:
+def _resume(job: Job, path: Path, start: nn.Module, stage: Training) -> Resume:
     """Where a training keeps what lets it go on; edited, or with other data or another start, it begins anew."""
     settings = job.settings.digest("protocol", "switches", "data", "davis_root", "model")
-    digest = sha256("/".join((settings, job.stopwatch.dataset, stage.model_dump_json(), *map(str, more))).encode())
+    digest = sha256("/".join((settings, job.stopwatch.dataset, stage.model_dump_json())).encode())
     for value in start.state_dict().values():
         digest.update(value.cpu().contiguous().numpy())
-    return job.results.work(path) / f"{digest.hexdigest()[:12]}.pt"
+    return Resume(job.results.work(path) / f"{digest.hexdigest()[:12]}.pt", job.settings.save_every)

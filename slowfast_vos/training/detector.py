@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -13,7 +11,7 @@ from torchvision.transforms import v2
 
 from slowfast_vos.config import Settings
 from slowfast_vos.training.loop import derived_seed, make_sgd, total_loss
-from slowfast_vos.training.state import TrainingState
+from slowfast_vos.training.state import Resume, TrainingState
 from slowfast_vos.videos.davis import Video, targets
 
 
@@ -69,7 +67,7 @@ def learning_rate_factor(settings: Settings, epoch: int, step: int, steps: int) 
 
 
 def train_detector(
-    settings: Settings, model: MaskRCNN, videos: list[Video], *, merged: bool, seed: int, resume: Path | None = None
+    settings: Settings, model: MaskRCNN, videos: list[Video], *, merged: bool, seed: int, resume: Resume | None = None
 ) -> TrainingState:
     """Train `model` in place; the last epoch is kept, as the authors did.
 
@@ -81,7 +79,7 @@ def train_detector(
     options = {"merged": merged, "flip": stage.flip, "train_frames": stage.train_frames}
     data = Frames(videos, **options)
     optimizer = make_sgd(model, stage)
-    state = TrainingState(model, optimizer, seed, stage.epochs, path=resume)
+    state = TrainingState(model, optimizer, seed, stage.epochs, resume=resume)
     model.train()
     for epoch in state.epochs():
         data.seed = derived_seed(seed, "epoch", epoch)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from slowfast_vos.model.streaming import batches
 from slowfast_vos.sections import FREEZES, Finetune
 from slowfast_vos.setups import Setup
 from slowfast_vos.training.loop import make_sgd, total_loss
-from slowfast_vos.training.state import TrainingState
+from slowfast_vos.training.state import Resume, TrainingState
 from slowfast_vos.videos.davis import Video, targets
 
 log = logging.getLogger(__name__)
@@ -89,7 +88,7 @@ def fine_tune(
     *,
     iterations: int,
     seed: int,
-    resume: Path | None = None,
+    resume: Resume | None = None,
 ) -> tuple[SlowFastMaskRCNN, TrainingState]:
     """Fine-tune a copy of `parent` on frame 0 of `video`; the last iteration is kept.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from torch import Tensor
 
@@ -14,7 +13,7 @@ from slowfast_vos.sections import Parent
 from slowfast_vos.training.detector import spread
 from slowfast_vos.training.encoder import Encoder
 from slowfast_vos.training.loop import make_sgd, total_loss
-from slowfast_vos.training.state import TrainingState
+from slowfast_vos.training.state import Resume, TrainingState
 from slowfast_vos.videos.davis import Video, targets
 
 Step = tuple[Video, list[int]]
@@ -54,7 +53,7 @@ def train_parent(
     merged: bool,
     seed: int,
     select: Callable[[SlowFastMaskRCNN], Scores],
-    resume: Path | None = None,
+    resume: Resume | None = None,
 ) -> TrainingState:
     """Train `model` in place and leave the best epoch's weights in it.
 
@@ -69,7 +68,7 @@ def train_parent(
     model.freeze(("backbone", "rpn") if frozen else ())
     encoder = Encoder(model, parent, merged=merged)
     optimizer = make_sgd(model, parent)
-    state = TrainingState(model, optimizer, seed, parent.epochs, path=resume)
+    state = TrainingState(model, optimizer, seed, parent.epochs, resume=resume)
 
     def losses_of(video: Video, centres: list[int]) -> dict[str, Tensor]:
         return encoder.losses(video, centres) if frozen else clip_losses(model, video, centres, merged=merged)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import time
 from collections import Counter
@@ -22,9 +23,16 @@ from slowfast_vos.training.loop import SECONDS_BETWEEN_LINES, DivergedError, der
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-SECONDS_BETWEEN_SAVES = 30.0
 # At the end of an epoch: what comes next, its scores, may take longer than its steps.
 SECONDS_WORTH_SAVING = 5.0
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Where a training keeps its state while it runs, and how many seconds apart."""
+
+    path: Path
+    every: float = 30.0
 
 
 @dataclass
@@ -38,7 +46,7 @@ class Best:
 
 @dataclass
 class TrainingState:
-    """What a training needs in order to go on after being killed; saved twice a minute, and when it is asked to stop.
+    """What a training needs in order to go on after being killed; saved now and then, and when it is asked to stop.
 
     Every step is seeded by its own identity, so that its random numbers depend on nothing that a restart forgets.
 
@@ -47,7 +55,7 @@ class TrainingState:
         seed: of the training.
         total: epochs in all.
         label: what the log calls this training.
-        path: where the state is kept while the job runs; None keeps nothing.
+        resume: where the state is kept while the job runs; None keeps nothing.
         curve: one point for each finished epoch.
         best: the epoch chosen so far.
         position: steps done of the epoch at hand.
@@ -59,7 +67,7 @@ class TrainingState:
     seed: int
     total: int
     label: str = ""
-    path: Path | None = None
+    resume: Resume | None = None
     curve: list[Epoch] = field(default_factory=list)
     best: Best | None = None
     position: int = 0
@@ -94,7 +102,7 @@ class TrainingState:
                     self.save()
                     log.info("%s: stopped by %s; the same command goes on", self._where(items), asked[0].name)
                     raise SystemExit(128 + asked[0])
-                self.save(SECONDS_BETWEEN_SAVES)
+                self.save(math.inf)
                 if self._clock - said > SECONDS_BETWEEN_LINES:
                     said = self._clock
                     left = self.seconds / self.position * (len(items) - self.position)
@@ -156,8 +164,8 @@ class TrainingState:
 
     def discard(self) -> None:
         """Remove the file: the job is done."""
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
+        if self.resume is not None:
+            self.resume.path.unlink(missing_ok=True)
 
     @property
     def _prefix(self) -> str:
@@ -171,8 +179,8 @@ class TrainingState:
         self.seconds, self._clock = self.seconds + now - self._clock, now
 
     def save(self, after: float = 0.0) -> None:
-        """Write the state, if the last time is `after` seconds ago."""
-        if self.path is None or time.monotonic() - self._saved < after:
+        """Write the state, if the last time is `after` or `resume.every` seconds ago."""
+        if self.resume is None or time.monotonic() - self._saved < min(after, self.resume.every):
             return
         best = self.best and (self.best.epoch, self.best.scores.model_dump(), self.best.weights)
         state = {
@@ -182,15 +190,15 @@ class TrainingState:
             "best": best,
             "at": (self.position, dict(self.sums), self.count, self.seconds),
         }
-        with whole_file(self.path) as aside:
+        with whole_file(self.resume.path) as aside:
             torch.save(state, aside)
         self._saved = time.monotonic()
 
     def _load(self) -> None:
-        if self.path is None or not self.path.is_file():
+        if self.resume is None or not self.resume.path.is_file():
             return
         device = next(self.model.parameters()).device
-        state = torch.load(self.path, map_location=device, weights_only=True)
+        state = torch.load(self.resume.path, map_location=device, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.curve = [Epoch(**point) for point in state["curve"]]
@@ -199,7 +207,9 @@ class TrainingState:
             self.best = Best(epoch, Scores(**scores), weights)
         self.position, sums, self.count, self.seconds = state["at"]
         self.sums = Counter(sums)
-        log.info("%sgoing on after epoch %d, step %d (%s)", self._prefix, len(self.curve), self.position, self.path)
+        log.info(
+            "%sgoing on after epoch %d, step %d (%s)", self._prefix, len(self.curve), self.position, self.resume.path
+        )
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import subprocess
 import time
@@ -14,7 +13,7 @@ import pytest
 import yaml
 from one_node import Job, Node, UnavailableError, one_node
 
-from workflow_runs import ENVIRONMENT, ROOT, TINY
+from workflow_runs import ENVIRONMENT, ROOT, TINY, assert_same_results
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 
@@ -24,9 +23,6 @@ IMPATIENT = ["--slurm-init-seconds-before-status-checks", "5", "--seconds-betwee
 TRAINS = ("detector", "parent", "tuning", "grid_1_of_2", "grid_2_of_2", "final_1_of_1")
 ON_GPU = (*TRAINS, "predict_parent", "predict_baseline", "cost")
 CANCELLED = "tuning_wildcards_1-3_frozen"
-MEASURED = ("milliseconds_per_frame", "frames_per_second", "end_to_end_seconds", "host_peak", "record_started")
-MEASURED += ("record_seconds",)
-WITH_TIMES = ("cost", "records", "summary", "table1")
 
 
 @dataclass(frozen=True)
@@ -157,24 +153,4 @@ def test_a_job_that_outlives_its_walltime_is_tried_again_with_more(runs: dict[st
 def test_tables_and_predictions_are_those_of_a_local_run(
     runs: dict[str, Ended], local_run: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
-    ours, theirs = (folder / "reports" / "tiny" / "tables" for folder in (runs["tiny"].folder, local_run[0]))
-    names = sorted(path.name for path in theirs.iterdir())
-    assert sorted(path.name for path in ours.iterdir()) == names
-    for name in names:
-        if name.endswith(".csv"):
-            assert computed(ours / name) == computed(theirs / name), name
-        if name.split(".")[0] not in WITH_TIMES:
-            assert (ours / name).read_bytes() == (theirs / name).read_bytes(), name
-
-    ours, theirs = (folder / "results" / "tiny" / "predictions" for folder in (runs["tiny"].folder, local_run[0]))
-    masks = sorted(path.relative_to(theirs) for path in theirs.rglob("*.png"))
-    assert len(masks) == 6 * 2 * 5
-    assert all((ours / mask).read_bytes() == (theirs / mask).read_bytes() for mask in masks)
-
-
-def computed(table: Path) -> list[dict[str, str]]:
-    """A table's rows without what was measured in time and memory."""
-    with table.open(newline="") as lines:
-        rows = list(csv.DictReader(lines))
-    assert rows
-    return [{key: value for key, value in row.items() if not key.startswith(MEASURED)} for row in rows]
+    assert_same_results(runs["tiny"].folder, local_run[0])

@@ -14,7 +14,6 @@ import torch
 from slowfast_vos.jobs import finetune
 from slowfast_vos.measuring.record import read_record
 from slowfast_vos.model.checkpoints import read_checkpoint
-from slowfast_vos.training import state as training_state
 from slowfast_vos.training.state import TrainingState
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ def killed(inside: Run) -> Iterator[Run]:
     root = inside.folder / "results" / "killed"
     detector = inside.results.detector(SEED)
     shutil.copytree(detector, root / detector.relative_to(inside.results.root))
-    run = replace(inside, values={**inside.values, "name": "killed"})
+    run = replace(inside, values={**inside.values, "name": "killed", "save_every": 0})
 
     class KilledError(Exception):
         pass
@@ -139,7 +138,6 @@ def killed(inside: Run) -> Iterator[Run]:
     finish = TrainingState.finish
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrainingState, "finish", kill)
-        patch.setattr(training_state, "SECONDS_WORTH_SAVING", -1.0)
         done = run.verb("train-parent", "--setup", SETUP)
     assert isinstance(done.exception, KilledError)
     yield run

@@ -14,12 +14,11 @@ from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.config import parse_settings
 from slowfast_vos.measuring.record import Epoch, Scores
 from slowfast_vos.sections import Parent
-from slowfast_vos.training import state as module
 from slowfast_vos.training.detector import train_detector
 from slowfast_vos.training.finetune import Configuration, fine_tune
 from slowfast_vos.training.loop import DivergedError
 from slowfast_vos.training.parent import train_parent
-from slowfast_vos.training.state import TrainingState
+from slowfast_vos.training.state import Resume, TrainingState
 from slowfast_vos.videos.davis import Video
 from torch import Tensor, nn
 
@@ -33,10 +32,10 @@ def scores(value: float) -> Scores:
     return Scores(**dict.fromkeys(columns, value), sequences={})
 
 
-def line(total: int = 1, path: Path | None = None) -> TrainingState:
+def line(total: int = 1, resume: Resume | None = None) -> TrainingState:
     """A state of a model with one weight."""
     model = nn.Linear(1, 1, bias=False)
-    return TrainingState(model, torch.optim.SGD(model.parameters(), 0.1), seed=7, total=total, path=path)
+    return TrainingState(model, torch.optim.SGD(model.parameters(), 0.1), seed=7, total=total, resume=resume)
 
 
 def test_an_epochs_losses_are_means() -> None:
@@ -90,13 +89,6 @@ class KilledError(Exception):
     """Stands for a job that was killed."""
 
 
-@pytest.fixture(autouse=True)
-def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Save after every step."""
-    monkeypatch.setattr(module, "SECONDS_BETWEEN_SAVES", -1.0)
-    monkeypatch.setattr(module, "SECONDS_WORTH_SAVING", -1.0)
-
-
 @pytest.fixture
 def kill_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
     """Kill the training at its n-th saved step or epoch; None lets it live."""
@@ -117,16 +109,16 @@ def kill_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
     return set_up
 
 
-Train = Callable[[SlowFastMaskRCNN, Video, Path | None], TrainingState]
+Train = Callable[[SlowFastMaskRCNN, Video, Resume | None], TrainingState]
 
 
-def detector(model: SlowFastMaskRCNN, video: Video, resume: Path | None) -> TrainingState:
+def detector(model: SlowFastMaskRCNN, video: Video, resume: Resume | None) -> TrainingState:
     settings = parse_settings(SETTINGS, "tests")
     return train_detector(settings, model.maskrcnn_model, [video], merged=False, seed=7, resume=resume)
 
 
 def parent(backbone: str) -> Train:
-    def train(model: SlowFastMaskRCNN, video: Video, resume: Path | None) -> TrainingState:
+    def train(model: SlowFastMaskRCNN, video: Video, resume: Resume | None) -> TrainingState:
         def select(model: SlowFastMaskRCNN) -> Scores:
             # A score that depends on the weights alone.
             return scores(model.slow_fast.slow_conv1.weight.detach().abs().mean().item())
@@ -138,7 +130,7 @@ def parent(backbone: str) -> Train:
 
 
 def tuned(freeze: str) -> Train:
-    def train(model: SlowFastMaskRCNN, video: Video, resume: Path | None) -> TrainingState:
+    def train(model: SlowFastMaskRCNN, video: Video, resume: Resume | None) -> TrainingState:
         settings, point = parse_settings(SETTINGS, "tests"), Configuration(freeze, "0.25", "0.01")
         network, state = fine_tune(settings, model.eval(), video, point, iterations=5, seed=3, resume=resume)
         model.load_state_dict(network.state_dict())
@@ -170,7 +162,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(
     stage: str,
     after: int,
 ) -> None:
-    video, resume, train = make_video(length=4), tmp_path / "work" / "state.pt", STAGES[stage]
+    video, resume, train = make_video(length=4), Resume(tmp_path / "work" / "state.pt", 0), STAGES[stage]
     undisturbed = network()
     expected = train(undisturbed, video, None)
     kill_after(after)
@@ -184,11 +176,11 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(
     found = resumed.state_dict()
     assert all(torch.equal(found[name], value) for name, value in undisturbed.state_dict().items())
     state.discard()
-    assert not resume.exists()
+    assert not resume.path.exists()
 
 
 def test_a_finished_training_has_nothing_left_to_do(network: Build, make_video: MakeVideo, tmp_path: Path) -> None:
-    video, resume, first = make_video(length=2), tmp_path / "state.pt", network()
+    video, resume, first = make_video(length=2), Resume(tmp_path / "state.pt", 0), network()
     detector(first, video, resume)
     again = network(seed=5)
     state = detector(again, video, resume)
@@ -204,7 +196,7 @@ def test_a_signal_lets_the_step_end_saves_and_leaves(
     caplog.set_level("INFO")
 
     def train(stop_at: int | None) -> Iterator[tuple[int, Tensor]]:
-        state = line(path=tmp_path / "state.pt")
+        state = line(resume=Resume(tmp_path / "state.pt", 0))
         for _ in state.epochs():
             for step, _ in state.steps("abcd"):
                 if step == stop_at:

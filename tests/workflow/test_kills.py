@@ -1,0 +1,93 @@
+"""A run that is killed again and again, at random, and started again with the same command."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from workflow_runs import ENVIRONMENT, ROOT, TINY, assert_same_results
+
+KILLS = 20
+SECONDS = (4.0, 13.0)
+COMMAND = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--configfile", str(TINY), "--cores", "2"]
+# A training's state is saved after each of its steps, so that every kill within one is gone on from.
+COMMAND += ["--config", "save_every=0"]
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    """Start the run in a process group of its own; what it says is added to `said.log`."""
+    with (folder / "said.log").open("ab") as log:
+        return subprocess.Popen(
+            COMMAND, cwd=folder, env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True, process_group=0
+        )
+
+
+def jobs(folder: Path) -> list[int]:
+    """Processes that work at a job of the run."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            arguments = (process / "cmdline").read_bytes().split(b"\0") if process.name.isdecimal() else []
+            if any(part.endswith(b"/slowfast-vos") for part in arguments) and (process / "cwd").readlink() == folder:
+                found.append(int(process.name))
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
+def kill(process: subprocess.Popen[bytes], folder: Path, kind: str, chance: random.Random) -> bool:
+    """Kill a job, Snakemake alone (its jobs live on), or the whole group; whether there was one to kill."""
+    if kind == "job":
+        victims = jobs(folder)
+        if victims:
+            try:
+                os.kill(chance.choice(victims), signal.SIGKILL)
+            except ProcessLookupError:
+                return False
+        return bool(victims)
+    if kind == "snakemake":
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGTERM if kind == "group, gently" else signal.SIGKILL)
+    process.wait(timeout=60)
+    return True
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_random_ends_with_the_same_bytes(
+    tmp_path: Path, local_run: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    chance, killed = random.Random(63), []
+    folder = tmp_path.resolve()
+    process = start(folder)
+    try:
+        while len(killed) < KILLS:
+            time.sleep(chance.uniform(*SECONDS))
+            if process.poll() is not None:
+                process = start(folder)
+                continue
+            kind = chance.choice(["job", "snakemake", "group", "group, gently"])
+            if kill(process, folder, kind, chance):
+                killed.append(kind)
+        # A killed job fails its run; the command that follows has only the rest to do.
+        for _ in range(3):
+            code = process.wait(timeout=600)
+            process = start(folder)
+        code = process.wait(timeout=600)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    said = (folder / "said.log").read_text(errors="replace")
+    assert code == local_run[1].returncode, said[-3000:]
+    assert {"job", "snakemake", "group"} <= set(killed)
+    assert "Traceback" not in said
+    assert "going on after epoch" in said
+    assert_same_results(folder, local_run[0])
+    assert not list((folder / "results").rglob("*.pt"))
+    assert not [path for path in (folder / "results").rglob(".*") if path.is_file()]
