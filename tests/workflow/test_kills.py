@@ -23,9 +23,7 @@ COMMAND += ["--config", "save_every=0"]
 def start(folder: Path) -> subprocess.Popen[bytes]:
     """Start the run in a process group of its own; what it says is added to `said.log`."""
     with (folder / "said.log").open("ab") as log:
-        return subprocess.Popen(
-            COMMAND, cwd=folder, env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True, process_group=0
-        )
+        return subprocess.Popen(COMMAND, cwd=folder, env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
 
 
 def jobs(folder: Path) -> list[int]:
