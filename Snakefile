@@ -68,21 +68,22 @@ rule all:
 onstart:
     # Held while this process lives, instead of Snakemake's own lock, which a killed run leaves behind.
     try:
-        LOCK = try_lock(RESULTS.root / "run.lock")
+        held = try_lock(RESULTS.root / "run.lock")
     except UserError as error:
         raise WorkflowError(str(error)) from None
-    if LOCK is None:
+    if held is None:
         raise WorkflowError(
             f"{RESULTS.root}: another Snakemake works at this run; expected to be the only one"
         )
+    settings = SETTINGS
     # On a cluster one machine decides for all: else a job might use a GPU that it was not given.
-    if SETTINGS.device == "auto" and workflow.non_local_exec:
+    if settings.device == "auto" and workflow.non_local_exec:
         device = "cuda" if GPU else "cpu"
         print(
             f"device auto: {device}, as on this machine, for all jobs; `--config device=cuda` asks for a GPU each"
         )
-        SETTINGS = SETTINGS.model_copy(update={"device": device})
-    SETTINGS.save(CONFIG)
+        settings = settings.model_copy(update={"device": device})
+    settings.save(CONFIG)
 
 
 onsuccess:
