@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import click
 import typer
@@ -28,14 +28,16 @@ class OneLineErrors(TyperGroup):
         try:
             done = super().invoke(ctx)
         except UserError as error:
-            note_end("failed", str(error))
-            for line in str(error).splitlines():
-                typer.echo(f"error: {line}", err=True)
-            raise typer.Exit(1) from None
+            _refuse(str(error))
         except (click.exceptions.Exit, click.Abort):
             note_end("stopped")
             raise
         except Exception as error:
+            torch = sys.modules.get("torch")
+            if torch and isinstance(error, torch.OutOfMemoryError):
+                from slowfast_vos.jobs.failures import out_of_memory
+
+                _refuse(out_of_memory(error))
             note_end("failed", f"{type(error).__name__}: {error}")
             raise
         except BaseException:  # interrupted, or asked to end
@@ -43,6 +45,13 @@ class OneLineErrors(TyperGroup):
             raise
         note_end("done")
         return done
+
+
+def _refuse(problems: str) -> NoReturn:
+    note_end("failed", problems)
+    for line in problems.splitlines():
+        typer.echo(f"error: {line}", err=True)
+    raise typer.Exit(1) from None
 
 
 app = typer.Typer(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 from hashlib import sha256
 from pathlib import Path
 
-import torch
-
 from slowfast_vos.jobs.common import Job
 from slowfast_vos.jobs.context import gather_scores
+from slowfast_vos.jobs.failures import failure_of_configuration
 from slowfast_vos.jobs.predict import write_predictions
 from slowfast_vos.jobs.train import Selection
 from slowfast_vos.measuring.record import Epoch, Record, read_record
@@ -20,11 +18,8 @@ from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.paths import shard
 from slowfast_vos.scoring import score_masks
 from slowfast_vos.training.finetune import Configuration, fine_tune
-from slowfast_vos.training.loop import DivergedError, job_seed, progress_lines
+from slowfast_vos.training.loop import job_seed, progress_lines
 from slowfast_vos.training.state import Resume
-
-log = logging.getLogger(__name__)
-FAILURES = (DivergedError, torch.OutOfMemoryError, FloatingPointError)
 
 
 def run_grid(job: Job, setup: str, index: int, count: int) -> list[Record]:
@@ -87,9 +82,8 @@ def _run_configuration(
             masks = predict_masks(model, video, chunks)
             scores[video.name] = score_masks(masks, selection.annotations(video), frames=job.settings.rule("frames"))
             curves.append(state.curve)
-    except FAILURES as error:
-        log.warning("failed: %s", error)
-        return watch.record("grid", setup=setup, job=point, error=str(error).splitlines()[0])
+    except Exception as error:
+        return watch.record("grid", setup=setup, job=point, error=failure_of_configuration(error))
     curve = mean_curve(curves)
     return watch.record("grid", setup=setup, job=point, scores=gather_scores(scores), curve=curve)
 
@@ -140,9 +134,8 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
             state.save()
             write_predictions(model, video, out)
             record = watch.record("final", **identity, curve=state.curve)
-        except FAILURES as error:
-            log.warning("failed: %s", error)
-            record = watch.record("final", **identity, error=str(error).splitlines()[0])
+        except Exception as error:
+            record = watch.record("final", **identity, error=failure_of_configuration(error))
         record.save(job.results.final(setup, job.seed, video.name))
         records.append(record)
     for path in kept:
