@@ -3,6 +3,7 @@ from snakemake.utils import min_version
 
 from slowfast_vos.config import load_settings, parse_settings
 from slowfast_vos.errors import UserError
+from slowfast_vos.files import check_writable
 from slowfast_vos.locks import try_lock
 from slowfast_vos.measuring.gpus import gpus_per_job
 from slowfast_vos.paths import Results, shard
@@ -29,6 +30,7 @@ try:
     VAL = validation_names(SETTINGS)
     SKIPPED = skipped_names(SETTINGS)
     GPU = gpus_per_job(SETTINGS.device)
+    check_writable(CONFIG.parent)
     if not CONFIG.exists():
         SETTINGS.save(CONFIG)
 except UserError as error:

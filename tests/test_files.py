@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slowfast_vos.errors import UserError
-from slowfast_vos.files import read_json, whole_file, write_json, write_text
+from slowfast_vos.files import check_writable, read_json, whole_file, write_json, write_text
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -60,6 +62,36 @@ def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path: Path, monkeypa
         write_text(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """The system refuses files of more than 1,000 bytes, as a full disk does."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_weights_that_find_no_room_leave_nothing_and_say_why(tmp_path: Path, small_files: None) -> None:
+    import torch
+    from slowfast_vos.model.checkpoints import save_checkpoint
+    from slowfast_vos.training.state import Resume, TrainingState
+
+    model = torch.nn.Linear(100, 100)
+    with pytest.raises(UserError, match=r"model\.safetensors: cannot be written \(File too large\)"):
+        save_checkpoint(tmp_path / "model.safetensors", model, {})
+    state = TrainingState(model, torch.optim.SGD(model.parameters()), 1, 1, resume=Resume(tmp_path / "state.pt"))
+    with pytest.raises(UserError, match=r"state\.pt: cannot be written \(File too large\)"):
+        state.save()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_writable(tmp_path / "not" / "yet")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # as on a read-only disk, for root too
+    with pytest.raises(UserError, match=f"^{tmp_path}: cannot be written; expected a folder for {tmp_path}/not/yet$"):
+        check_writable(tmp_path / "not" / "yet")
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

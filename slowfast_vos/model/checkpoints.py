@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from slowfast_vos.errors import UserError
@@ -21,7 +21,8 @@ def save_checkpoint(path: str | PathLike[str], model: nn.Module, about: Mapping[
     """Save a state dict as safetensors, with `about` (JSON-like) in the file's header."""
     state = {name: value.detach().contiguous().cpu() for name, value in model.state_dict().items()}
     with whole_file(path) as aside:
-        save_file(state, aside, metadata={"about": json.dumps(about, sort_keys=True)})
+        # Written by Python, whose errors say what is wrong with the disk.
+        aside.write_bytes(save(state, metadata={"about": json.dumps(about, sort_keys=True)}))
 
 
 def read_checkpoint(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 import signal
@@ -190,8 +191,11 @@ class TrainingState:
             "best": best,
             "at": (self.position, dict(self.sums), self.count, self.seconds),
         }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
         with whole_file(self.resume.path) as aside:
-            torch.save(state, aside)
+            # Written by Python, whose errors say what is wrong with the disk.
+            aside.write_bytes(buffer.getbuffer())
         self._saved = time.monotonic()
 
     def _load(self) -> None:
