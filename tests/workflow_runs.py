@@ -21,9 +21,9 @@ def snakemake(folder: Path, *arguments: str, configfile: Path = TINY) -> subproc
     return subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-# Columns of time and memory, and the tables that show them.
+# Columns of time, memory and provenance, and the tables that show them.
 MEASURED = ("milliseconds_per_frame", "frames_per_second", "end_to_end_seconds", "host_peak", "record_started")
-MEASURED += ("record_seconds",)
+MEASURED += ("record_seconds", "record_commit", "record_dirty")
 WITH_TIMES = ("cost", "records", "summary", "table1")
 
 

@@ -14,7 +14,7 @@ import pytest
 from workflow_runs import ENVIRONMENT, ROOT, TINY, assert_same_results
 
 KILLS = 20
-SECONDS = (4.0, 13.0)
+SECONDS = (3.0, 10.0)
 COMMAND = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--configfile", str(TINY), "--cores", "2"]
 # A training's state is saved after each of its steps, so that every kill within one is gone on from.
 COMMAND += ["--config", "save_every=0"]
