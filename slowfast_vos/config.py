@@ -43,6 +43,8 @@ class Settings(Section):
     setups: axis(SetupName) = Field(["1-1", "3-3", "7-7", "1-7", "3-7"])
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count = 1
+    precision: Literal["fp32", "bf16"] = "fp32"
+    loading_workers: Annotated[int, Field(ge=0)] = 0
     davis_root: str | None = None
     data: Data = Data()
     model: Model = Model()

@@ -281,7 +281,8 @@ def test_another_budget_computes_all_configurations_anew(inside: Run, monkeypatc
 
     monkeypatch.setattr(finetune, "fine_tune", stop)
     before = {path: path.read_bytes() for path in grid_paths(inside)}
-    for changes in ({"grid": {"iterations": 4}}, {"finetune": {"flip": 0.0}}, {"switches": {"border": "zeros"}}):
+    sections = ({"grid": {"iterations": 4}}, {"finetune": {"flip": 0.0}}, {"switches": {"border": "zeros"}})
+    for changes in (*sections, {"precision": "bf16"}):
         done = inside.verb("grid", "--setup", SETUP, **changes)
         assert isinstance(done.exception, Reached), changes
     assert {path: path.read_bytes() for path in grid_paths(inside)} == before
@@ -339,7 +340,9 @@ def test_a_killed_parent_goes_on_and_ends_as_an_undisturbed_one(killed: Run, tin
     assert not list(killed.results.root.rglob("*.pt"))
 
 
-@pytest.mark.parametrize("changes", [{"parent": {"lr": "0.002"}}, {"data": {"train_year": 2016}}])
+@pytest.mark.parametrize(
+    "changes", [{"parent": {"lr": "0.002"}}, {"data": {"train_year": 2016}}, {"precision": "bf16"}]
+)
 def test_a_killed_parent_that_is_edited_begins_anew(killed: Run, changes: dict[str, Any]) -> None:
     done = killed.verb("train-parent", "--setup", SETUP, **changes)
     assert done.exit_code == 0, done.output
