@@ -15,7 +15,6 @@ import yaml
 from PIL import Image, UnidentifiedImageError
 
 from slowfast_vos.errors import UserError
-from slowfast_vos.videos.pngs import read_mask
 from slowfast_vos.videos.splits import read_split
 
 if TYPE_CHECKING:
@@ -60,6 +59,8 @@ class Video:
 
     def ids(self, index: int, *, merged: bool) -> np.ndarray:
         """Object ids `[H, W]` of a mask; merged, every pixel that is not 0 is object 1 (as in DAVIS 2016)."""
+        from slowfast_vos.videos.pngs import read_mask
+
         ids = read_mask(self.masks[index])
         return (ids != 0).astype(np.uint8) if merged else np.where(ids == VOID, 0, ids)
 
