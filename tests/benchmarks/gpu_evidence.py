@@ -68,10 +68,13 @@ SIZES: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
 
 
 def gpu(wanted: str) -> Device:
-    """The device; without nvidia-ml-py, its driver stays unknown."""
+    """The device; where NVML is missing or refuses, its driver stays unknown."""
     try:
         return find_device(wanted)
-    except ImportError:
+    except UserError:
+        raise
+    except Exception as error:
+        print(f"NVML: {error}")
         return Device(torch.device("cuda"), torch.cuda.get_device_name(), None)
 
 
@@ -190,7 +193,7 @@ def take(part: str, setup: str, device: Device, arguments: argparse.Namespace) -
         "tf32": {"convolutions": torch.backends.cudnn.allow_tf32, "products": torch.backends.cuda.matmul.allow_tf32},
         "warmup": arguments.warmup,
         "runs": runs,
-        "provenance": watch.values(),
+        "provenance": watch.values() | ({"commit": arguments.commit, "dirty": None} if arguments.commit else {}),
     }
     path = arguments.out / f"{part}-{setup}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -212,6 +215,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--size", default="paper", choices=list(SIZES))
     parser.add_argument("--frames", type=int, default=24, help="length of the clip")
+    parser.add_argument("--commit", help="of a copy that is no checkout")
     parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=7)
     arguments = parser.parse_args()
