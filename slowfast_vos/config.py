@@ -44,6 +44,8 @@ class Settings(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count = 1
     save_every: Annotated[float, Field(ge=0, le=60)] = 30.0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    loading_workers: Annotated[int, Field(ge=0)] = 0
     davis_root: str | None = None
     data: Data = Data()
     model: Model = Model()

@@ -121,6 +121,8 @@ def test_freezes_are_the_papers() -> None:
         ({"protocol": "loose"}, "protocol", "found 'loose'; it should be 'paper' or 'strict'"),
         ({"switches": {"border": "wrap"}}, "switches.border", "found 'wrap'; it should be 'zeros' or 'replicate'"),
         ({"device": "tpu"}, "device", "found 'tpu'"),
+        ({"precision": "fp16"}, "precision", "found 'fp16'; it should be 'fp32' or 'bf16'"),
+        ({"loading_workers": -1}, "loading_workers", "found -1"),
         ({"cost": {"repeats": 1}}, "cost.repeats", "found 1"),
         ({"data": 5}, "data", "found 5"),
         ({"data": {"held_out": ["a", "a"]}}, "data.held_out", "found ['a', 'a']; expected each value once"),

@@ -39,7 +39,7 @@ class Job(Context):
 
     def detector(self, state: bool = True) -> MaskRCNN:
         """The detector, with the run's weights if `state`."""
-        model = build_detector(**self.settings.model.options())
+        model = build_detector(precision=self.settings.precision, **self.settings.model.options())
         if state:
             path = self.results.detector(self.seed) / "model.safetensors"
             load_state(model, read_checkpoint(path)[0], source=str(path))
@@ -53,6 +53,7 @@ class Job(Context):
             frames.fast,
             border=self.settings.rule("border"),
             chunk_length=self.settings.model.chunk_length,
+            precision=self.settings.precision,
             **self.settings.model.options(),
         )
         return model.to(self.device.torch)

@@ -154,7 +154,7 @@ def _outcome(state: TrainingState) -> dict[str, Any]:
 
 def _resume(job: Job, path: Path, start: nn.Module, stage: Training) -> Resume:
     """Where a training keeps what lets it go on; edited, or with other data or another start, it begins anew."""
-    settings = job.settings.digest("protocol", "switches", "data", "davis_root", "model")
+    settings = job.settings.digest("protocol", "switches", "data", "davis_root", "model", "precision")
     digest = sha256("/".join((settings, job.stopwatch.dataset, stage.model_dump_json())).encode())
     for value in start.state_dict().values():
         digest.update(value.cpu().contiguous().numpy())

@@ -6,13 +6,16 @@ import platform
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from slowfast_vos.measuring.record import Provenance
+if TYPE_CHECKING:
+    from slowfast_vos.measuring.record import Provenance
 
 PACKAGES = ("slowfast-vos", "torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow")
 
@@ -44,6 +47,15 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide results, of those that are installed."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
 @dataclass
 class Stopwatch:
     """Started with a job; makes its provenance when the job ends."""
@@ -57,17 +69,23 @@ class Stopwatch:
 
     def provenance(self) -> Provenance:
         """The record's provenance, up to now."""
+        from slowfast_vos.measuring.record import Provenance
+
+        return Provenance(**self.values())
+
+    def values(self) -> dict[str, Any]:
+        """As `provenance`, in plain values."""
         head, dirty = commit()
-        return Provenance(
-            commit=head,
-            dirty=dirty,
-            packages={name: version(name) for name in PACKAGES},
-            python=sys.version.split()[0],
-            host=platform.platform(),
-            device=self.device,
-            driver=self.driver,
-            threads=self.threads,
-            dataset=self.dataset,
-            started=self.started.isoformat(timespec="seconds"),
-            seconds=round(time.monotonic() - self.clock, 3),
-        )
+        return {
+            "commit": head,
+            "dirty": dirty,
+            "packages": versions(),
+            "python": sys.version.split()[0],
+            "host": platform.platform(),
+            "device": self.device,
+            "driver": self.driver,
+            "threads": self.threads,
+            "dataset": self.dataset,
+            "started": self.started.isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self.clock, 3),
+        }

@@ -12,6 +12,7 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from slowfast_vos.errors import UserError
 from slowfast_vos.model.backbones import ALL_LAYERS, FPN_CHANNELS, build_backbone
+from slowfast_vos.model.precision import Precision, check_precision
 
 CLASSES = 2
 ROI_LEVELS = ("0", "1", "2", "3")
@@ -31,6 +32,7 @@ def build_detector(
     anchor_sizes: Sequence[int] = (32, 64, 128, 256, 512),
     roi_levels: Sequence[str] = ROI_LEVELS,
     box_detections_per_img: int = 10,
+    precision: Precision = "fp32",
     **torchvision_options: Any,
 ) -> MaskRCNN:
     """Build a randomly initialised Mask R-CNN; the defaults are the paper's `maskrcnn_resnet50_fpn`.
@@ -45,10 +47,12 @@ def build_detector(
         anchor_sizes: side of the anchors in pixels, one for each of the five levels.
         roi_levels: FPN levels that RoIs are pooled from; the finest alone suits small frames.
         box_detections_per_img: detections kept per frame.
+        precision: of backbone and FPN, "fp32" or "bf16"; RPN and RoI heads run in float32.
         torchvision_options: further keywords of torchvision's `MaskRCNN` (min_size, box_score_thresh, …).
 
     Raises:
-        UserError: no such backbone, not five anchor sizes, no such level, or a width that cannot be divided.
+        UserError: no such backbone, not five anchor sizes, no such level or precision, or a width that cannot be
+            divided.
     """
     if fpn_channels < 8 or fpn_channels % 8:
         raise UserError(f"model.fpn_channels: found {fpn_channels}; expected a multiple of 8, at least 8")
@@ -58,7 +62,7 @@ def build_detector(
         raise UserError(f"model.anchor_sizes: found {len(anchor_sizes)} sizes; expected 5, one a level")
     anchors = AnchorGenerator(tuple((size,) for size in anchor_sizes), (ASPECT_RATIOS,) * 5)
     return MaskRCNN(
-        build_backbone(backbone, fpn_channels, trainable_backbone_layers),
+        build_backbone(backbone, fpn_channels, trainable_backbone_layers, check_precision(precision)),
         rpn_anchor_generator=anchors,
         box_roi_pool=MultiScaleRoIAlign(list(roi_levels), ROI_SIZE, sampling_ratio=2),
         mask_roi_pool=MultiScaleRoIAlign(list(roi_levels), MASK_ROI_SIZE, sampling_ratio=2),

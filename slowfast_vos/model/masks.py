@@ -18,5 +18,7 @@ def predict_masks(model: SlowFastMaskRCNN, video: Video, chunks: Iterable[Chunk]
         model: in evaluation mode.
         chunks: the video's frames, if they are encoded already by the same backbone and RPN.
     """
-    detections = detect(model, video.iterate()) if chunks is None else detect_chunks(model, chunks)
+    # While a GPU works, the next chunk's frames are read; on a CPU both would take turns on the same cores.
+    ahead = 0 if next(model.parameters()).device.type == "cpu" else model.chunk_length
+    detections = detect(model, video.iterate(ahead)) if chunks is None else detect_chunks(model, chunks)
     return (foreground(detection).numpy().astype(np.uint8) for detection in detections)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slowfast_vos.errors import UserError
+from slowfast_vos.model.precision import Precision, mixed
 from slowfast_vos.setups import Setup
 
 # torch's own bound: a sample whose N·C·T·H is not above it does not go to oneDNN.
@@ -38,7 +39,7 @@ class PathwayConv(nn.Conv3d):
         )
         total = reduce(torch.add, taps)
         if self.bias is not None:
-            total = total + self.bias[:, None, None]
+            total = total + self.bias[:, None, None].to(total.dtype)
         return total.transpose(0, 1)[None]
 
 
@@ -55,15 +56,17 @@ class SlowFast(nn.Module):
     Args:
         setup: frames of the two windows.
         channels: channels in and out, a multiple of 8.
+        precision: "fp32", or "bf16" to run in bfloat16; the output is float32 all the same.
 
     Shape: `[N, channels, T, H, W]` → `[N, channels, T − fast + 1, H, W]`.
     """
 
-    def __init__(self, setup: Setup, channels: int = 256) -> None:
+    def __init__(self, setup: Setup, channels: int = 256, precision: Precision = "fp32") -> None:
         super().__init__()
         if channels < 8 or channels % 8:
             raise UserError(f"fpn_channels: found {channels}; expected a multiple of 8, at least 8")
         self.setup = setup
+        self.precision = precision
         fast, fuse, slow = channels // 8, channels // 4, channels * 3 // 4
         slow_out = channels - fast
         s1, s2, s3 = setup.slow_kernels
@@ -79,6 +82,10 @@ class SlowFast(nn.Module):
         self.conv_f2s2, self.bn_f2s2 = PathwayConv(fast, fuse, (fuse2, 1, 1), bias=False), nn.BatchNorm3d(fuse)
 
     def forward(self, features: Tensor) -> Tensor:
+        with mixed(self.precision, features.device):
+            return self._enhance(features).float()
+
+    def _enhance(self, features: Tensor) -> Tensor:
         trim = (self.setup.fast - self.setup.slow) // 2
         fast = features
         slow = features[:, :, trim : features.shape[2] - trim]

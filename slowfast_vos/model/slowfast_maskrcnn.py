@@ -13,6 +13,7 @@ from torchvision.models.detection.image_list import ImageList
 from slowfast_vos.errors import UserError
 from slowfast_vos.model.detector import ROI_LEVELS, build_detector
 from slowfast_vos.model.pathways import SlowFast
+from slowfast_vos.model.precision import Precision
 from slowfast_vos.setups import Setup
 
 Border = Literal["zeros", "replicate"]
@@ -44,13 +45,15 @@ class SlowFastMaskRCNN(nn.Module):
         fast: frames of the fast pathway; fast − slow is even.
         border: what lies beyond the video's ends: all-zero features, or the end frame's features again.
         chunk_length: frames that inference holds in memory at a time, whatever the video's length.
+        precision: "fp32", or "bf16" to run backbone, FPN and SlowFast module in bfloat16; weights, features between the
+            parts, boxes and losses are float32 in either.
         detector_options: keywords of `build_detector` and of torchvision's `MaskRCNN` (backbone, fpn_channels,
             min_size, max_size, box_score_thresh, …).
 
     Shape: a frame is `[3, H, W]` in [0, 1]; all frames of a call have one size.
 
     Raises:
-        UserError: a setup that cannot be, or an unknown border, backbone or size.
+        UserError: a setup that cannot be, or an unknown border, precision, backbone or size.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class SlowFastMaskRCNN(nn.Module):
         *,
         border: Border = "zeros",
         chunk_length: int = 16,
+        precision: Precision = "fp32",
         **detector_options: Any,
     ) -> None:
         super().__init__()
@@ -71,8 +75,9 @@ class SlowFastMaskRCNN(nn.Module):
         self.border = border
         self.chunk_length = chunk_length
         # Convolutions run faster with the channels last: 10 against 19 ms a frame for the small backbone on a CPU.
-        self.maskrcnn_model = build_detector(**detector_options).to(memory_format=torch.channels_last)
-        self.slow_fast = SlowFast(self.setup, self.maskrcnn_model.backbone.out_channels)
+        self.maskrcnn_model = build_detector(precision=precision, **detector_options)
+        self.maskrcnn_model.to(memory_format=torch.channels_last)
+        self.slow_fast = SlowFast(self.setup, self.maskrcnn_model.backbone.out_channels, precision)
         self.roi_levels = tuple(self.maskrcnn_model.roi_heads.box_roi_pool.featmap_names)
         self._never_trained = [p for p in self.parameters() if not p.requires_grad]
         self._frozen: frozenset[str] = frozenset()

@@ -146,8 +146,9 @@ class Run:
         """What every caption ends with."""
         seeds = self.settings.seeds
         count = "1 seed" if len(seeds) == 1 else f"mean ± sample standard deviation of {len(seeds)} seeds"
+        precision = "" if self.settings.precision == "fp32" else f"; {self.settings.precision}"
         return (
-            f"Run {self.settings.name}; protocol {self.settings.protocol_name}; {self.data}; "
+            f"Run {self.settings.name}; protocol {self.settings.protocol_name}{precision}; {self.data}; "
             f"{count} ({', '.join(map(str, seeds))}); {self.device}."
         )
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision import tv_tensors
 from torchvision.models.detection.mask_rcnn import MaskRCNN
-from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
 
 from slowfast_vos.config import Settings
+from slowfast_vos.errors import UserError
 from slowfast_vos.training.loop import derived_seed, make_sgd, total_loss
 from slowfast_vos.training.state import Resume, TrainingState
 from slowfast_vos.videos.davis import Video, targets
@@ -18,7 +22,8 @@ from slowfast_vos.videos.davis import Video, targets
 class Frames(Dataset[tuple[Tensor, dict[str, Tensor]]]):
     """Single frames with torchvision's detection targets, flipped at random; frames without an object are left out.
 
-    A frame's flip is seeded by itself and `seed`, whatever is loaded before it or beside it.
+    A frame's flip is drawn from a generator of its own, seeded by the frame and `seed`: it depends neither on what is
+    loaded before or beside it nor on the process that loads it, and leaves torch's generators as they are.
     """
 
     def __init__(
@@ -32,20 +37,19 @@ class Frames(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         ]
         self.merged = merged
         self.seed = 0
-        self.flip = v2.RandomHorizontalFlip(flip)
+        self.flip = flip
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, item: int) -> tuple[Tensor, dict[str, Tensor]]:
         video, index = self.items[item]
-        frame = tv_tensors.Image(video.frame(index))
-        # The masks alone are transformed; boxes are always computed from the transformed masks.
-        ids = tv_tensors.Mask(torch.from_numpy(video.ids(index, merged=self.merged)))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derived_seed(self.seed, "flip", item))
-            frame, ids = self.flip(frame, ids)
-        return frame.as_subclass(Tensor), targets(ids.numpy())
+        frame, ids = video.frame(index), torch.from_numpy(video.ids(index, merged=self.merged))
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, "flip", item))
+        if torch.rand(1, generator=generator) < self.flip:
+            frame, ids = functional.horizontal_flip_image(frame), functional.horizontal_flip_mask(ids)
+        # Boxes are always computed from the transformed mask.
+        return frame, targets(ids.numpy())
 
 
 def spread(length: int, count: int | None) -> list[int]:
@@ -53,6 +57,34 @@ def spread(length: int, count: int | None) -> list[int]:
     if count is None or count >= length:
         return list(range(length))
     return [index * length // count for index in range(count)]
+
+
+def load_batches(data: Frames, batches: list[list[int]], workers: int) -> Iterator[Any]:
+    """Start to read the batches: frames and targets of each, two tuples.
+
+    Args:
+        workers: processes that read ahead; with 0 each batch is read when it is asked for.
+    """
+    loader = DataLoader(
+        data, batch_sampler=batches, num_workers=workers, collate_fn=_collate, worker_init_fn=_leave_group
+    )
+    return _in_one_line(iter(loader))
+
+
+def _collate(samples: list[tuple[Tensor, dict[str, Tensor]]]) -> tuple[Any, ...]:
+    return tuple(zip(*samples, strict=True))
+
+
+def _leave_group(_: int) -> None:
+    """Stopped with its process group, the training still saves its step; its workers end with it."""
+    os.setsid()
+
+
+def _in_one_line(batches: Iterator[Any]) -> Iterator[Any]:
+    try:
+        yield from batches
+    except UserError as error:  # torch puts a worker's traceback before the message
+        raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
 
 
 def learning_rate_factor(settings: Settings, epoch: int, step: int, steps: int) -> float:
@@ -85,8 +117,8 @@ def train_detector(
         data.seed = derived_seed(seed, "epoch", epoch)
         batches = torch.randperm(len(data)).split(stage.batch_size)
         left = [batch.tolist() for batch in batches[state.position :]]
-        loader = DataLoader(data, batch_sampler=left, collate_fn=lambda batch: tuple(zip(*batch, strict=True)))
-        for (step, _), (frames, wanted) in zip(state.steps(batches), loader, strict=False):
+        loaded = load_batches(data, left, settings.loading_workers)
+        for (step, _), (frames, wanted) in zip(state.steps(batches), loaded, strict=False):
             for group in optimizer.param_groups:
                 group["lr"] = float(stage.lr) * learning_rate_factor(settings, epoch, step, len(batches))
             frames = [frame.to(device) for frame in frames]

@@ -6,14 +6,17 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torchvision.models.detection.rpn import RegionProposalNetwork
 
 from slowfast_vos.model.slowfast_maskrcnn import Features, SlowFastMaskRCNN, Target
-from slowfast_vos.sections import Parent
 from slowfast_vos.videos.davis import Video, targets
+
+if TYPE_CHECKING:
+    from slowfast_vos.sections import Parent
 
 GIB = 2**30
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,6 @@ import yaml
 from PIL import Image, UnidentifiedImageError
 
 from slowfast_vos.errors import UserError
-from slowfast_vos.videos.pngs import read_mask
 from slowfast_vos.videos.splits import read_split
 
 if TYPE_CHECKING:
@@ -39,12 +40,27 @@ class Video:
 
         return torch.from_numpy(read_frame(self.frames[index])).permute(2, 0, 1).float().div(255)
 
-    def iterate(self) -> Iterator[Tensor]:
-        """The frames in order, read as they are asked for."""
-        return (self.frame(index) for index in range(len(self)))
+    def iterate(self, ahead: int = 0) -> Iterator[Tensor]:
+        """The frames in order, read as they are asked for; a thread reads the next `ahead` of them meanwhile."""
+        if not ahead:
+            yield from map(self.frame, range(len(self)))
+            return
+        thread = ThreadPoolExecutor(1, "frames")
+        waiting: deque[Future[Tensor]] = deque()
+        try:
+            for index in range(len(self)):
+                waiting.append(thread.submit(self.frame, index))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            thread.shutdown(cancel_futures=True)
 
     def ids(self, index: int, *, merged: bool) -> np.ndarray:
         """Object ids `[H, W]` of a mask; merged, every pixel that is not 0 is object 1 (as in DAVIS 2016)."""
+        from slowfast_vos.videos.pngs import read_mask
+
         ids = read_mask(self.masks[index])
         return (ids != 0).astype(np.uint8) if merged else np.where(ids == VOID, 0, ids)
 

@@ -97,7 +97,8 @@ def test_another_budget_computes_all_configurations_anew(inside: Run, monkeypatc
 
     monkeypatch.setattr(finetune, "fine_tune", stop)
     before = {path: path.read_bytes() for path in grid_paths(inside)}
-    for changes in ({"grid": {"iterations": 4}}, {"finetune": {"flip": 0.0}}, {"switches": {"border": "zeros"}}):
+    sections = ({"grid": {"iterations": 4}}, {"finetune": {"flip": 0.0}}, {"switches": {"border": "zeros"}})
+    for changes in (*sections, {"precision": "bf16"}):
         with pytest.raises(Reached):
             inside.verb("grid", "--setup", SETUP, **changes)
     assert {path: path.read_bytes() for path in grid_paths(inside)} == before

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from slowfast_vos import SlowFastMaskRCNN
-from slowfast_vos.jobs.cost import _spread, count, count_operations, host_peak_bytes
+from slowfast_vos.measuring.cost import (
+    count_operations,
+    count_parameters,
+    exhaust,
+    host_peak_bytes,
+    quartiles,
+    time_runs,
+)
 from slowfast_vos.model.streaming import detect
 from torch import nn
 
@@ -17,9 +25,9 @@ Build = Callable[..., SlowFastMaskRCNN]
 
 def test_parameters_are_counted_all_or_those_that_train() -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1, bias=False))
-    assert count(model) == 3 * 4 + 4 + 4
+    assert count_parameters(model) == 3 * 4 + 4 + 4
     model[0].requires_grad_(False)
-    assert count(model, trained=True) == 4
+    assert count_parameters(model, trained=True) == 4
 
 
 def recorded_operations(model: SlowFastMaskRCNN, frames: list[torch.Tensor]) -> int:
@@ -49,12 +57,18 @@ def recorded_operations(model: SlowFastMaskRCNN, frames: list[torch.Tensor]) -> 
 @pytest.mark.parametrize("backbone", ["resnet18", "tf_efficientnet_lite0"])
 def test_operations_are_those_of_every_convolution_and_matrix_product(network: Build, backbone: str) -> None:
     model, frames = network(3, 7, backbone=backbone, chunk_length=2), [torch.rand(3, 64, 96)] * 3
-    assert count_operations(model, frames) == recorded_operations(model, frames)
+    assert count_operations(lambda: exhaust(detect(model, frames))) == recorded_operations(model, frames)
 
 
 def test_a_spread_is_median_and_quartiles() -> None:
-    spread = _spread(np.array([4.0, 1.0, 2.0, 3.0, 5.0]))
-    assert (spread.low, spread.median, spread.high, spread.repeats) == (2, 3, 4, 5)
+    assert quartiles([4.0, 1.0, 2.0, 3.0, 5.0]) == {"median": 3, "low": 2, "high": 4, "repeats": 5}
+
+
+def test_runs_that_warm_up_do_not_count() -> None:
+    waits = iter([0.1, 0.0, 0.0])
+    seconds = time_runs(lambda: time.sleep(next(waits)), torch.device("cpu"), warmup=1, repeats=2)
+    assert len(seconds) == 2
+    assert max(seconds) < 0.1
 
 
 def test_the_peak_of_host_memory_is_in_bytes() -> None:

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 import pytest
 import torch
 from slowfast_vos import SlowFastMaskRCNN
+from slowfast_vos.model.backbones import build_backbone
 from torch import nn
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
 # Setup: SlowFast module, trained in the unsupervised stage, all.
 COUNTS = {
@@ -90,3 +92,15 @@ def test_the_backbone_has_no_trainable_batch_norm(backbone: str) -> None:
     with torch.device("meta"):
         body = SlowFastMaskRCNN(1, 1, backbone=backbone, fpn_channels=16).maskrcnn_model.backbone.body
     assert not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in body.modules())
+
+
+@pytest.mark.parametrize("layers", range(6))
+def test_the_resnet_is_torchvisions_and_trains_the_same_layers(layers: int) -> None:
+    torch.manual_seed(0)
+    theirs = resnet_fpn_backbone(backbone_name="resnet18", weights=None, trainable_layers=layers)
+    torch.manual_seed(0)
+    ours = build_backbone("resnet18", trainable_layers=layers)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    for parameter, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert parameter.requires_grad == other.requires_grad
+        assert torch.equal(parameter, other)

@@ -98,6 +98,14 @@ def test_every_table_in_three_formats_with_its_protocol(demo: tuple[Settings, Pa
     assert "1 seed (63)" in (demo_tables / "table1.md").read_text()
 
 
+def test_captions_name_the_precision_where_it_is_not_float32(tmp_path: Path, demo_tables: Path) -> None:
+    settings = small(precision="bf16")
+    write_run(settings, tmp_path / "run")
+    write_tables(settings, tmp_path / "run", tmp_path / "out")
+    assert "protocol strict; bf16; " in (tmp_path / "out/table1.md").read_text()
+    assert "fp32" not in (demo_tables / "table1.md").read_text()
+
+
 def test_failed_configurations_are_rows(demo_tables: Path) -> None:
     rows = read_csv(demo_tables / "grid-3-7.csv")
     assert len(rows) == 36

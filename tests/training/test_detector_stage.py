@@ -9,7 +9,8 @@ import pytest
 import torch
 from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.config import parse_settings
-from slowfast_vos.training.detector import Frames, train_detector
+from slowfast_vos.errors import UserError
+from slowfast_vos.training.detector import Frames, load_batches, train_detector
 from slowfast_vos.training.loop import DivergedError
 from slowfast_vos.videos.davis import Video, targets
 from slowfast_vos.videos.pngs import write_mask
@@ -53,12 +54,40 @@ def test_a_frames_flip_depends_on_the_frame_and_the_seed_alone(make_video: MakeV
     assert forward != flips(list(range(8)), seed=2)
 
 
+def test_loading_a_frame_leaves_torchs_generator_as_it_is(make_video: MakeVideo) -> None:
+    data, state = Frames([make_video()], merged=False, flip=0.5, train_frames=None), torch.get_rng_state()
+    _ = data[0]
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_frames_without_an_object_are_left_out(make_video: MakeVideo) -> None:
     video = make_video()
     write_mask(video.masks[3], np.zeros((64, 96), np.uint8))
     data = Frames([video, video], merged=True, flip=0, train_frames=None)
     assert [index for _, index in data.items] == [0, 1, 2, 4] * 2
     assert [index for _, index in Frames([video], merged=True, flip=0, train_frames=2).items] == [0, 2]
+
+
+def test_workers_that_load_change_no_byte(network: Build, make_video: MakeVideo) -> None:
+    video, trained = make_video(length=5), []
+    stage = {"epochs": 2, "lr": "0.01", "warmup_steps": 1}
+    for workers in (0, 2):
+        values = {"data": {"held_out": ["bear"]}, "detector": stage, "loading_workers": workers}
+        model = network().maskrcnn_model
+        state = train_detector(parse_settings(values, "tests"), model, [video], merged=False, seed=1)
+        trained.append((model.state_dict(), [point.losses for point in state.curve]))
+    (alone, losses), (helped, others) = trained
+    assert losses == others
+    assert all(torch.equal(value, helped[name]) for name, value in alone.items())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_frame_that_cannot_be_loaded_is_named_in_one_line(make_video: MakeVideo, workers: int) -> None:
+    video = make_video()
+    data = Frames([video], merged=False, flip=0, train_frames=None)
+    video.frames[1].write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"^\S+00001\.jpg: cannot be read; expected a picture[^\n]*$"):
+        list(load_batches(data, [[0, 1]], workers))
 
 
 def test_a_detector_learns_and_says_where_it_diverges(network: Build, make_video: MakeVideo) -> None:

@@ -233,3 +233,38 @@ def test_real_sequences_are_read(davis_root: Path) -> None:
     frame, ids = video.frame(0), video.ids(0, merged=True)
     assert frame.shape[1:] == ids.shape
     assert len(targets(ids)["boxes"]) == 1
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 3, 9])
+def test_frames_read_ahead_are_the_same_in_the_same_order(make_video: MakeVideo, ahead: int) -> None:
+    video = make_video(length=5)
+    expected = [video.frame(index) for index in range(5)]
+    found = list(video.iterate(ahead))
+    assert len(found) == 5
+    assert all(torch.equal(frame, other) for frame, other in zip(found, expected, strict=True))
+    assert list(Video("empty", ()).iterate(ahead)) == []
+
+
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_no_more_than_was_asked_for_is_read_ahead(
+    make_video: MakeVideo, ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video, read = make_video(length=8), []
+    monkeypatch.setattr(Video, "frame", lambda self, index: read.append(index))
+    frames = video.iterate(ahead)
+    for index in range(4):
+        next(frames)
+        assert index + 1 <= len(read) <= index + 1 + ahead
+    frames.close()
+    assert len(read) <= 4 + ahead
+
+
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_a_frame_that_cannot_be_read_is_named_where_it_would_have_come(make_video: MakeVideo, ahead: int) -> None:
+    video = make_video(length=5)
+    video.frames[3].write_bytes(b"no picture")
+    frames = video.iterate(ahead)
+    for _ in range(3):
+        next(frames)
+    with pytest.raises(UserError, match=r"00003\.jpg: cannot be read; expected a picture"):
+        next(frames)

@@ -17,7 +17,7 @@ rule cost:
     resources:
         gpu=GPU,
     params:
-        key=SETTINGS.digest("cost"),
+        key=SETTINGS.digest("precision", "cost"),
     shell:
         "slowfast-vos cost --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
         "2>&1 | tee {log}"

@@ -32,7 +32,7 @@ for index in range(FINAL_SHARDS):
         resources:
             gpu=GPU,
         params:
-            key=SETTINGS.digest("finetune"),
+            key=SETTINGS.digest("precision", "finetune"),
             iterations=SETTINGS.final.iterations,
             part=f"{index + 1}/{FINAL_SHARDS}",
         shell:

@@ -26,7 +26,7 @@ for index in range(SHARDS):
         resources:
             gpu=GPU,
         params:
-            key=SETTINGS.digest("finetune"),
+            key=SETTINGS.digest("precision", "finetune"),
             iterations=SETTINGS.grid.iterations,
             part=f"{index + 1}/{SHARDS}",
         shell:

@@ -18,7 +18,7 @@ rule parent:
     resources:
         gpu=GPU,
     params:
-        key=SETTINGS.digest("parent"),
+        key=SETTINGS.digest("precision", "parent"),
     shell:
         "slowfast-vos train-parent --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
         "2>&1 | tee {log}"
@@ -41,7 +41,7 @@ rule tuning:
     resources:
         gpu=GPU,
     params:
-        key=SETTINGS.digest("parent"),
+        key=SETTINGS.digest("precision", "parent"),
         epochs=SETTINGS.tuning.epochs,
         train_frames=SETTINGS.tuning.train_frames,
     shell:

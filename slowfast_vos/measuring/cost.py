@@ -1,0 +1,65 @@
+"""What a network costs: parameters, operations, seconds and memory. Needs torch and numpy alone."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def count_parameters(module: nn.Module, *, trained: bool = False) -> int:
+    """Parameters of a module; with `trained`, of those that get gradients."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trained)
+
+
+def count_operations(run: Callable[[], object]) -> int:
+    """Floating-point operations of a run, by torch's counter: a multiply-add counts as 2.
+
+    Counted are the operations that torch's counter knows (convolutions and matrix products).
+    """
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for the device to finish what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def time_runs(run: Callable[[], object], device: torch.device, *, warmup: int, repeats: int) -> list[float]:
+    """Seconds of each of `repeats` runs, synchronised, after `warmup` that do not count."""
+    seconds = []
+    for repeat in range(warmup + repeats):
+        synchronise(device)
+        started = time.perf_counter()
+        run()
+        synchronise(device)
+        if repeat >= warmup:
+            seconds.append(time.perf_counter() - started)
+    return seconds
+
+
+def quartiles(values: Sequence[float]) -> dict[str, float]:
+    """Median, lower and upper quartile, and how many values: the fields of a record's `Spread`."""
+    low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
+    return {"median": float(median), "low": float(low), "high": float(high), "repeats": len(values)}
+
+
+def host_peak_bytes() -> int:
+    """Peak resident memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def exhaust(items: Iterable[object]) -> None:
+    """Go through an iterator for its work alone."""
+    for _ in items:
+        pass

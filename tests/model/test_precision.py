@@ -1,0 +1,143 @@
+"""bfloat16 within backbone and SlowFast module, float32 between the parts."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from slowfast_vos import SlowFastMaskRCNN
+from slowfast_vos.errors import UserError
+from slowfast_vos.model.backbones import FrozenNorm
+from slowfast_vos.model.detector import build_detector
+from slowfast_vos.training.loop import total_loss
+from torch import Tensor, nn
+from torchvision.ops import FrozenBatchNorm2d
+
+Build = Callable[..., SlowFastMaskRCNN]
+BACKBONES = ["tf_efficientnet_lite0", "resnet18"]
+# bfloat16 keeps 8 bits: a rounding is off by up to 1/256 of the value, and a dozen layers add theirs up.
+ROUNDING = 2**-8
+TOLERANCE = 10 * ROUNDING
+
+
+def clip(length: int = 3) -> list[Tensor]:
+    return list(torch.rand((length, 3, 48, 72), generator=torch.Generator().manual_seed(0)))
+
+
+def target() -> dict[str, Tensor]:
+    masks = torch.zeros((1, 48, 72), dtype=torch.uint8)
+    masks[0, 8:30, 20:50] = 1
+    return {
+        "boxes": torch.tensor([[20.0, 8.0, 49.0, 29.0]]),
+        "labels": torch.ones(1, dtype=torch.int64),
+        "masks": masks,
+    }
+
+
+def deviation(found: Tensor, expected: Tensor) -> float:
+    """Root mean square of the difference, as a share of the values' own."""
+    return ((found - expected).square().mean() / expected.square().mean()).sqrt().item()
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_features_are_float32_with_the_rounding_of_bfloat16(network: Build, backbone: str) -> None:
+    images = torch.rand(2, 3, 64, 96)
+    exact, rounded = (network(3, 7, backbone=backbone, precision=name) for name in ("fp32", "bf16"))
+    features, found = exact.encode(images), rounded.encode(images)
+    assert list(found) == list(features) == ["0", "1", "2", "3", "pool"]
+    for level, maps in found.items():
+        assert maps.dtype == torch.float32
+        assert ROUNDING / 10 < deviation(maps, features[level]) < TOLERANCE
+    window = torch.randn(1, 16, 7, 12, 16)
+    enhanced = rounded.slow_fast(window)
+    assert enhanced.dtype == torch.float32
+    assert ROUNDING / 10 < deviation(enhanced, exact.slow_fast(window)) < TOLERANCE
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_weights_names_and_counts_stay_what_they_are(network: Build, backbone: str) -> None:
+    exact, rounded = (network(backbone=backbone, precision=name).state_dict() for name in ("fp32", "bf16"))
+    assert list(exact) == list(rounded)
+    assert all(torch.equal(value, rounded[name]) for name, value in exact.items())
+    assert {value.dtype for name, value in rounded.items() if "num_batches" not in name} == {torch.float32}
+
+
+def test_boxes_are_not_quantised(network: Build) -> None:
+    model = network(3, 7, precision="bf16", min_size=480, max_size=640, box_detections_per_img=10)
+    boxes = torch.cat([one["boxes"] for one in model(list(torch.rand(2, 3, 360, 480)))])
+    assert boxes.dtype == torch.float32
+    inside = boxes[(boxes > 100) & (boxes < 350)]
+    assert len(inside) > 4
+    assert not torch.equal(inside, inside.bfloat16().float())
+
+
+def test_rpn_and_roi_heads_run_in_float32(network: Build) -> None:
+    model, seen = network(precision="bf16"), {}
+    parts = {"backbone": nn.Conv2d, "slow_fast": nn.Conv3d, "rpn": nn.Conv2d, "roi_heads": nn.Linear}
+    for name, kind in parts.items():
+        layer = next(module for module in model.part(name).modules() if isinstance(module, kind))
+        layer.register_forward_hook(lambda _, __, out, name=name: seen.update({name: out.dtype}))
+    model(clip())
+    half, full = torch.bfloat16, torch.float32
+    assert seen == {"backbone": half, "slow_fast": half, "rpn": full, "roi_heads": full}
+
+
+def trained(model: SlowFastMaskRCNN) -> dict[str, float]:
+    torch.manual_seed(1)
+    losses = model.train()(clip(), [None, target(), None])
+    total_loss(losses, "test").backward()
+    return {name: value.item() for name, value in losses.items()}
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_training_step_works(network: Build, backbone: str) -> None:
+    exact, rounded = (network(backbone=backbone, precision=name) for name in ("fp32", "bf16"))
+    losses = trained(rounded)
+    assert losses == pytest.approx(trained(exact), rel=0.2, abs=0.05)
+    before = copy.deepcopy(rounded.state_dict())
+    gradients = [p.grad for p in rounded.parameters() if p.requires_grad]
+    assert all(gradient is not None and gradient.dtype == torch.float32 for gradient in gradients)
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    torch.optim.SGD(rounded.parameters(), 0.01).step()
+    moved = {name.split(".")[1] for name, value in rounded.state_dict().items() if not torch.equal(value, before[name])}
+    assert {"backbone", "rpn", "roi_heads", "slow_conv1"} <= moved
+
+
+def test_a_frozen_backbone_builds_no_graph(network: Build) -> None:
+    model = network(precision="bf16").freeze(("backbone", "rpn"))
+    trained(model)
+    assert not any(p.grad is not None for p in model.maskrcnn_model.backbone.parameters())
+    assert all(p.grad is not None for p in model.slow_fast.parameters())
+
+
+def test_the_detector_alone_trains_in_bfloat16(network_options: dict[str, object]) -> None:
+    detector, seen = build_detector(**network_options, precision="bf16").train(), []
+    layer = next(module for module in detector.backbone.modules() if isinstance(module, nn.Conv2d))
+    layer.register_forward_hook(lambda *values: seen.append(values[-1].dtype))
+    losses = detector(clip(1), [target()])
+    assert seen == [torch.bfloat16]
+    total_loss(losses, "test").backward()
+
+
+def test_a_copy_keeps_its_own_precision(network: Build) -> None:
+    model = copy.deepcopy(network(precision="bf16"))
+    assert model.maskrcnn_model.backbone.precision == model.slow_fast.precision == "bf16"
+
+
+def test_the_frozen_norm_is_torchvisions() -> None:
+    ours, theirs = FrozenNorm(4), FrozenBatchNorm2d(4)
+    for name, buffer in theirs.named_buffers():
+        torch.nn.init.uniform_(buffer, 0.5, 2)
+        ours.get_buffer(name).copy_(buffer)
+    features = torch.randn(2, 4, 5, 6)
+    assert torch.equal(ours(features), theirs(features))
+    rounded = ours(features.bfloat16())
+    assert rounded.dtype == torch.bfloat16
+    assert torch.allclose(rounded.float(), theirs(features), rtol=4 * ROUNDING, atol=4 * ROUNDING)
+
+
+def test_another_precision_is_refused() -> None:
+    with pytest.raises(UserError, match=r'^precision: found \'fp16\'; expected "fp32" or "bf16"$'):
+        SlowFastMaskRCNN(1, 1, precision="fp16")
