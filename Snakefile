@@ -1,10 +1,14 @@
 # slowfast-vos: `snakemake --cores all` runs the embedded default; README.md tells of the rest.
+import os
+from uuid import uuid4
+
 from snakemake.utils import min_version
 
 from slowfast_vos.config import load_settings, parse_settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import check_writable
-from slowfast_vos.locks import try_lock
+from slowfast_vos.locks import NoLocksError, try_lock
+from slowfast_vos.measuring.notes import RUN
 from slowfast_vos.measuring.gpus import gpus_per_job
 from slowfast_vos.paths import Results, shard
 from slowfast_vos.reporting.collect import record_paths
@@ -70,13 +74,14 @@ rule all:
 onstart:
     # Held while this process lives, instead of Snakemake's own lock, which a killed run leaves behind.
     try:
-        held = try_lock(RESULTS.root / "run.lock")
+        if try_lock(RESULTS.root / "run.lock") is None:
+            raise UserError(
+                f"{RESULTS.root}: another Snakemake works at this run; expected to be the only one"
+            )
+    except NoLocksError as error:
+        print(f"{error}; start no second Snakemake at this run")
     except UserError as error:
         raise WorkflowError(str(error)) from None
-    if held is None:
-        raise WorkflowError(
-            f"{RESULTS.root}: another Snakemake works at this run; expected to be the only one"
-        )
     settings = SETTINGS
     # On a cluster one machine decides for all: else a job might use a GPU that it was not given.
     if settings.device == "auto" and workflow.non_local_exec:
@@ -86,6 +91,8 @@ onstart:
         )
         settings = settings.model_copy(update={"device": device})
     settings.save(CONFIG)
+    # By this a job knows that it is tried again, within one run.
+    os.environ[RUN] = uuid4().hex
 
 
 onsuccess:

@@ -159,6 +159,17 @@ def test_a_parent_that_diverges_ends_in_one_line_and_finished_results_stay(insid
     assert hashes(inside.results.root) == before
 
 
+def test_within_one_run_what_failed_by_itself_is_not_tried_again(inside: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    diverging = {"name": "again", "detector": {"lr": "1e30"}}
+    for run, words in (
+        ("one", "loss that is not finite"),
+        ("one", "not tried again"),
+        ("two", "loss that is not finite"),
+    ):
+        monkeypatch.setenv("SLOWFAST_VOS_RUN", run)
+        refused(inside.verb("train-detector", **diverging), words)
+
+
 def test_a_detector_that_diverges_ends_in_one_line(inside: Run) -> None:
     before = hashes(inside.results.root)
     done = inside.verb("train-detector", detector={"lr": "1e30", "epochs": 3})

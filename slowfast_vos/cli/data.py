@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from slowfast_vos.cli.app import app, read_settings
 from slowfast_vos.cli.running import note_begin
 from slowfast_vos.cli.show import print_report, progress_bar
 from slowfast_vos.errors import UserError
+from slowfast_vos.locks import try_lock
 from slowfast_vos.scoring.command import Year
 
 
@@ -32,10 +34,14 @@ def synthesize(
 
     from slowfast_vos.videos.synthetic import synthesize as draw
 
+    # Of a Snakemake that was killed, another may still draw here.
+    while (lock := try_lock(root / ".lock")) is None:
+        time.sleep(0.2)
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("drawing sequences", total=train + val)
         sizes = {"train": train, "val": val, "frames": frames, "height": height, "width": width}
         draw(root, seed=seed, **sizes, processes=processes, progress=lambda done, _: bar.update(task, completed=done))
+    lock.release()
     typer.echo(f"{train} training and {val} validation sequences in {root}")
 
 

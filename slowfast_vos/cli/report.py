@@ -12,7 +12,7 @@ from slowfast_vos.cli.running import note_begin
 from slowfast_vos.errors import UserError
 
 if TYPE_CHECKING:
-    from slowfast_vos.config import Settings
+    pass
 
 FAILED = 3
 
@@ -81,32 +81,38 @@ def status(
     from slowfast_vos.reporting.status import print_status, read_status
 
     console = Console()
-    found = [read_status(settings) for settings in ([read_settings(config)] if config else _runs())]
-    for index, one in enumerate(found):
-        if index:
-            console.print()
-        print_status(one, console)
-    if any(one.totals["failed"] for one in found):
-        raise typer.Exit(FAILED)
-
-
-def _runs() -> list[Settings]:
-    paths = sorted(Path("results").glob("*/settings.json"))
+    paths = [config] if config else sorted(Path("results").glob("*/settings.json"))
     if not paths:
         raise UserError("results: found no run (results/NAME/settings.json); expected one, or --config")
-    return [read_settings(path) for path in paths]
+    failed, problems = False, []
+    for index, path in enumerate(paths):
+        if index:
+            console.print()
+        try:
+            found = read_status(read_settings(path))
+        except UserError as error:  # the other runs are shown all the same
+            problems.append(str(error))
+            continue
+        print_status(found, console)
+        failed |= bool(found.totals["failed"])
+    if problems:
+        raise UserError("\n".join(problems))
+    if failed:
+        raise typer.Exit(FAILED)
 
 
 @app.command("check-records")
 def check_records(config: Config, out: Annotated[Path, typer.Option(help="File that says so.")]) -> None:
     """Check that no record of a run is a failed one: what makes the run's exit code."""
     from slowfast_vos.files import write_json
+    from slowfast_vos.measuring.record import read_record
     from slowfast_vos.paths import Results
-    from slowfast_vos.reporting.status import read_status
+    from slowfast_vos.reporting.plan import plan
 
     settings = read_settings(config)
-    states = [result.state for job in read_status(settings).jobs if job.step.recorded for result in job.results]
+    results = Results(settings)
+    states = [read_record(path).status for step in plan(settings) if step.recorded for path in step.results]
     if failed := states.count("failed"):
-        table = Results(settings).reports / "tables" / "records.csv"
+        table = results.reports / "tables" / "records.csv"
         raise UserError(f"{table}: found {failed} of {len(states)} records failed; `slowfast-vos status` says why")
-    write_json(out, {"done": states.count("done"), "failed": 0})
+    write_json(out, {"done": len(states), "failed": 0})

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Literal
+
+import typer
 
 from slowfast_vos.errors import UserError
 
@@ -15,18 +18,37 @@ log = logging.getLogger(__name__)
 _job: tuple[Settings, OpenNote] | None = None
 
 
+# Jobs that write their results at their end: what a twin has left is whole.
+_WRITTEN_AT_THE_END = ("detector", "parent", "tuning")
+
+
 def note_begin(settings: Settings, *parts: str, seed: int | None = None, part: tuple[int, int] | None = None) -> None:
     """Note that a job of the run begins; waits while another process works at the same job.
 
     Args:
         parts, seed, part: which job, as its log's path has it (see `Results.log`).
+
+    Raises:
+        UserError: Snakemake tries a job again that has said why it failed: it would fail again.
+        typer.Exit: the process that was waited for, of a Snakemake that was killed, say, has done this training.
     """
     global _job
-    from slowfast_vos.measuring.notes import begin_note
+    from slowfast_vos.measuring.notes import RUN, begin_note, read_note
     from slowfast_vos.paths import Results
 
     path = Results(settings).log(*parts, seed=seed, part=part).with_suffix(".json")
-    _job = settings, begin_note(path)
+    before = read_note(path)
+    if before and before.state == "failed" and before.run and before.run == os.environ.get(RUN):
+        raise UserError(f"not tried again, since it failed by itself: {before.error}")
+    note = begin_note(path, settings.digest())
+    _job = settings, note
+    if note.done_by_twin and parts[0] in _WRITTEN_AT_THE_END:
+        from slowfast_vos.reporting.plan import plan
+
+        if all(result.exists() for step in plan(settings) if step.note == path for result in step.results):
+            log.info("another process has done it meanwhile")
+            note_end("done")
+            raise typer.Exit
 
 
 def note_end(state: Literal["done", "failed", "stopped"], error: str | None = None) -> None:
@@ -35,11 +57,12 @@ def note_end(state: Literal["done", "failed", "stopped"], error: str | None = No
     if _job is None:
         return
     (settings, note), _job = _job, None
-    note.end(state, None if error is None else " ".join(error.split()))
-    if state == "done":
-        from slowfast_vos.reporting.status import read_status
+    # Whatever goes wrong from here on, the job itself has ended, and its results count.
+    try:
+        note.end(state, None if error is None else " ".join(error.split()))
+        if state == "done":
+            from slowfast_vos.reporting.status import read_status
 
-        try:
             log.info("run %s: %s", settings.name, read_status(settings).headline)
-        except UserError as error:  # of another job's files: this one is done
-            log.warning("where the run stands is not known: %s", error)
+    except (UserError, OSError) as problem:
+        log.warning("where the run stands is not known: %s", problem)

@@ -25,8 +25,8 @@ from slowfast_vos.training.state import Resume
 def run_grid(job: Job, setup: str, index: int, count: int) -> list[Record]:
     """Run shard `index` of `count` of a setup's grid; one record for every configuration.
 
-    Finished records are kept aside as well, by the digest of all that decides them: a shard that was killed, or of
-    which one rate was edited, computes only what is missing.
+    Records are kept aside as well, by the digest of all that decides them: a shard that was killed, or of which one
+    rate was edited, computes only what is missing, and tries again what failed.
     """
     wanted = [Configuration(*point) for point in shard(job.results.configurations(), index, count)]
     parent, decisive = job.parent(setup), _decisive(job, setup)
@@ -36,9 +36,8 @@ def run_grid(job: Job, setup: str, index: int, count: int) -> list[Record]:
     for configuration in progress_lines(wanted, f"grid {setup}", lambda point: " ".join(point.as_job().values())):
         identity = (job.settings.grid.iterations, job.settings.selection_sequences, configuration.as_job())
         kept = store / f"{_digest(*decisive, *identity)}.json"
-        if kept.is_file():
-            record = read_record(kept)
-        else:
+        record = read_record(kept) if kept.is_file() else None
+        if record is None or record.status == "failed":
             record = _run_configuration(job, setup, parent, selection, configuration, kept)
             record.save(kept)
             for state in store.glob(f"{kept.stem}.*.pt"):
@@ -137,6 +136,8 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
             record = watch.record("final", **identity, curve=state.curve)
         except Exception as error:
             record = watch.record("final", **identity, error=failure_of_configuration(error))
+            shutil.rmtree(out / video.name)
+            (out / video.name).mkdir()
         record.save(job.results.final(setup, job.seed, video.name))
         records.append(record)
     for path in kept:

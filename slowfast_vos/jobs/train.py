@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import shutil
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from torch import nn
 
 from slowfast_vos.jobs.common import Job
 from slowfast_vos.jobs.context import Annotations, gather_scores
+from slowfast_vos.jobs.failures import failure_of_configuration
 from slowfast_vos.measuring.record import Record, Scores
 from slowfast_vos.model.checkpoints import save_checkpoint
 from slowfast_vos.model.masks import predict_masks
@@ -21,12 +22,10 @@ from slowfast_vos.scoring import score_masks
 from slowfast_vos.sections import Parent, Training
 from slowfast_vos.training.detector import train_detector
 from slowfast_vos.training.encoder import GIB
-from slowfast_vos.training.loop import DivergedError, job_seed, seed_everything
+from slowfast_vos.training.loop import job_seed, seed_everything
 from slowfast_vos.training.parent import train_parent
 from slowfast_vos.training.state import Resume, TrainingState
 from slowfast_vos.videos.davis import Video
-
-log = logging.getLogger(__name__)
 
 
 def run_detector(job: Job) -> Record:
@@ -48,7 +47,7 @@ def run_detector(job: Job) -> Record:
     save_checkpoint(folder / "model.safetensors", model, job.about(None))
     record = job.record("detector", curve=state.curve)
     record.save(record_path)
-    state.discard()
+    _forget(job, record_path)
     return record
 
 
@@ -104,12 +103,12 @@ def run_parent(job: Job, setup: str) -> Record:
         **_outcome(state),
     )
     record.save(path)
-    state.discard()
+    _forget(job, path)
     return record
 
 
 def run_tuning(job: Job, setup: str, backbone: str, lr: str) -> Record:
-    """Train one point of the tuning; writes its record alone, a failed one if it diverges."""
+    """Train one point of the tuning; writes its record alone, a failed one if it fails."""
     settings, path = job.settings, job.results.tuning(setup, backbone, lr, job.seed)
     tuning, point = settings.tuning, {"backbone": backbone, "lr": lr}
     limits = {} if tuning.train_frames is None else {"train_frames": tuning.train_frames}
@@ -117,13 +116,11 @@ def run_tuning(job: Job, setup: str, backbone: str, lr: str) -> Record:
     seed = job_seed(settings, job.seed, "tuning", setup, backbone, lr)
     try:
         _, state = _train_parent(job, setup, parent, seed, path)
-    except DivergedError as error:
-        log.warning("failed: %s", error)
-        record = job.record("tuning", setup=setup, job=point, error=str(error))
-    else:
         record = job.record("tuning", setup=setup, job=point, **_outcome(state))
-        state.discard()
+    except Exception as error:
+        record = job.record("tuning", setup=setup, job=point, error=failure_of_configuration(error))
     record.save(path)
+    _forget(job, path)
     return record
 
 
@@ -150,6 +147,11 @@ def _outcome(state: TrainingState) -> dict[str, Any]:
     """What a record says of a training that was scored: the last epoch always is."""
     assert state.best is not None
     return {"scores": state.best.scores, "curve": state.curve, "best_epoch": state.best.epoch}
+
+
+def _forget(job: Job, path: Path) -> None:
+    """Remove what a job kept in order to go on, also from before an edit: it is done."""
+    shutil.rmtree(job.results.work(path), ignore_errors=True)
 
 
 def _resume(job: Job, path: Path, start: nn.Module, stage: Training) -> Resume:

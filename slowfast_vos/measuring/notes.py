@@ -20,6 +20,8 @@ from slowfast_vos.locks import Lock, NoLocksError, is_locked, try_lock
 
 log = logging.getLogger(__name__)
 State = Literal["running", "done", "failed", "stopped", "unknown"]
+# The environment variable by which a call of Snakemake makes itself known to its jobs.
+RUN = "SLOWFAST_VOS_RUN"
 SECONDS_BETWEEN_TRIES = 0.2
 SECONDS_BETWEEN_LINES = 60.0
 
@@ -33,6 +35,8 @@ class Note:
         started: seconds since 1970; None if the note is not readable.
         seconds: how long it took, from before torch is imported; of a finished job.
         error: why it failed, in one line.
+        key: what decides the job's outcome, in short.
+        run: which call of Snakemake started it, if one did.
     """
 
     state: State
@@ -41,6 +45,8 @@ class Note:
     started: float | None = None
     seconds: float | None = None
     error: str | None = None
+    key: str = ""
+    run: str = ""
 
     @property
     def process(self) -> str:
@@ -49,12 +55,16 @@ class Note:
 
 
 class OpenNote:
-    """The note of a job that this process runs."""
+    """The note of a job that this process runs.
 
-    def __init__(self, path: Path, lock: Lock | None) -> None:
-        self.path, self._lock = path, lock
+    Attributes:
+        done_by_twin: another process, which this one waited for, has finished the very same job.
+    """
+
+    def __init__(self, path: Path, lock: Lock | None, key: str, *, done_by_twin: bool = False) -> None:
+        self.path, self._lock, self.done_by_twin = path, lock, done_by_twin
         self._clock = time.monotonic()
-        self._note = Note("running", os.getpid(), platform.node(), time.time())
+        self._note = Note("running", os.getpid(), platform.node(), time.time(), key=key, run=os.environ.get(RUN, ""))
         self._write()
 
     def end(self, state: Literal["done", "failed", "stopped"], error: str | None = None) -> None:
@@ -73,21 +83,26 @@ class OpenNote:
             self.path.write_text(text, encoding="utf-8")
 
 
-def begin_note(path: Path) -> OpenNote:
+def begin_note(path: Path, key: str = "") -> OpenNote:
     """Hold a job's note from here on; waits while another process works at the same job.
+
+    Args:
+        key: see `Note`.
 
     Raises:
         UserError: the note cannot be written.
     """
-    began, said = time.monotonic(), None
+    called, began, said = time.time(), time.monotonic(), None
     while True:
         try:
             lock = try_lock(path)
         except NoLocksError as error:
             log.warning("%s; `slowfast-vos status` cannot tell whether this job runs", error)
-            return OpenNote(path, None)
+            return OpenNote(path, None, key)
         if lock:
-            return OpenNote(path, lock)
+            twin = _parse(path.read_text(encoding="utf-8"))
+            ended_meanwhile = twin.state == "done" and twin.started + twin.seconds >= called
+            return OpenNote(path, lock, key, done_by_twin=ended_meanwhile and twin.key == key)
         now = time.monotonic()
         # `status` holds a note for an instant; only a job holds it for long.
         if now - began > 2 and (said is None or now - said > SECONDS_BETWEEN_LINES):
@@ -112,12 +127,16 @@ def read_note(path: Path) -> Note | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
-    try:
-        note = Note(**json.loads(text))
-    except (ValueError, TypeError):  # killed, or seen, while it was being written
-        note = Note("running")
+    note = _parse(text)
     if alive:
         return replace(note, state="running")
     if note.state == "running":
         return replace(note, state="unknown" if alive is None else "stopped")
     return note
+
+
+def _parse(text: str) -> Note:
+    try:
+        return Note(**json.loads(text))
+    except (ValueError, TypeError):  # killed, or seen, while it was being written
+        return Note("running")

@@ -100,6 +100,8 @@ def _from_zip(archive: Path, pack: zipfile.ZipFile, info: zipfile.ZipInfo) -> _M
 
 
 def _from_tar(archive: Path, pack: tarfile.TarFile, info: tarfile.TarInfo) -> _Member | None:
+    if info.isdir() and not PurePosixPath(info.name).parts:  # the folder itself, as `tar -C DAVIS .` has it
+        return None
     _check_name(archive, info.name)
     if not (info.isreg() or info.isdir()):
         _refuse(archive, info.name, "a link or device")

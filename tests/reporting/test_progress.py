@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -286,10 +285,8 @@ def test_a_run_that_is_not_there_and_a_broken_record_are_named_in_one_line(
     )
 
 
-def test_status_needs_no_torch_and_no_time(results: Results) -> None:
+def test_status_needs_no_torch(results: Results) -> None:
     code = "import sys; from slowfast_vos.cli import app; app(['status'], standalone_mode=False); "
     code += "assert not {'torch', 'pandas', 'matplotlib'} & set(sys.modules)"
-    began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - began < 10

@@ -59,7 +59,7 @@ def test_the_best_epoch_is_kept_the_first_of_equals(values: list[float | None], 
         state.finish(None if values[epoch] is None else scores(values[epoch]))
     state.restore_best()
     assert (state.best and state.best.epoch) == best
-    assert state.model.weight.item() == best or len(values)
+    assert state.model.weight.item() == (best or len(values))
     assert [point.iteration for point in state.curve] == list(range(1, len(values) + 1))
     assert [point.jf_selection for point in state.curve] == values
 

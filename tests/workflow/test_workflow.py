@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from slowfast_vos.config import load_settings
+from slowfast_vos.reporting.plan import plan
 from slowfast_vos.videos.synthetic import sequence_names
 
 from workflow_runs import ENVIRONMENT, TINY, snakemake
@@ -37,6 +39,8 @@ def test_a_tiny_run_reaches_the_last_table_and_says_where_it_is(
     assert (folder / "reports/tiny/figures/jf-vs-time.png").stat().st_size
     assert "reports/tiny/tables" in done.stdout + done.stderr
     assert "run tiny: 30 of 30 jobs done\n" in done.stdout + done.stderr
+    without = [step.log for step in plan(load_settings(TINY)) if not (folder / step.note).exists()]
+    assert [path.stem for path in without] == ["synthesize"]
 
 
 @pytest.mark.slow
@@ -115,8 +119,9 @@ def test_only_the_check_is_left_to_do_and_an_edited_rate_reruns_its_own_shard_al
 
 
 @pytest.mark.slow
-def test_tables_come_from_the_records_alone(run: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    folder, _ = run
+def test_tables_come_from_the_records_alone(run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(run[0], folder)
     tables = folder / "reports" / "tiny" / "tables"
     before = {path.name: path.read_bytes() for path in tables.iterdir()}
     for path in tables.iterdir():
@@ -130,8 +135,8 @@ def test_tables_come_from_the_records_alone(run: tuple[Path, subprocess.Complete
 def test_the_paper_protocol_and_several_seeds_reach_the_tables(
     run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    folder, _ = run
-    validation = sequence_names("val", 2)
+    folder, validation = tmp_path / "run", sequence_names("val", 2)
+    shutil.copytree(run[0] / "data", folder / "data")
     values = {"name": "paper", "protocol": "paper", "seeds": [63, 64], "setups": ["1-3"]}
     grid = {"freeze": ["SF"], "lr": ["0.001"], "sequences": validation[:1], "shards": 1}
     paper = tmp_path / "paper.yaml"
@@ -148,9 +153,6 @@ def test_the_paper_protocol_and_several_seeds_reach_the_tables(
 
 
 def test_the_jobs_that_status_counts_are_those_of_the_workflow(tmp_path: Path) -> None:
-    from slowfast_vos.config import load_settings
-    from slowfast_vos.reporting.plan import plan
-
     dry = snakemake(tmp_path, "--cores", "1", "-n", "--quiet", "host")
     logs = {line.split()[1] for line in dry.stdout.splitlines() if line.startswith("    log: ")}
     steps = plan(load_settings(TINY))

@@ -20,4 +20,4 @@ rule cost:
         key=SETTINGS.digest("precision", "cost"),
     shell:
         "slowfast-vos cost --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
-        "2>&1 | tee {log}"
+        "2>&1 | keep {log}"

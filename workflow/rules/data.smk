@@ -20,7 +20,7 @@ if SETTINGS.data.kind == "synthetic":
             ),
         shell:
             "slowfast-vos synthesize --root {params.root} {params.options} "
-            "--processes {threads} 2>&1 | tee {log}"
+            "--processes {threads} 2>&1 | keep {log}"
 
 else:
     DATA = []
@@ -42,4 +42,4 @@ rule check_data:
         selection=SETTINGS.selection_sequences,
         skipped=SKIPPED,
     shell:
-        "slowfast-vos check-data --config {input.config} 2>&1 | tee {log}"
+        "slowfast-vos check-data --config {input.config} 2>&1 | keep {log}"

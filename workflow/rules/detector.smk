@@ -18,4 +18,4 @@ rule detector:
     params:
         key=SETTINGS.digest("precision", "model", "detector"),
     shell:
-        "slowfast-vos train-detector --config {input.config} --seed {wildcards.seed} 2>&1 | tee {log}"
+        "slowfast-vos train-detector --config {input.config} --seed {wildcards.seed} 2>&1 | keep {log}"

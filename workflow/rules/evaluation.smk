@@ -17,7 +17,7 @@ rule predict_parent:
         gpu=GPU,
     shell:
         "slowfast-vos predict-parent --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
-        "2>&1 | tee {log}"
+        "2>&1 | keep {log}"
 
 
 rule predict_baseline:
@@ -36,7 +36,7 @@ rule predict_baseline:
         gpu=GPU,
     shell:
         "slowfast-vos predict-baseline --config {input.config} --baseline {wildcards.baseline} "
-        "--seed {wildcards.seed} 2>&1 | tee {log}"
+        "--seed {wildcards.seed} 2>&1 | keep {log}"
 
 
 rule evaluate:
@@ -53,4 +53,4 @@ rule evaluate:
         frames=SETTINGS.rule("frames"),
     shell:
         "slowfast-vos evaluate --config {input.config} --task {wildcards.task} --setup {wildcards.subject} "
-        "--seed {wildcards.seed} 2>&1 | tee {log}"
+        "--seed {wildcards.seed} 2>&1 | keep {log}"

@@ -37,4 +37,4 @@ for index in range(FINAL_SHARDS):
             part=f"{index + 1}/{FINAL_SHARDS}",
         shell:
             "slowfast-vos finetune --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
-            "--part {params.part} 2>&1 | tee {log}"
+            "--part {params.part} 2>&1 | keep {log}"

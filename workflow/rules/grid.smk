@@ -31,7 +31,7 @@ for index in range(SHARDS):
             part=f"{index + 1}/{SHARDS}",
         shell:
             "slowfast-vos grid --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
-            "--part {params.part} 2>&1 | tee {log}"
+            "--part {params.part} 2>&1 | keep {log}"
 
 
 rule select:
@@ -50,4 +50,4 @@ rule select:
         ENVIRONMENT
     shell:
         "slowfast-vos select --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
-        "2>&1 | tee {log}"
+        "2>&1 | keep {log}"

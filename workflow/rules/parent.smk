@@ -21,7 +21,7 @@ rule parent:
         key=SETTINGS.digest("precision", "parent"),
     shell:
         "slowfast-vos train-parent --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
-        "2>&1 | tee {log}"
+        "2>&1 | keep {log}"
 
 
 rule tuning:
@@ -46,4 +46,4 @@ rule tuning:
         train_frames=SETTINGS.tuning.train_frames,
     shell:
         "slowfast-vos tune --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
-        "--backbone {wildcards.backbone} --lr {wildcards.lr} 2>&1 | tee {log}"
+        "--backbone {wildcards.backbone} --lr {wildcards.lr} 2>&1 | keep {log}"

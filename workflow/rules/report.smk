@@ -31,7 +31,7 @@ rule tables:
     conda:
         ENVIRONMENT
     shell:
-        "slowfast-vos tables --config {input.config} 2>&1 | tee {log}"
+        "slowfast-vos tables --config {input.config} 2>&1 | keep {log}"
 
 
 rule plots:
@@ -52,7 +52,7 @@ rule plots:
     conda:
         ENVIRONMENT
     shell:
-        "slowfast-vos plots --config {input.config} 2>&1 | tee {log}"
+        "slowfast-vos plots --config {input.config} 2>&1 | keep {log}"
 
 
 rule strips:
@@ -73,7 +73,7 @@ rule strips:
     conda:
         ENVIRONMENT
     shell:
-        "slowfast-vos strips --config {input.config} 2>&1 | tee {log}"
+        "slowfast-vos strips --config {input.config} 2>&1 | keep {log}"
 
 
 # The run's exit code: it fails, after all else is there, if a row of the tables is a failed record.
@@ -92,4 +92,4 @@ rule check_records:
     conda:
         ENVIRONMENT
     shell:
-        "slowfast-vos check-records --config {input.config} --out {output} 2>&1 | tee {log}"
+        "slowfast-vos check-records --config {input.config} --out {output} 2>&1 | keep {log}"
