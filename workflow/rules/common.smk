@@ -2,7 +2,7 @@
 
 ENVIRONMENT = workflow.source_path("../envs/slowfast-vos.yaml")
 # `keep LOG` shows and keeps what a job says, to the end: Ctrl-C and a cluster's SIGTERM stop the job, not its log.
-shell.prefix("set -euo pipefail; keep() { trap '' INT TERM; tee \"$1\"; }; ")
+shell.prefix("set -euo pipefail; keep() {{ trap '' INT TERM; tee \"$1\"; }}; ")
 
 
 def predictions(wildcards):
