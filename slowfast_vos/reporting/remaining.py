@@ -21,7 +21,7 @@ class Remaining:
 
     Attributes:
         seconds: until the run ends, as far as that is known; 0 once all is done.
-        unknown: stages with jobs left of a kind of which none is finished: their time comes on top.
+        unknown: stages with jobs left of a kind of which none is finished: each is taken to be as long as the mean job.
         workers: jobs side by side.
     """
 
@@ -49,6 +49,9 @@ class Durations:
                 self._recorded[key] += took
                 self._noted[key] += [] if total is None else [total / len(job.results)]
         self.start = fmean(extra) if extra else 0.0
+        noted = [job.note for job in jobs if job.note and job.step.recorded]
+        whole = [note.seconds for note in noted if note.state == "done" and note.seconds is not None]
+        self.mean_job = fmean(whole) if whole else 0.0
 
     def of(self, step: Step) -> float | None:
         """Seconds of one result of this job; None if no job of its kind has finished one."""
@@ -82,7 +85,8 @@ def estimate(jobs: list[Job], now: float | None = None) -> Remaining:
     open_jobs = sorted((job for job in jobs if job.state not in closed), key=lambda job: job.state != "running")
     left = {job.step.log: durations.left(job, now) for job in open_jobs}
     unknown = dict.fromkeys(job.step.stage.split()[0] for job in open_jobs if left[job.step.log] is None)
-    steps = [(job.step, left[job.step.log] or 0.0) for job in open_jobs]
+    guessed = {log: durations.mean_job if seconds is None else seconds for log, seconds in left.items()}
+    steps = [(job.step, guessed[job.step.log]) for job in open_jobs]
     return Remaining(makespan(steps, workers), tuple(unknown), workers)
 
 

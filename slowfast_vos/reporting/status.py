@@ -50,7 +50,7 @@ class Status:
             return f"time left not known yet: nothing is finished of {', '.join(left.unknown)}"
         beside = f"with {left.workers} side by side" if left.workers > 1 else "one job at a time"
         if left.unknown:
-            return f"more than {in_words(left.seconds)} left {beside} (not known yet: {', '.join(left.unknown)})"
+            return f"about {in_words(left.seconds)} left {beside} (a guess for {', '.join(left.unknown)})"
         return f"about {in_words(left.seconds)} left {beside}"
 
     def problems(self, *states: State) -> list[str]:

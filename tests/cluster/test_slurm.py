@@ -22,7 +22,7 @@ PROFILE = ROOT / "workflow" / "profiles" / "slurm" / "profile.yaml"
 IMPATIENT = ["--slurm-init-seconds-before-status-checks", "5", "--seconds-between-status-checks", "1"]
 TRAINS = ("detector", "parent", "tuning", "grid_1_of_2", "grid_2_of_2", "final_1_of_1")
 ON_GPU = (*TRAINS, "predict_parent", "predict_baseline", "cost")
-CANCELLED = "tuning_wildcards_1-3_frozen"
+CANCELLED = "parent_wildcards_1-3"
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,12 @@ def end(process: subprocess.Popen[str], folder: Path, node: Node) -> Ended:
     return Ended(folder, code, output, [job for job in node.jobs() if job.number in numbers])
 
 
-def cancel_when_it_works(node: Node, rule: str, log: Path, seconds: float = 300) -> None:
-    """Cancel a rule's job as soon as it has said something."""
+def cancel_in_training(node: Node, rule: str, work: Path, seconds: float = 300) -> None:
+    """Cancel a rule's job as soon as it has saved its training's state."""
     limit = time.monotonic() + seconds
-    while not (log.is_file() and log.stat().st_size):
-        assert time.monotonic() < limit, f"{rule} said nothing within {seconds} s"
-        time.sleep(0.2)
+    while not list(work.glob("*.pt")):
+        assert time.monotonic() < limit, f"{rule} saved nothing within {seconds} s"
+        time.sleep(0.05)
     (running,) = [job for job in node.jobs() if job.rule.startswith(rule) and job.state == "RUNNING"]
     node.cancel(running.number)
 
@@ -93,10 +93,10 @@ def runs(node: Node, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ende
     short.write_text(text.replace("runtime: 240 * attempt", "runtime: 1 * attempt"))
 
     waiting = start(outlives, ROOT / "tests" / "cluster" / "outlives.smk", short)
-    working = start(tiny, ROOT / "Snakefile", PROFILE.parent, "--configfile", str(TINY), "--set-resources", *options)
+    options = ["--set-resources", *options, "--config", "save_every=0"]
+    working = start(tiny, ROOT / "Snakefile", PROFILE.parent, "--configfile", str(TINY), *options)
     try:
-        log = tiny / "logs" / "tiny" / "tuning" / "1-3" / "backbone=frozen" / "lr=0.01" / "seed=63.log"
-        cancel_when_it_works(node, CANCELLED, log)
+        cancel_in_training(node, CANCELLED, tiny / "results" / "tiny" / "work" / "parent" / "1-3" / "seed=63" / "record")
         return {"tiny": end(working, tiny, node), "outlives": end(waiting, outlives, node)}
     finally:
         working.kill()
@@ -134,12 +134,13 @@ def test_a_measurement_has_its_node_to_itself(runs: dict[str, Ended]) -> None:
         assert not [other for other in runs["tiny"].jobs if other != job and other.overlaps(job)]
 
 
-def test_a_cancelled_job_is_tried_again_with_more(runs: dict[str, Ended]) -> None:
+def test_a_cancelled_job_is_tried_again_with_more_and_goes_on(runs: dict[str, Ended]) -> None:
     cancelled, again = runs["tiny"].jobs_of(CANCELLED)
     assert (cancelled.state, cancelled.limit, cancelled.memory) == ("CANCELLED", "4:00:00", "16000M")
     assert (again.state, again.limit, again.memory) == ("COMPLETED", "8:00:00", "32000M")
-    kept = runs["tiny"].folder / "logs" / "slurm" / "rule_tuning" / "1-3_frozen_0.01_63" / f"{cancelled.number}.log"
-    assert "CANCELLED" in kept.read_text()
+    logs = runs["tiny"].folder / "logs"
+    assert "CANCELLED" in (logs / "slurm" / "rule_parent" / "1-3_63" / f"{cancelled.number}.log").read_text()
+    assert "going on after epoch" in (logs / "tiny" / "parent" / "1-3" / "seed=63.log").read_text()
 
 
 def test_a_job_that_outlives_its_walltime_is_tried_again_with_more(runs: dict[str, Ended]) -> None:

@@ -184,9 +184,11 @@ def test_a_jobs_start_counts_and_a_running_jobs_time_so_far() -> None:
     assert estimate([done, running], now=500.0).seconds == 0
 
 
-def test_kinds_without_a_finished_job_are_named_and_not_guessed() -> None:
-    found = estimate([job("a", "done", 10.0), job("b", "missing", None), job("c", "missing", None, kind="cost")])
-    assert (found.seconds, found.unknown) == (10, ("cost",))
+def test_kinds_without_a_finished_job_are_named_and_taken_for_the_mean_job() -> None:
+    done = job("a", "done", 10.0, note=Note("done", 1, "host", 0.0, 16.0))
+    found = estimate([done, job("b", "missing", None), job("c", "missing", None, kind="cost")])
+    assert (found.seconds, found.unknown) == (16 + 16, ("cost",))
+    assert estimate([job("c", "missing", None, kind="cost")]).seconds == 0
 
 
 def test_where_records_are_gone_notes_tell() -> None:
