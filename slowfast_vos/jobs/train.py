@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from hashlib import sha256
 from pathlib import Path
@@ -76,9 +77,16 @@ class Selection:
             self.chunks[video.name] = kept
         return self.chunks[video.name]
 
-    def score(self, model: SlowFastMaskRCNN) -> Scores:
-        """Official statistics of every sequence that chooses a parent's epoch."""
-        return gather_scores({video.name: self.score_video(model, video) for video in self.job.dataset.epoch_selection})
+    def score(self, model: SlowFastMaskRCNN, state: TrainingState) -> Scores:
+        """Official statistics of every sequence that chooses a parent's epoch; `state` keeps what is done."""
+        names = []
+        for video in self.job.dataset.epoch_selection:
+            names.append(video.name)
+            if video.name not in state.scored:
+                statistics = self.score_video(model, video)
+                state.scored[video.name] = {column: float(value) for column, value in statistics.items()}
+                state.save(math.inf)
+        return gather_scores({name: state.scored[name] for name in names})
 
     def score_video(self, model: SlowFastMaskRCNN, video: Video) -> dict[str, float]:
         """Official statistics of one sequence."""

@@ -52,14 +52,14 @@ def train_parent(
     *,
     merged: bool,
     seed: int,
-    select: Callable[[SlowFastMaskRCNN], Scores],
+    select: Callable[[SlowFastMaskRCNN, TrainingState], Scores],
     resume: Resume | None = None,
 ) -> TrainingState:
     """Train `model` in place and leave the best epoch's weights in it.
 
     Args:
         parent: the stage's settings; a frozen backbone means a frozen RPN too.
-        select: scores of the model on the selection sequences.
+        select: scores of the model on the selection sequences; the state keeps those that it has.
 
     Raises:
         DivergedError: a loss is not finite.
@@ -83,7 +83,7 @@ def train_parent(
                 state.add(losses)
             optimizer.step()
         last = epoch + 1 == parent.epochs
-        state.finish(select(model.eval()) if last or (epoch + 1) % parent.score_every == 0 else None)
+        state.finish(select(model.eval(), state) if last or (epoch + 1) % parent.score_every == 0 else None)
     state.restore_best()
     return state
 

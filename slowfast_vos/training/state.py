@@ -61,6 +61,7 @@ class TrainingState:
         best: the epoch chosen so far.
         position: steps done of the epoch at hand.
         sums, count, seconds: losses, how often they were added, and time, of the epoch at hand.
+        scored: official statistics of the selection sequences that are scored already, of the epoch at hand.
     """
 
     model: nn.Module
@@ -75,6 +76,7 @@ class TrainingState:
     sums: Counter[str] = field(default_factory=Counter)
     count: int = 0
     seconds: float = 0.0
+    scored: dict[str, dict[str, float]] = field(default_factory=dict)
     _clock: float = 0.0
     _saved: float = field(default_factory=time.monotonic)
 
@@ -155,7 +157,7 @@ class TrainingState:
         scored = "" if scores is None else f", J&F on selection {scores.jf_mean:.3f}"
         where = f"{self._prefix}epoch {epoch.epoch} of {self.total}"
         log.info("%s: loss %.3f%s, %.0f s left", where, epoch.loss, scored, left)
-        self.position, self.sums, self.count, self.seconds = 0, Counter(), 0, 0.0
+        self.position, self.sums, self.count, self.seconds, self.scored = 0, Counter(), 0, 0.0, {}
         self.save(SECONDS_WORTH_SAVING)
 
     def restore_best(self) -> None:
@@ -189,7 +191,7 @@ class TrainingState:
             "optimizer": self.optimizer.state_dict(),
             "curve": [point.model_dump() for point in self.curve],
             "best": best,
-            "at": (self.position, dict(self.sums), self.count, self.seconds),
+            "at": (self.position, dict(self.sums), self.count, self.seconds, self.scored),
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -209,7 +211,7 @@ class TrainingState:
         if state["best"] is not None:
             epoch, scores, weights = state["best"]
             self.best = Best(epoch, Scores(**scores), weights)
-        self.position, sums, self.count, self.seconds = state["at"]
+        self.position, sums, self.count, self.seconds, self.scored = state["at"]
         self.sums = Counter(sums)
         log.info(
             "%sgoing on after epoch %d, step %d (%s)", self._prefix, len(self.curve), self.position, self.resume.path

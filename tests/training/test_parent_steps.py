@@ -13,6 +13,7 @@ from slowfast_vos.sections import Parent
 from slowfast_vos.training.encoder import Encoder, training_proposals
 from slowfast_vos.training.loop import DivergedError, seed_everything
 from slowfast_vos.training.parent import clip_losses, epoch_steps, parts_of_step, train_parent
+from slowfast_vos.training.state import TrainingState
 from slowfast_vos.videos.davis import Video
 from torch import Tensor
 
@@ -162,7 +163,7 @@ def test_without_room_for_features_training_is_the_same(network: Build, make_vid
     for gib in (0, 1):
         model = network()
         parent = Parent(epochs=1, lr="0.01", feature_cache_gib=gib)
-        train_parent(parent, model, [video], merged=False, seed=2, select=lambda _: scores())
+        train_parent(parent, model, [video], merged=False, seed=2, select=lambda *_: scores())
         states.append(model.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
@@ -172,7 +173,7 @@ def test_the_two_variants_train_differently(network: Build, make_video: MakeVide
     for step in ("a", "b"):
         model = network()
         parent = Parent(epochs=1, lr="0.01", step=step)
-        state = train_parent(parent, model, [video], merged=False, seed=2, select=lambda _: scores())
+        state = train_parent(parent, model, [video], merged=False, seed=2, select=lambda *_: scores())
         states.append(model.state_dict())
         losses.append(state.curve[0].loss)
     weight = "slow_fast.slow_conv1.weight"
@@ -185,7 +186,7 @@ def test_the_two_variants_train_differently(network: Build, make_video: MakeVide
 def test_scores_are_asked_for_as_often_as_set_and_at_the_end(network: Build, make_video: MakeVideo) -> None:
     asked = []
 
-    def select(model: SlowFastMaskRCNN) -> Scores:
+    def select(model: SlowFastMaskRCNN, _: TrainingState) -> Scores:
         assert not model.training
         asked.append(1)
         return scores(0.1)
@@ -199,7 +200,7 @@ def test_scores_are_asked_for_as_often_as_set_and_at_the_end(network: Build, mak
 
 def trained(model: SlowFastMaskRCNN, video: Video, backbone: str) -> dict[str, Tensor]:
     parent = Parent(epochs=2, lr="0.01", backbone=backbone)
-    train_parent(parent, model, [video], merged=False, seed=7, select=lambda _: scores())
+    train_parent(parent, model, [video], merged=False, seed=7, select=lambda *_: scores())
     return model.state_dict()
 
 
@@ -218,4 +219,4 @@ def test_what_trains_changes_and_what_is_frozen_does_not(network: Build, make_vi
 def test_a_parent_that_diverges_says_where(network: Build, make_video: MakeVideo) -> None:
     parent = Parent(epochs=3, lr="1e30")
     with pytest.raises(DivergedError, match=r"^parent, epoch 1, step \d, square: found a loss that is not finite"):
-        train_parent(parent, network(), [make_video(length=6)], merged=True, seed=1, select=lambda _: scores())
+        train_parent(parent, network(), [make_video(length=6)], merged=True, seed=1, select=lambda *_: scores())

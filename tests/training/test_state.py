@@ -119,7 +119,7 @@ def detector(model: SlowFastMaskRCNN, video: Video, resume: Resume | None) -> Tr
 
 def parent(backbone: str) -> Train:
     def train(model: SlowFastMaskRCNN, video: Video, resume: Resume | None) -> TrainingState:
-        def select(model: SlowFastMaskRCNN) -> Scores:
+        def select(model: SlowFastMaskRCNN, _: TrainingState) -> Scores:
             # A score that depends on the weights alone.
             return scores(model.slow_fast.slow_conv1.weight.detach().abs().mean().item())
 
@@ -177,6 +177,20 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(
     assert all(torch.equal(found[name], value) for name, value in undisturbed.state_dict().items())
     state.discard()
     assert not resume.path.exists()
+
+
+def test_sequences_that_were_scored_are_not_scored_again(tmp_path: Path) -> None:
+    resume = Resume(tmp_path / "state.pt", 0)
+    state = line(resume=resume)
+    for _ in state.epochs():
+        state.scored["bear"] = {"j_mean": 0.5}
+        state.save()
+        break
+    resumed = line(resume=resume)
+    for _ in resumed.epochs():
+        assert resumed.scored == {"bear": {"j_mean": 0.5}}
+        resumed.finish()
+    assert resumed.scored == {}
 
 
 def test_a_finished_training_has_nothing_left_to_do(network: Build, make_video: MakeVideo, tmp_path: Path) -> None:
