@@ -96,9 +96,7 @@ def runs(node: Node, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ende
     options = ["--set-resources", *options, "--config", "save_every=0"]
     working = start(tiny, ROOT / "Snakefile", PROFILE.parent, "--configfile", str(TINY), *options)
     try:
-        cancel_in_training(
-            node, CANCELLED, tiny / "results/tiny/work/parent/1-3/seed=63/record"
-        )
+        cancel_in_training(node, CANCELLED, tiny / "results/tiny/work/parent/1-3/seed=63/record")
         return {"tiny": end(working, tiny, node), "outlives": end(waiting, outlives, node)}
     finally:
         working.kill()
