@@ -87,7 +87,9 @@ class Encoder:
         if centre:
             found = targets(video.ids(index, merged=self.merged))
             target = [{key: value.to(device) for key, value in found.items()}]
-        images, scaled = network.transform([frame], target)
+        # In training, torchvision draws the size to resize to; what is kept must not move the step's random numbers.
+        with torch.random.fork_rng(devices=[]):
+            images, scaled = network.transform([frame], target)
         encoded = known or Encoded(self.model.encode(images.tensors), images.image_sizes[0])
         if centre:
             with training_proposals(network.rpn, wanted=self.parent.step == "b"):
