@@ -92,7 +92,7 @@ def begin_note(path: Path, key: str = "") -> OpenNote:
     Raises:
         UserError: the note cannot be written.
     """
-    called, began, said = time.time(), time.monotonic(), None
+    called, began, said, waited = time.time(), time.monotonic(), None, False
     while True:
         try:
             lock = try_lock(path)
@@ -101,9 +101,9 @@ def begin_note(path: Path, key: str = "") -> OpenNote:
             return OpenNote(path, None, key)
         if lock:
             twin = _parse(path.read_text(encoding="utf-8"))
-            ended_meanwhile = twin.state == "done" and twin.started + twin.seconds >= called
+            ended_meanwhile = waited and twin.state == "done" and twin.started + twin.seconds >= called
             return OpenNote(path, lock, key, done_by_twin=ended_meanwhile and twin.key == key)
-        now = time.monotonic()
+        waited, now = True, time.monotonic()
         # `status` holds a note for an instant; only a job holds it for long.
         if now - began > 2 and (said is None or now - said > SECONDS_BETWEEN_LINES):
             said = now
