@@ -58,6 +58,7 @@ def kill(process: subprocess.Popen[bytes], folder: Path, kind: str, chance: rand
     return True
 
 
+@pytest.mark.kills
 @pytest.mark.slow
 def test_a_run_killed_at_random_ends_with_the_same_bytes(
     tmp_path: Path, local_run: tuple[Path, subprocess.CompletedProcess[str]]
