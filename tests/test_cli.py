@@ -13,6 +13,8 @@ import pytest
 from slowfast_vos.cli import app
 from slowfast_vos.videos.pngs import write_mask
 
+from command_line import refused, validation
+
 if TYPE_CHECKING:
     from click.testing import Result
 
@@ -25,17 +27,6 @@ Invoke = Callable[..., "Result"]
 def hashes(folder: Path) -> dict[Path, str]:
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def refused(done: Result, *words: str, lines: int = 1) -> list[str]:
-    """Check that a command ended in lines that say why, without a traceback; returns them."""
-    assert done.exit_code == 1, (done.exit_code, done.output, done.exception)
-    assert "Traceback" not in done.output
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == lines, done.stderr
-    for word in words:
-        assert word in done.stderr, (word, done.stderr)
-    return errors
 
 
 def test_help_names_every_verb(invoke: Invoke) -> None:
@@ -185,11 +176,6 @@ def spoiled(inside: Run, dataset_root: Path, tmp_path: Path) -> tuple[Run, Path]
     root = tmp_path / "spoiled"
     shutil.copytree(dataset_root, root)
     return inside, root
-
-
-def validation(root: Path, kind: str) -> list[Path]:
-    name = (root / "ImageSets" / "2016" / "val.txt").read_text().split()[0]
-    return sorted((root / kind / "480p" / name).iterdir())
 
 
 def check(spoiled: tuple[Run, Path]) -> Result:

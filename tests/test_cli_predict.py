@@ -13,6 +13,8 @@ from PIL import Image
 from slowfast_vos.model.checkpoints import read_checkpoint, save_checkpoint
 from slowfast_vos.videos.pngs import read_mask
 
+from command_line import refused, validation
+
 if TYPE_CHECKING:
     from click.testing import Result
 
@@ -20,22 +22,6 @@ if TYPE_CHECKING:
 
 SETUP, SEED = "1-3", 63
 Invoke = Callable[..., "Result"]
-
-
-def refused(done: Result, *words: str, lines: int = 1) -> list[str]:
-    """Check that a command ended in lines that say why, without a traceback; returns them."""
-    assert done.exit_code == 1, (done.exit_code, done.output, done.exception)
-    assert "Traceback" not in done.output
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == lines, done.stderr
-    for word in words:
-        assert word in done.stderr, (word, done.stderr)
-    return errors
-
-
-def validation(root: Path, kind: str) -> list[Path]:
-    name = (root / "ImageSets" / "2016" / "val.txt").read_text().split()[0]
-    return sorted((root / kind / "480p" / name).iterdir())
 
 
 def frames_of(root: Path) -> Path:

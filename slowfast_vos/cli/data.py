@@ -29,18 +29,14 @@ def synthesize(
     processes: Annotated[int, typer.Option(help="Sequences drawn side by side.")] = 1,
 ) -> None:
     """Draw the generated dataset, in DAVIS's layout; the same options give the same bytes."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from slowfast_vos.videos.synthetic import synthesize as draw
 
     # Of a Snakemake that was killed, another may still draw here.
     while (lock := try_lock(root / ".lock")) is None:
         time.sleep(0.2)
-    with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task("drawing sequences", total=train + val)
+    with progress_bar() as tell:
         sizes = {"train": train, "val": val, "frames": frames, "height": height, "width": width}
-        draw(root, seed=seed, **sizes, processes=processes, progress=lambda done, _: bar.update(task, completed=done))
+        draw(root, seed=seed, **sizes, processes=processes, progress=partial(tell, "drawing sequences"))
     lock.release()
     typer.echo(f"{train} training and {val} validation sequences in {root}")
 

@@ -12,7 +12,8 @@ from slowfast_vos.cli.running import note_begin
 from slowfast_vos.errors import UserError
 
 if TYPE_CHECKING:
-    pass
+    from slowfast_vos.config import Settings
+    from slowfast_vos.paths import Results
 
 FAILED = 3
 
@@ -20,36 +21,27 @@ FAILED = 3
 @app.command()
 def tables(config: Config, out: Out = None) -> None:
     """Write the tables of a run, from its records alone."""
-    from slowfast_vos.paths import Results
     from slowfast_vos.reporting.tables import write_tables
 
-    settings = read_settings(config)
-    note_begin(settings, "tables")
-    results = Results(settings)
+    settings, results = _begin(config, "tables")
     write_tables(settings, results.root, out or results.reports / "tables", results.reports / "figures")
 
 
 @app.command()
 def plots(config: Config, out: Out = None) -> None:
     """Draw the figures of a run, from its records alone."""
-    from slowfast_vos.paths import Results
     from slowfast_vos.reporting.plots import write_plots
 
-    settings = read_settings(config)
-    note_begin(settings, "plots")
-    results = Results(settings)
+    settings, results = _begin(config, "plots")
     write_plots(settings, results.root, out or results.reports / "figures")
 
 
 @app.command()
 def strips(config: Config, out: Out = None) -> None:
     """Draw predictions over their frames, as pictures and animations."""
-    from slowfast_vos.paths import Results
     from slowfast_vos.reporting.overlays import write_strips
 
-    settings = read_settings(config)
-    note_begin(settings, "strips")
-    results = Results(settings)
+    settings, results = _begin(config, "strips")
     write_strips(settings, results.root, out or results.reports / "strips")
 
 
@@ -116,3 +108,11 @@ def check_records(config: Config, out: Annotated[Path, typer.Option(help="File t
         table = results.reports / "tables" / "records.csv"
         raise UserError(f"{table}: found {failed} of {len(states)} records failed; `slowfast-vos status` says why")
     write_json(out, {"done": len(states), "failed": 0})
+
+
+def _begin(config: Path, verb: str) -> tuple[Settings, Results]:
+    from slowfast_vos.paths import Results
+
+    settings = read_settings(config)
+    note_begin(settings, verb)
+    return settings, Results(settings)

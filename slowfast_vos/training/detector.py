@@ -26,9 +26,7 @@ class Frames(Dataset[tuple[Tensor, dict[str, Tensor]]]):
     loaded before or beside it nor on the process that loads it, and leaves torch's generators as they are.
     """
 
-    def __init__(
-        self, videos: list[Video], *, merged: bool, flip: float, train_frames: int | None, seed: int = 0
-    ) -> None:
+    def __init__(self, videos: list[Video], *, merged: bool, flip: float, train_frames: int | None) -> None:
         self.items = [
             (video, index)
             for video in videos
@@ -36,7 +34,7 @@ class Frames(Dataset[tuple[Tensor, dict[str, Tensor]]]):
             if video.ids(index, merged=merged).any()
         ]
         self.merged = merged
-        self.seed = 0
+        self.seed = 0  # an epoch's own
         self.flip = flip
 
     def __len__(self) -> int:

@@ -157,20 +157,25 @@ class DavisTree:
         """
         frames = self._files("JPEGImages", name, ".jpg")
         masks = self._files("Annotations", name, ".png")
-        problems = []
-        for path in frames:
-            if path.stem not in {mask.stem for mask in masks}:
-                problems.append(
-                    f"{self.folder('Annotations', name) / path.stem}.png: missing; expected a mask of {path}"
-                )
-        for path in masks:
-            if path.stem not in {frame.stem for frame in frames}:
-                problems.append(
-                    f"{self.folder('JPEGImages', name) / path.stem}.jpg: missing; expected the frame of {path}"
-                )
+        problems = self.unpaired(name, frames, masks)
         if problems:
             raise UserError("\n".join(problems))
         return Video(name, frames, masks)
+
+    def unpaired(self, name: str, frames: Sequence[Path], masks: Sequence[Path]) -> list[str]:
+        """What each frame without a mask, and each mask without a frame, lacks; one line for each."""
+        annotated, shown = {path.stem for path in masks}, {path.stem for path in frames}
+        missing_masks = [
+            f"{self.folder('Annotations', name) / path.stem}.png: missing; expected a mask of {path}"
+            for path in frames
+            if path.stem not in annotated
+        ]
+        missing_frames = [
+            f"{self.folder('JPEGImages', name) / path.stem}.jpg: missing; expected the frame of {path}"
+            for path in masks
+            if path.stem not in shown
+        ]
+        return missing_masks + missing_frames
 
     def videos(self, names: Sequence[str]) -> list[Video]:
         """As `video`, for several names."""

@@ -65,7 +65,7 @@ def check_sequence(
             expected = "frames" if suffix == "jpg" else "masks"
             report.problems.append(f"{folders[kind]}: found {what}; expected the {expected} of {name}")
     if frames and masks:
-        report.problems += _unpaired(folders, frames, masks)
+        report.problems += tree.unpaired(name, list(frames.values()), list(masks.values()))
     if frames or masks:
         report.problems += _gaps(folders["JPEGImages"], sorted({*frames, *masks}), length)
     both = [(path, masks[stem]) for stem, path in frames.items() if stem in masks]
@@ -122,15 +122,6 @@ def _readable(read: Callable[[Path], T], path: Path, report: SequenceReport) -> 
     except UserError as error:
         report.problems.append(str(error))
         return None
-
-
-def _unpaired(folders: dict[str, Path], frames: dict[str, Path], masks: dict[str, Path]) -> Iterable[str]:
-    for stem, path in frames.items():
-        if stem not in masks:
-            yield f"{folders['Annotations'] / stem}.png: missing; expected a mask of {path}"
-    for stem, path in masks.items():
-        if stem not in frames:
-            yield f"{folders['JPEGImages'] / stem}.jpg: missing; expected the frame of {path}"
 
 
 def _gaps(folder: Path, stems: list[str], length: int | None) -> Iterable[str]:

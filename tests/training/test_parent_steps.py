@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from equal_scores import scores
 from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.measuring.record import Scores
 from slowfast_vos.sections import Parent
@@ -19,11 +20,6 @@ from torch import Tensor
 
 Build = Callable[..., SlowFastMaskRCNN]
 MakeVideo = Callable[..., Video]
-
-
-def scores(value: float = 0.5) -> Scores:
-    columns = ("jf_mean", "j_mean", "j_recall", "j_decay", "f_mean", "f_recall", "f_decay")
-    return Scores(**dict.fromkeys(columns, value), sequences={})
 
 
 def unread(name: str, length: int) -> Video:

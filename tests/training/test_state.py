@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from equal_scores import scores
 from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.config import parse_settings
 from slowfast_vos.measuring.record import Epoch, Scores
@@ -25,11 +26,6 @@ from torch import Tensor, nn
 Build = Callable[..., SlowFastMaskRCNN]
 MakeVideo = Callable[..., Video]
 SETTINGS = {"data": {"held_out": ["bear"]}, "detector": {"epochs": 2, "lr": "0.01", "batch_size": 1}}
-
-
-def scores(value: float) -> Scores:
-    columns = ("jf_mean", "j_mean", "j_recall", "j_decay", "f_mean", "f_recall", "f_decay")
-    return Scores(**dict.fromkeys(columns, value), sequences={})
 
 
 def line(total: int = 1, resume: Resume | None = None) -> TrainingState:

@@ -6,13 +6,11 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from slowfast_vos.videos.archives import DAVIS_2016
+
 from workflow_runs import ROOT, snakemake
 
-# The 20 validation sequences of DAVIS 2016.
-VALIDATION = (
-    "blackswan bmx-trees breakdance camel car-roundabout car-shadow cows dance-twirl dog drift-chicane drift-straight "
-    "goat horsejump-high kite-surf libby motocross-jump paragliding-launch parkour scooter-black soapbox"
-)
+VALIDATION = DAVIS_2016["val"]
 SETUPS = 5
 
 
