@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slowfast_vos.errors import UserError
@@ -58,6 +59,10 @@ class Setup:
     def after(self) -> int:
         """Frames of the fast window that follow the centre frame."""
         return self.fast - 1 - self.before
+
+    def window(self, centres: Sequence[int], length: int) -> range:
+        """Frames of a video of `length` that the windows of consecutive centre frames cover."""
+        return range(max(centres[0] - self.before, 0), min(centres[-1] + self.after + 1, length))
 
     @property
     def slow_kernels(self) -> tuple[int, int, int]:

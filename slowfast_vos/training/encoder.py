@@ -59,14 +59,27 @@ class Encoder:
 
     def losses(self, video: Video, centres: Sequence[int]) -> dict[str, Tensor]:
         """RoI losses of consecutive centre frames, from the frames of their windows."""
-        setup = self.model.setup
-        first, last = max(centres[0] - setup.before, 0), min(centres[-1] + setup.after, len(video) - 1)
-        frames = [self._frame(video, index, centre=index in centres) for index in range(first, last + 1)]
+        window = self.model.setup.window(centres, len(video))
+        frames = [self._frame(video, index, centre=index in centres) for index in window]
         features = {level: torch.cat([one.features[level] for one in frames]) for level in frames[0].features}
-        places = [index - first for index in centres]
+        places = [index - window[0] for index in centres]
         proposals, wanted = zip(*(frames[place].centre for place in places), strict=True)
         sizes = [frames[place].image_size for place in places]
         return self.model.roi_losses(self.model.windows(features, places), list(proposals), sizes, list(wanted))
+
+    def to_read(self, video: Video, centres: Sequence[int], *, after: tuple[Video, Sequence[int]]) -> list[int]:
+        """Frames that `losses` will have to read, once it was asked for those of `after`."""
+        window, missing = self.model.setup.window, []
+        passing = window(after[1], len(video)) if after[0].name == video.name else ()
+        for index in window(centres, len(video)):
+            kept = self.kept.get((video.name, index))
+            if index in centres:  # what was only a neighbour so far is read again for its proposals
+                known = kept is not None and kept.centre is not None
+            else:
+                known = kept is not None or index in passing
+            if not known:
+                missing.append(index)
+        return missing
 
     def _frame(self, video: Video, index: int, *, centre: bool) -> Encoded:
         encoded = self.kept.pop((video.name, index), None)

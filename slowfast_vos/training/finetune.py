@@ -73,11 +73,11 @@ class Augment:
         """
         for _ in range(self.redraws):
             moved, mask = self.transform(tv_tensors.Video(frames), tv_tensors.Mask(ids))
-            target = targets(mask.numpy())
+            target = targets(mask.cpu().numpy())
             if len(target["boxes"]):
                 return moved.as_subclass(Tensor), target
         log.info("%d draws lost the object; the frame is used as it is", self.redraws)
-        return frames, targets(ids.numpy())
+        return frames, targets(ids.cpu().numpy())
 
 
 def fine_tune(
@@ -112,7 +112,9 @@ def fine_tune(
     frames = torch.stack([video.frame(index) for index in range(max(order) + 1)])
     augment = Augment(settings.finetune, float(configuration.scale))
     optimizer = make_sgd(model, settings.finetune, configuration.lr)
+    # Augmented where the model is: a GPU would wait for a CPU's affine map of large frames.
     device = next(model.parameters()).device
+    frames, ids = frames.to(device), ids.to(device)
     steps = list(batches(range(iterations), settings.finetune.accumulate))
     epochs = list(batches(steps, max(SAMPLES_PER_EPOCH // settings.finetune.accumulate, 1)))
     state = TrainingState(model, optimizer, seed, len(epochs), video.name, resume)
@@ -123,7 +125,7 @@ def fine_tune(
                 moved, target = augment(frames, ids)
                 target = {key: value.to(device) for key, value in target.items()}
                 wanted = [target, *[None] * (len(moved) - 1)]
-                losses = model.losses(list(moved.to(device)), wanted, order)
+                losses = model.losses(list(moved), wanted, order)
                 total_loss(losses, f"{video.name}, iteration {sample + 1}").backward()
                 state.add(losses)
             optimizer.step()

@@ -10,6 +10,7 @@ from torch import Tensor
 from slowfast_vos.measuring.record import Scores
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN, Target
 from slowfast_vos.sections import Parent
+from slowfast_vos.training.ahead import read_ahead
 from slowfast_vos.training.detector import spread
 from slowfast_vos.training.encoder import Encoder
 from slowfast_vos.training.loop import make_sgd, total_loss
@@ -35,13 +36,12 @@ def epoch_steps(videos: list[Video], parent: Parent) -> list[Step]:
 def clip_losses(model: SlowFastMaskRCNN, video: Video, centres: list[int], *, merged: bool) -> dict[str, Tensor]:
     """All losses of some centre frames, from the frames of their windows."""
     device = next(model.parameters()).device
-    first = max(centres[0] - model.setup.before, 0)
-    last = min(centres[-1] + model.setup.after, len(video) - 1)
-    frames = [video.frame(index).to(device) for index in range(first, last + 1)]
+    window = model.setup.window(centres, len(video))
+    frames = [video.frame(index).to(device) for index in window]
     wanted: list[Target | None] = [None] * len(frames)
     for index in centres:
         target = targets(video.ids(index, merged=merged))
-        wanted[index - first] = {key: value.to(device) for key, value in target.items()}
+        wanted[index - window[0]] = {key: value.to(device) for key, value in target.items()}
     return model.losses(frames, wanted)
 
 
@@ -73,17 +73,27 @@ def train_parent(
     def losses_of(video: Video, centres: list[int]) -> dict[str, Tensor]:
         return encoder.losses(video, centres) if frozen else clip_losses(model, video, centres, merged=merged)
 
-    for epoch in state.epochs():
-        model.train()
-        for step, (video, centres) in state.steps(epoch_steps(videos, parent)):
-            optimizer.zero_grad(set_to_none=True)
-            for some in parts_of_step(centres, parent):
-                losses = losses_of(video, some)
-                total_loss(losses, f"parent, epoch {epoch + 1}, step {step + 1}, {video.name}").backward()
-                state.add(losses)
-            optimizer.step()
-        last = epoch + 1 == parent.epochs
-        state.finish(select(model.eval(), state) if last or (epoch + 1) % parent.score_every == 0 else None)
+    def begin_reading(video: Video, centres: list[int], now: Step) -> None:
+        window = model.setup.window(centres, len(video))
+        frames = encoder.to_read(video, centres, after=now) if frozen else list(window)
+        ahead.begin(video, frames, [index for index in centres if index in frames], merged=merged)
+
+    with read_ahead(wanted=next(model.parameters()).device.type != "cpu") as ahead:
+        for epoch in state.epochs():
+            model.train()
+            steps = epoch_steps(videos, parent)
+            for step, (video, centres) in state.steps(steps):
+                video = ahead.take(video)
+                if step + 1 < len(steps):
+                    begin_reading(*steps[step + 1], now=(video, centres))
+                optimizer.zero_grad(set_to_none=True)
+                for some in parts_of_step(centres, parent):
+                    losses = losses_of(video, some)
+                    total_loss(losses, f"parent, epoch {epoch + 1}, step {step + 1}, {video.name}").backward()
+                    state.add(losses)
+                optimizer.step()
+            last = epoch + 1 == parent.epochs
+            state.finish(select(model.eval(), state) if last or (epoch + 1) % parent.score_every == 0 else None)
     state.restore_best()
     return state
 

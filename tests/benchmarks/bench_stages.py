@@ -98,13 +98,13 @@ def data_share(
     model: SlowFastMaskRCNN, video: Video, settings: Settings, stages: dict[str, tuple[float, ...]], turns: int
 ) -> None:
     """Print what is not the network: reading, augmentation, masks; and its share of the stages it belongs to."""
-    cpu, device = torch.device("cpu"), next(model.parameters()).device
+    device = next(model.parameters()).device
     clip = [video.frame(index) for index in range(len(video))]
     with torch.inference_mode():
         detections = list(detect(model.eval(), clip))
     masks = [foreground(detection).numpy().astype(np.uint8) for detection in detections]
     augment, ids = Augment(settings.finetune, 0.25), torch.from_numpy(video.ids(0, merged=True).astype(np.int64))
-    window = torch.stack(clip[: model.setup.after + 1])
+    window, ids = torch.stack(clip[: model.setup.after + 1]).to(device), ids.to(device)
     with tempfile.TemporaryDirectory() as folder:
         parts = {
             "read a frame": lambda: exhaust(video.frame(index) for index in range(len(video))),
@@ -117,9 +117,9 @@ def data_share(
             ),
             "augment a window": lambda: exhaust(augment(window, ids) for _ in range(len(video))),
         }
-        found = dict(zip(parts, medians(list(parts.values()), cpu, turns), strict=True))
+        found = dict(zip(parts, medians(list(parts.values()), device, turns), strict=True))
     found = {name: value / len(video) for name, value in found.items()}
-    print("\nbeside the network, ms (all on the CPU)")
+    print("\nbeside the network, ms (on the CPU, but for the augmentation)")
     frame, mask, paste, write, augmented = found.values()
     batch = settings.detector.batch_size
     detector = stages[f"detector, step of {batch} frames"][0]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from equal_scores import scores
 from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.measuring.record import Scores
 from slowfast_vos.sections import Parent
+from slowfast_vos.training.ahead import read_ahead
 from slowfast_vos.training.encoder import Encoder, training_proposals
 from slowfast_vos.training.loop import DivergedError, seed_everything
 from slowfast_vos.training.parent import clip_losses, epoch_steps, parts_of_step, train_parent
@@ -216,3 +220,36 @@ def test_a_parent_that_diverges_says_where(network: Build, make_video: MakeVideo
     parent = Parent(epochs=3, lr="1e30")
     with pytest.raises(DivergedError, match=r"^parent, epoch 1, step \d, square: found a loss that is not finite"):
         train_parent(parent, network(), [make_video(length=6)], merged=True, seed=1, select=lambda *_: scores())
+
+
+@pytest.mark.parametrize("backbone", ["frozen", "trained"])
+@pytest.mark.parametrize("gib", [0, 1])
+def test_reading_ahead_changes_nothing_and_reads_nothing_twice(
+    network: Build, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch, backbone: str, gib: int
+) -> None:
+    main, reads, states = threading.get_ident(), [], []
+    frame = Video.frame
+
+    def noted(self: Video, index: int) -> Tensor:
+        reads.append((self.name, index, threading.get_ident() == main))
+        return frame(self, index)
+
+    monkeypatch.setattr(Video, "frame", noted)
+    videos = [make_video(length=7), make_video(name="other", length=3)]
+    options = {"epochs": 2, "lr": "0.01", "backbone": backbone, "feature_cache_gib": gib}
+    counts = []
+    for wanted in (False, True):
+        chosen = partial(read_ahead, wanted=wanted)
+        monkeypatch.setattr("slowfast_vos.training.parent.read_ahead", lambda chosen=chosen, **_: chosen())
+        reads.clear()
+        model = network(1, 3)
+        train_parent(Parent(**options), model, videos, merged=True, seed=7, select=lambda *_: scores())
+        states.append(model.state_dict())
+        counts.append((Counter(read[:2] for read in reads), [read[2] for read in reads]))
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    (plain, by_main), (ahead, by_threads) = counts
+    assert plain == ahead
+    assert all(by_main)
+    # Nothing is read ahead of an epoch's first step; without room for features, neighbours are not either.
+    if gib or backbone == "trained":
+        assert by_threads.count(True) == (3 if gib and backbone == "frozen" else 2 * 3)
