@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -65,12 +66,15 @@ def read_torch_checkpoint(path: str | PathLike[str]) -> dict[str, Tensor]:
 
 
 def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
-    """Load a state dict that fits exactly.
+    """Load a state dict that fits exactly, under the names that torchvision gives its parts today or gave them in 2020.
 
     Raises:
         UserError: names every tensor that is missing, left over, or of another shape.
     """
     own = model.state_dict()
+    state = {_todays_name(name): value for name, value in state.items()}
+    # Frozen batch norm counts no batches; torchvision leaves a file's counters out, too.
+    state = {name: value for name, value in state.items() if name in own or not name.endswith("num_batches_tracked")}
     # A counter that older torch versions did not save; it matters only where momentum is None.
     missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
     extra = [name for name in state if name not in own]
@@ -86,4 +90,13 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) ->
     ]
     if problems:
         raise UserError(f"{source}: does not fit this model; {'; '.join(problems)}")
-    model.load_state_dict(dict(state), strict=False)
+    model.load_state_dict(state, strict=False)
+
+
+def _todays_name(name: str) -> str:
+    """Today's name of a tensor of Mask R-CNN; torchvision's COCO weights and the authors' have those of their time."""
+    name = re.sub(r"((?:inner|layer)_blocks\.\d+)\.(weight|bias)$", r"\1.0.\2", name)
+    name = re.sub(r"(rpn\.head\.conv)\.(weight|bias)$", r"\1.0.0.\2", name)
+    return re.sub(
+        r"(mask_head)\.mask_fcn(\d+)\.(weight|bias)$", lambda old: f"{old[1]}.{int(old[2]) - 1}.0.{old[3]}", name
+    )

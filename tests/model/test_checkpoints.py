@@ -13,11 +13,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from names_of_2020 import names_of_2020
 from safetensors import safe_open
 from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.errors import UserError
 from slowfast_vos.model.checkpoints import load_state, read_checkpoint, read_torch_checkpoint, save_checkpoint
 from torch import Tensor, nn
+from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
 Build = Callable[..., SlowFastMaskRCNN]
 ABOUT = {"setup": "1-3", "seed": 63, "settings": {"protocol": "strict", "seeds": [63]}, "task": None}
@@ -159,8 +162,31 @@ def test_the_authors_checkpoints_load(network: Build, network_options: dict[str,
 
 def test_the_authors_file_format_of_2020_loads(network: Build, network_options: dict[str, Any], tmp_path: Path) -> None:
     state = authors_state(network(1, 1))
-    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    SlowFastMaskRCNN.from_authors_checkpoint(tmp_path / "old.pth", slow=1, fast=1, **network_options)
+    torch.save(names_of_2020(state), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    model = SlowFastMaskRCNN.from_authors_checkpoint(tmp_path / "old.pth", slow=1, fast=1, **network_options)
+    loaded = model.state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in state.items())
+
+
+def test_names_of_2020_and_a_frozen_batch_norms_counter_load_as_torchvision_loads_them() -> None:
+    # Frozen batch norm, as torchvision's own function has it only with trained weights.
+    model, theirs = (MaskRCNN(resnet_fpn_backbone(backbone_name="resnet50", weights=None), 91) for _ in range(2))
+    state = {name: torch.full_like(value, 0.5) for name, value in model.state_dict().items()}
+    old = names_of_2020(state)
+    # 8 convolutions of the FPN, 1 of the RPN, 4 of the mask head.
+    assert len(set(old) - set(state)) == 2 * (8 + 1 + 4)
+    theirs.load_state_dict(old, strict=True)
+    load_state(model, old | {"backbone.body.bn1.num_batches_tracked": torch.tensor(7)}, source="here")
+    loaded = model.state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in theirs.state_dict().items())
+
+
+def test_a_missing_tensor_is_named_as_it_is_today() -> None:
+    model = MaskRCNN(resnet_fpn_backbone(backbone_name="resnet18", weights=None), 91)
+    old = names_of_2020(model.state_dict())
+    del old["rpn.head.conv.weight"]
+    with pytest.raises(UserError, match=r"1 missing: rpn\.head\.conv\.0\.0\.weight$"):
+        load_state(model, old, source="here")
 
 
 def test_a_checkpoint_of_another_setup_is_refused(

@@ -11,6 +11,7 @@ from urllib.error import URLError
 import pytest
 import timm
 import torch
+from names_of_2020 import names_of_2020
 from slowfast_vos.errors import UserError
 from slowfast_vos.model.checkpoints import read_torch_checkpoint, save_checkpoint
 from slowfast_vos.model.detector import build_detector
@@ -108,7 +109,7 @@ def test_coco_weights_fill_all_but_the_predictors(detector: Build, monkeypatch: 
     theirs = {name: torch.full_like(value, 0.5) for name, value in detector(**wide).state_dict().items()}
     for name in [name for name in theirs if name.startswith(PREDICTORS)]:
         theirs[name] = torch.zeros(91, *theirs[name].shape[1:])  # 91 classes
-    published(monkeypatch, MaskRCNN_ResNet50_FPN_Weights.COCO_V1, theirs)
+    published(monkeypatch, MaskRCNN_ResNet50_FPN_Weights.COCO_V1, names_of_2020(theirs))
     model = detector(**wide)
     before = copy_of(model.state_dict())
     load_weights(model, "coco", "resnet50")
