@@ -82,7 +82,7 @@ def select(config: Config, setup: SetupOption, seed: Seed = None) -> None:
     results = job.results
     paths = [results.grid(setup, *point, job.seed) for point in results.configurations()]
     best = select_best(job, setup, paths)
-    typer.echo(f"{setup}: {best.job}, J&F on selection {best.scores.jf_mean:.3f}")
+    typer.echo(f"{setup}: {best.error or f'{best.job}, J&F on selection {best.scores.jf_mean:.3f}'}")
 
 
 @app.command()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
-from slowfast_vos.errors import UserError
 from slowfast_vos.jobs.context import Context, gather_scores
 from slowfast_vos.measuring.record import Record, read_record
 from slowfast_vos.scoring import score
@@ -45,21 +44,27 @@ def evaluate(job: Context, task: str, setup: str) -> Record:
 
 
 def _failures(job: Context, setup: str) -> list[str]:
-    records = [read_record(job.results.final(setup, job.seed, video.name)) for video in job.dataset.val]
-    return [f"{record.job['sequence']}: {record.error}" for record in records if record.status == "failed"]
+    """The sequences whose final models failed, with the reason: one line for each reason."""
+    reasons: dict[str | None, list[str]] = {}
+    for video in job.dataset.val:
+        record = read_record(job.results.final(setup, job.seed, video.name))
+        if record.status == "failed":
+            reasons.setdefault(record.error, []).append(video.name)
+    return [f"{', '.join(names)}: {error}" for error, names in reasons.items()]
 
 
-def select_best(job: Context, setup: str, paths: Iterable[Path]) -> Record:
+def select_best(job: Context, setup: str, paths: Sequence[Path]) -> Record:
     """Choose the configuration with the best J&F on the selection sequences, the first of equals.
 
-    Raises:
-        UserError: every configuration failed.
+    Where every configuration failed, the record is a failed one, and so are the setup's final models.
     """
     records = [read_record(path) for path in paths]
     done = [record for record in records if record.scores is not None]
-    if not done:
-        raise UserError(f"grid of {setup}: all {len(records)} configurations failed; expected one to choose")
-    best = max(done, key=lambda record: record.scores.jf_mean)
-    record = job.record("selected", setup=setup, job=best.job, scores=best.scores)
+    if done:
+        best = max(done, key=lambda record: record.scores.jf_mean)
+        record = job.record("selected", setup=setup, job=best.job, scores=best.scores)
+    else:
+        error = f"all {len(records)} configurations of the grid failed, the first with: {records[0].error}"
+        record = job.record("selected", setup=setup, error=error)
     record.save(job.results.selected(setup, job.seed))
     return record

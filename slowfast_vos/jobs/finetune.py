@@ -104,22 +104,24 @@ def mean_curve(curves: list[list[Epoch]]) -> list[Epoch]:
 def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
     """Fine-tune one model for each validation sequence of shard `index` of `count`, and write its predictions.
 
-    A sequence that fails leaves a failed record and no predictions.
+    A sequence that fails leaves a failed record and no predictions; so do all where no configuration was chosen.
     """
-    settings = job.settings
-    chosen = read_record(job.results.selected(setup, job.seed)).job
+    settings, videos = job.settings, shard(job.dataset.val, index, count)
+    selected = read_record(job.results.selected(setup, job.seed))
+    chosen = selected.job
+    out = job.results.predictions("semi-supervised", setup, job.seed)
+    if selected.error:
+        return [_without_configuration(job, setup, video.name, selected.error) for video in videos]
     configuration = Configuration(**chosen)
     parent, decisive = job.parent(setup), _decisive(job, setup)
-    out = job.results.predictions("semi-supervised", setup, job.seed)
     store = job.results.root / "work" / "final"
     records, kept = [], []
-    for video in progress_lines(shard(job.dataset.val, index, count), f"final {setup}", lambda video: video.name):
+    for video in progress_lines(videos, f"final {setup}", lambda video: video.name):
         watch = Job(settings, job.seed)
         identity = {"setup": setup, "job": {"sequence": video.name, **chosen}}
         seed = job_seed(settings, job.seed, "final", setup, video.name)
         kept.append(store / f"{_digest(*decisive, settings.final.iterations, identity)}.pt")
-        shutil.rmtree(out / video.name, ignore_errors=True)
-        (out / video.name).mkdir(parents=True)
+        _empty(out / video.name)
         try:
             model, state = fine_tune(
                 settings,
@@ -136,10 +138,22 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
             record = watch.record("final", **identity, curve=state.curve)
         except Exception as error:
             record = watch.record("final", **identity, error=failure_of_configuration(error))
-            shutil.rmtree(out / video.name)
-            (out / video.name).mkdir()
+            _empty(out / video.name)
         record.save(job.results.final(setup, job.seed, video.name))
         records.append(record)
     for path in kept:
         path.unlink(missing_ok=True)
     return records
+
+
+def _without_configuration(job: Job, setup: str, sequence: str, error: str) -> Record:
+    _empty(job.results.predictions("semi-supervised", setup, job.seed) / sequence)
+    record = job.record("final", setup=setup, job={"sequence": sequence}, error=error)
+    record.save(job.results.final(setup, job.seed, sequence))
+    return record
+
+
+def _empty(folder: Path) -> None:
+    """Leave an empty folder; a network file system may keep the names of files that are still open."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)

@@ -204,31 +204,52 @@ def test_a_checkpoint_says_how_to_build_its_network(tiny_run: Run) -> None:
     assert parse_settings(about["settings"], "checkpoint") == tiny_run.settings
 
 
-def test_where_all_configurations_failed_none_is_selected(inside: Run) -> None:
-    done = inside.verb("select", "--setup", SETUP, grid={"lr": ["1e30"]})
-    assert done.exit_code == 1
-    assert done.stderr.strip() == "error: grid of 1-3: all 2 configurations failed; expected one to choose"
+@pytest.fixture
+def unchanged(inside: Run) -> Iterator[Run]:
+    """The run; its records and predictions are put back after the test."""
+    kept = {path: path.read_bytes() for path in inside.results.root.rglob("*") if path.is_file()}
+    yield inside
+    for path, content in kept.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
-def test_a_final_model_that_fails_fails_the_evaluation_and_not_the_run(inside: Run) -> None:
-    results = inside.results
-    selected, kept = results.selected(SETUP, SEED), results.selected(SETUP, SEED).read_bytes()
-    others = [results.scores("semi-supervised", SETUP, SEED), *(results.root / "final").rglob("*.json")]
-    before = {path: path.read_bytes() for path in others}
-    record = read_record(selected)
+def test_where_all_configurations_failed_the_setup_fails_and_not_the_run(unchanged: Run) -> None:
+    results = unchanged.results
+    for point in results.configurations():
+        path = results.grid(SETUP, *point, SEED)
+        read_record(path).model_copy(update={"status": "failed", "error": "no luck", "scores": None}).save(path)
+    done = unchanged.verb("select", "--setup", SETUP)
+    assert done.exit_code == 0, done.output
+    error = f"all {len(results.configurations())} configurations of the grid failed, the first with: no luck"
+    assert done.stdout.strip() == f"{SETUP}: {error}"
+    selected = read_record(results.selected(SETUP, SEED))
+    assert (selected.status, selected.error, selected.job) == ("failed", error, {})
+    done = unchanged.verb("finetune", "--setup", SETUP)
+    assert done.exit_code == 0, done.output
+    names = json.loads(results.dataset.read_text())["roles"]["val"]
+    for name in names:
+        final = read_record(results.final(SETUP, SEED, name))
+        assert (final.status, final.error, final.job) == ("failed", error, {"sequence": name})
+        assert list((results.predictions("semi-supervised", SETUP, SEED) / name).iterdir()) == []
+    done = unchanged.verb("evaluate", "--task", "semi-supervised", "--setup", SETUP)
+    assert done.exit_code == 0, done.output
+    assert read_record(results.scores("semi-supervised", SETUP, SEED)).error == f"{', '.join(names)}: {error}"
+    # Tables and figures of failed records are tested with the reports; the pictures read predictions.
+    done = unchanged.verb("strips", "--out", str(unchanged.folder / "failed"))
+    assert done.exit_code == 0, done.output
+
+
+def test_a_final_model_that_fails_fails_the_evaluation_and_not_the_run(unchanged: Run) -> None:
+    results = unchanged.results
+    record = read_record(results.selected(SETUP, SEED))
     record.job["lr"] = "1e30"
-    record.save(selected)
-    try:
-        done = inside.verb("finetune", "--setup", SETUP, final={"iterations": 6})
-        assert done.exit_code == 0, done.output
-        assert {read_record(path).status for path in (results.root / "final").rglob("*.json")} == {"failed"}
-        done = inside.verb("evaluate", "--task", "semi-supervised", "--setup", SETUP)
-        assert done.exit_code == 0, done.output
-        evaluation = read_record(others[0])
-        assert (evaluation.status, evaluation.scores) == ("failed", None)
-        names = json.loads(results.dataset.read_text())["roles"]["val"]
-        assert all(f"{name}: " in evaluation.error for name in names)
-    finally:
-        selected.write_bytes(kept)
-        for path, content in before.items():
-            path.write_bytes(content)
+    record.save(results.selected(SETUP, SEED))
+    done = unchanged.verb("finetune", "--setup", SETUP, final={"iterations": 6})
+    assert done.exit_code == 0, done.output
+    assert {read_record(path).status for path in (results.root / "final").rglob("*.json")} == {"failed"}
+    done = unchanged.verb("evaluate", "--task", "semi-supervised", "--setup", SETUP)
+    assert done.exit_code == 0, done.output
+    evaluation = read_record(results.scores("semi-supervised", SETUP, SEED))
+    assert (evaluation.status, evaluation.scores) == ("failed", None)
+    assert all(name in evaluation.error for name in json.loads(results.dataset.read_text())["roles"]["val"])
