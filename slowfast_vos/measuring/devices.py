@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any, TypeVar
 
 import torch
 
 from slowfast_vos.errors import UserError
 from slowfast_vos.measuring.provenance import processor
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,21 +38,7 @@ def find_device(wanted: str) -> Device:
         raise UserError('device: found no CUDA device; expected one, or device "auto" or "cpu"')
     if wanted == "cpu" or not available:
         return Device(torch.device("cpu"), processor(), None)
-    with nvml() as library:
-        driver = library.nvmlSystemGetDriverVersion()
-    return Device(torch.device("cuda"), torch.cuda.get_device_name(), driver)
-
-
-@contextmanager
-def nvml() -> Iterator[ModuleType]:
-    """Initialise NVML, yield the module `pynvml`, and shut it down again."""
-    import pynvml
-
-    pynvml.nvmlInit()
-    try:
-        yield pynvml
-    finally:
-        pynvml.nvmlShutdown()
+    return Device(torch.device("cuda"), torch.cuda.get_device_name(), _ask(_driver))
 
 
 def process_gpu_bytes() -> int | None:
@@ -56,11 +46,38 @@ def process_gpu_bytes() -> int | None:
 
     In a container NVML may list processes by the host's ids; then none is this one.
     """
-    with nvml() as library:
-        uuid = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
-        handle = library.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
-        processes = library.nvmlDeviceGetComputeRunningProcesses(handle)
+    processes = _ask(_processes)
+    if processes is None:
+        return None
     own = [process.usedGpuMemory for process in processes if process.pid == os.getpid()]
     if not own and len(processes) == 1:
         own = [processes[0].usedGpuMemory]
     return own[0] if own else None
+
+
+def _ask(question: Callable[[ModuleType], T]) -> T | None:
+    """What NVML answers; None, and a warning, where it does not: a container may refuse any of its calls."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        try:
+            return question(pynvml)
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError as error:
+        log.warning("NVML does not tell: %s", error)
+        return None
+
+
+def _driver(nvml: ModuleType) -> str:
+    return nvml.nvmlSystemGetDriverVersion()
+
+
+def _processes(nvml: ModuleType) -> list[Any]:
+    uuid = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid).removeprefix("GPU-")
+    try:
+        device = nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+    except nvml.NVMLError_NotFound:  # an instance of a GPU that MIG divides
+        device = nvml.nvmlDeviceGetHandleByUUID(f"MIG-{uuid.removeprefix('MIG-')}")
+    return nvml.nvmlDeviceGetComputeRunningProcesses(device)

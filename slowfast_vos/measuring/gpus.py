@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from types import ModuleType
 from typing import Any
 
 from slowfast_vos.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ def list_gpus() -> list[Gpu]:
     """Every device, in nvidia-smi's order; none where there is no driver.
 
     Raises:
-        UserError: the driver lists a device and cannot say what it is.
+        UserError: there is a driver, and it does not say how many devices it has.
     """
     import pynvml
 
@@ -44,12 +47,20 @@ def list_gpus() -> list[Gpu]:
     except pynvml.NVMLError:
         return []
     try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return [gpu for index, handle in enumerate(handles) for gpu in _describe(pynvml, handle, index)]
+        return [gpu for index in range(pynvml.nvmlDeviceGetCount()) for gpu in _at(pynvml, index)]
     except pynvml.NVMLError as error:
         raise UserError(f"the GPU driver does not answer ({error}); see what nvidia-smi says") from error
     finally:
         pynvml.nvmlShutdown()
+
+
+def _at(nvml: ModuleType, index: int) -> list[Gpu]:
+    """The devices at an index; none, and a warning, where one is lost or not for us."""
+    try:
+        return _describe(nvml, nvml.nvmlDeviceGetHandleByIndex(index), index)
+    except nvml.NVMLError as error:
+        log.warning("GPU %d is left out: its driver says %s", index, error)
+        return []
 
 
 def _describe(nvml: ModuleType, handle: Any, index: int) -> list[Gpu]:

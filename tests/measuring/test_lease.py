@@ -236,6 +236,20 @@ class FakeNvml(SimpleNamespace):
         return ["somebody's"]
 
 
+def test_a_lost_gpu_is_left_out_and_the_others_are_listed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Lost(FakeNvml):
+        def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
+            if index == 1:
+                raise self.NVMLError("GPU is lost")
+            return super().nvmlDeviceGetHandleByIndex(index)
+
+    monkeypatch.setitem(sys.modules, "pynvml", Lost())
+    assert list_gpus() == [Gpu("GPU-whole", 0, processes=1)]
+    assert "GPU 1 is left out: its driver says GPU is lost" in caplog.text
+
+
 def test_a_divided_gpu_is_as_many_devices_as_it_has_instances(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
     monkeypatch.delenv(lease.VARIABLE, raising=False)
