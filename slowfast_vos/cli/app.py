@@ -33,11 +33,11 @@ class OneLineErrors(TyperGroup):
             note_end("stopped")
             raise
         except Exception as error:
-            torch = sys.modules.get("torch")
-            if torch and isinstance(error, torch.OutOfMemoryError):
-                from slowfast_vos.jobs.failures import out_of_memory
+            if "torch" in sys.modules:
+                from slowfast_vos.jobs.failures import is_out_of_memory, out_of_memory
 
-                _refuse(out_of_memory(error))
+                if is_out_of_memory(error):
+                    _refuse(out_of_memory(error))
             note_end("failed", f"{type(error).__name__}: {error}")
             raise
         except BaseException:  # interrupted, or asked to end

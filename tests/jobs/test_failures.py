@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 
 SETUP, SEED = "1-3", 63
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 79 GiB."
-EXPLAINED = "out of GPU memory (CUDA out of memory); lower model.max_size or model.chunk_length; in training also "
-EXPLAINED += "detector.batch_size, parent.frames_per_step or parent.feature_cache_gib"
+LOWER = (
+    "lower model.max_size or take precision: bf16, in inference model.chunk_length, in the parents' training "
+    "parent.feature_cache_gib or parent.frames_per_step, in the detector's detector.batch_size"
+)
+EXPLAINED = f"out of GPU memory (CUDA out of memory); {LOWER}"
+# Where not torch's allocator failed, but CUDA or one of its libraries.
+OTHERS = ["CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"]
 
 
 @pytest.mark.parametrize(
@@ -27,6 +32,7 @@ EXPLAINED += "detector.batch_size, parent.frames_per_step or parent.feature_cach
     [
         (DivergedError("grid: found a loss"), "grid: found a loss"),
         (torch.OutOfMemoryError(FULL), EXPLAINED),
+        *[(RuntimeError(said), f"out of GPU memory ({said}); {LOWER}") for said in OTHERS],
         (RuntimeError("shapes\n differ"), "RuntimeError: shapes differ"),
     ],
 )
@@ -65,14 +71,17 @@ def test_a_configuration_that_crashes_is_a_failed_record_and_the_others_are_comp
     assert "Traceback" in done.stderr  # the log tells where
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError(FULL), RuntimeError("CUDA error: out of memory\nHint")])
 def test_a_gpu_that_is_full_ends_in_one_line_that_says_what_to_lower(
-    inside: Run, monkeypatch: pytest.MonkeyPatch
+    inside: Run, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def full(*_: Any, **__: Any) -> None:
-        raise torch.OutOfMemoryError(FULL)
+        raise error
 
     monkeypatch.setattr("slowfast_vos.jobs.train.train_detector", full)
     done = inside.verb("train-detector", name="full")
     assert done.exit_code == 1
-    assert done.stderr.splitlines()[-1] == f"error: {EXPLAINED}"
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith("error: out of GPU memory (CUDA ")
+    assert said.endswith(f"; {LOWER}")
     assert "Traceback" not in done.stderr
