@@ -118,6 +118,13 @@ class Run:
         return self.roles["val"]
 
     @property
+    def epoch_selection(self) -> str:
+        """The sequences that chose a parent's epoch, in words (see `videos.dataset.Dataset`)."""
+        if self.settings.rule("selection") == "held_out":
+            return f"the selection sequences ({', '.join(self.roles['selection'])})"
+        return f"all {len(self.val)} validation sequences"
+
+    @property
     def look_alikes(self) -> list[str]:
         """Validation sequences with a look-alike beside the object."""
         return [name for name in self.val if LOOK_ALIKE in self.attributes.get(name, [])]

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from slowfast_vos.measuring.record import Epoch, Record
-from slowfast_vos.reporting.collect import Run, Value, over_seeds, score
+from slowfast_vos.reporting.collect import Run, Value, mean_over, over_seeds, score
 from slowfast_vos.reporting.style import DOUBLE, MAP, Look, figure, looks
 
 FREEZES = {"none": "nothing frozen", "SF": "SlowFast frozen", "BB_SF": "backbone, RPN, SlowFast frozen"}
@@ -70,7 +70,7 @@ def grid_map(run: Run, setup: str, scale: Scale) -> Figure:
         axes.set_title(FREEZES.get(freeze, freeze))
         axes.set_xlabel("rate")
     panels[0].set_ylabel("random scale")
-    before = over_seeds(run.seeds("parent", setup), score("jf_mean"))
+    before = over_seeds(run.seeds("parent", setup), mean_over(run.roles["selection"]))
     shown = before.mean is not None and scale.low <= before.mean <= scale.high
     note = "" if before.mean is None else f"; parent before fine-tuning {before.mean:.3f}"
     note += " (line on the scale)" if shown else ""
@@ -108,7 +108,7 @@ def _luminance(colour: Sequence[float]) -> float:
 
 
 def learning_curves(run: Run) -> Figure:
-    """Loss and selection J&F of each setup's parent, and the detector's loss, over the epochs."""
+    """Over the epochs: each parent's loss and the J&F that chose its epoch, and the detector's loss."""
     made = figure(DOUBLE, 2.5)
     loss, jf, detector = made.subplots(1, 3)
     styles = looks(run.settings.setups)
@@ -123,7 +123,8 @@ def learning_curves(run: Run) -> Figure:
                     markeredgecolor="black", markeredgewidth=0.6, zorder=5,
                 )  # fmt: skip
     _curve(detector, run.seeds("detector"), lambda epoch: epoch.loss, Look("0.15", "o", "-", ""))
-    titles = {loss: "parents: loss", jf: "parents: J&F (selection), ★ kept", detector: "detector: loss"}
+    chosen_on = "selection" if run.settings.rule("selection") == "held_out" else "validation"
+    titles = {loss: "parents: loss", jf: f"parents: J&F ({chosen_on}), ★ kept", detector: "detector: loss"}
     for axes, title in titles.items():
         axes.set_title(title)
         axes.set_xlabel("epoch")

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 from slowfast_vos.measuring.record import Record
-from slowfast_vos.reporting.collect import Run, Value, over_seeds, score
+from slowfast_vos.reporting.collect import Run, Value, mean_over, over_seeds, score
 from slowfast_vos.reporting.render import NOTHING, Cell, Column, Panel, Table, columns_of, number, shorten
 
 
@@ -37,7 +37,7 @@ def grid_table(run: Run, setup: str) -> Table:
             row |= {"n": done.n, "failed": done.failed, "error": "; ".join(errors)}
             rows.append(row | {"chosen_by_seeds": " ".join(map(str, chosen))})
         blocks.append(block)
-    before = over_seeds(run.seeds("parent", setup), score("jf_mean"))
+    before = over_seeds(run.seeds("parent", setup), mean_over(run.roles["selection"]))
     notes = [f"The parent before fine-tuning: J&F {number(before).text} on the same sequences."]
     sequences = ", ".join(run.roles["selection"])
     title = f"Grid of setup {setup}: {len(rows)} configurations, scored on the selection sequences ({sequences})."
@@ -58,7 +58,7 @@ def _remark(run: Run, chosen: list[int], errors: list[str]) -> Cell:
 
 
 def tuning_table(run: Run) -> Table:
-    """The unsupervised stage: each parent's J&F on the selection sequences, its kept epoch and its last loss."""
+    """The unsupervised stage: each parent's J&F on the sequences that chose its epoch, that epoch and its last loss."""
     main = (run.settings.parent.backbone, run.settings.parent.lr)
     columns = [
         *[Column(name, align="l") for name in ("setup", "backbone", "rate")],
@@ -98,10 +98,9 @@ def tuning_table(run: Run) -> Table:
             row |= columns_of("last_loss", loss) | {"best_epochs": " ".join(epochs), "n": jf.n, "failed": jf.failed}
             rows.append(row | {"error": "; ".join(errors), "main": (backbone, lr) == main})
         blocks.append(block)
-    sequences = ", ".join(run.roles["selection"])
     epochs = run.settings.tuning.epochs
     budget = f"{epochs} epoch{'s' * (epochs > 1)}"
-    title = f"Tuning of the unsupervised stage, {budget}, scored on the selection sequences ({sequences})."
+    title = f"Tuning of the unsupervised stage, {budget}, scored on {run.epoch_selection}."
     return Table("tuning", rows, [Panel(title, columns, blocks, best_in="block")])
 
 
