@@ -145,7 +145,7 @@ Frames = Annotated[int, Field(ge=2)] | None
 class Detector(Training):
     """Stage 2: Mask R-CNN on single frames."""
 
-    lr: Rate = "0.005"
+    lr: Rate = "0.001"
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     epochs: Count = 15
     train_frames: Frames = None
