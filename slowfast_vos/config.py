@@ -32,6 +32,9 @@ from slowfast_vos.sections import (
     axis,
 )
 
+# Bounds on memory. They decide no result, so that lowering one makes nothing again.
+_BOUNDS = {"model": {"chunk_length"}, "parent": {"feature_cache_gib"}}
+
 
 class Settings(Section):
     """A run: everything that decides its results."""
@@ -98,7 +101,7 @@ class Settings(Section):
 
     def digest(self, *sections: str) -> str:
         """A short digest of some sections (all, if none is named): what Snakemake compares before it reruns."""
-        values = self.model_dump(mode="json", include=set(sections) or None)
+        values = self.model_dump(mode="json", include=set(sections) or None, exclude=_BOUNDS)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
     def save(self, path: Path) -> None:

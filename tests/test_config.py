@@ -39,7 +39,7 @@ def test_defaults_are_the_papers_values() -> None:
     assert (model.box_score_thresh, model.box_nms_thresh, model.box_detections_per_img) == (0.05, 0.5, 10)
     assert (model.rpn_post_nms_top_n_test, model.rpn_post_nms_top_n_train) == (1000, 2000)
     detector = default.detector
-    assert (detector.lr, detector.momentum, detector.weight_decay) == ("0.005", 0.9, 5e-4)
+    assert (detector.lr, detector.momentum, detector.weight_decay) == ("0.001", 0.9, 5e-4)
     assert (detector.batch_size, detector.decay_every, detector.decay_factor) == (2, 3, 0.1)
     assert (detector.warmup_steps, detector.flip, detector.train_frames) == (1000, 0.5, None)
     parent = default.parent
@@ -260,6 +260,14 @@ def test_files_that_are_no_configuration_are_refused_in_one_line(content: bytes,
     assert str(error.value).startswith(f"{path}: ")
     assert words in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_bounds_on_memory_do_not_count_in_a_digest() -> None:
+    def digest(**sections: Any) -> str:
+        return parse_settings({"data": {"held_out": ["bear"]}, **sections}, "tests").digest()
+
+    assert digest(model={"chunk_length": 2}, parent={"feature_cache_gib": 0}) == digest()
+    assert digest(model={"max_size": 900}) != digest() != digest(parent={"epochs": 2})
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -71,16 +72,17 @@ class Context:
 
 
 class Annotations:
-    """Foreground masks of videos, read once."""
+    """Foreground masks of videos, read once; kept as bits, since all of DAVIS at full resolution may be asked for."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, list[np.ndarray]] = {}
+        self._kept: dict[str, list[tuple[np.ndarray, tuple[int, ...]]]] = {}
 
     def __call__(self, video: Video) -> list[np.ndarray]:
         """Masks `[H, W]` uint8 of every frame of `video`."""
         if video.name not in self._kept:
-            self._kept[video.name] = [video.ids(index, merged=True) for index in range(len(video))]
-        return self._kept[video.name]
+            masks = (video.ids(index, merged=True) for index in range(len(video)))
+            self._kept[video.name] = [(np.packbits(mask), mask.shape) for mask in masks]
+        return [np.unpackbits(bits, count=math.prod(shape)).reshape(shape) for bits, shape in self._kept[video.name]]
 
 
 def gather_scores(sequences: dict[str, dict[str, float]]) -> Scores:

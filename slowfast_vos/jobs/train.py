@@ -25,7 +25,7 @@ from slowfast_vos.training.detector import train_detector
 from slowfast_vos.training.encoder import GIB
 from slowfast_vos.training.loop import job_seed, seed_everything
 from slowfast_vos.training.parent import train_parent
-from slowfast_vos.training.state import Resume, TrainingState
+from slowfast_vos.training.state import Resume, TrainingState, stop_asked
 from slowfast_vos.videos.davis import Video
 
 
@@ -79,14 +79,15 @@ class Selection:
 
     def score(self, model: SlowFastMaskRCNN, state: TrainingState) -> Scores:
         """Official statistics of every sequence that chooses a parent's epoch; `state` keeps what is done."""
-        names = []
-        for video in self.job.dataset.epoch_selection:
-            names.append(video.name)
-            if video.name not in state.scored:
-                statistics = self.score_video(model, video)
-                state.scored[video.name] = {column: float(value) for column, value in statistics.items()}
-                state.save(math.inf)
-        return gather_scores({name: state.scored[name] for name in names})
+        videos = self.job.dataset.epoch_selection
+        with stop_asked() as asked:
+            for video in videos:
+                if video.name not in state.scored:
+                    statistics = self.score_video(model, video)
+                    state.scored[video.name] = {column: float(value) for column, value in statistics.items()}
+                    state.leave_if(asked, f"{len(state.scored)} of {len(videos)} sequences scored")
+                    state.save(math.inf)
+        return gather_scores({video.name: state.scored[video.name] for video in videos})
 
     def score_video(self, model: SlowFastMaskRCNN, video: Video) -> dict[str, float]:
         """Official statistics of one sequence."""
@@ -165,7 +166,8 @@ def _forget(job: Job, path: Path) -> None:
 def _resume(job: Job, path: Path, start: nn.Module, stage: Training) -> Resume:
     """Where a training keeps what lets it go on; edited, or with other data or another start, it begins anew."""
     settings = job.settings.digest("protocol", "switches", "data", "davis_root", "model", "precision")
-    digest = sha256("/".join((settings, job.stopwatch.dataset, stage.model_dump_json())).encode())
+    budget = stage.model_dump_json(exclude={"feature_cache_gib"})
+    digest = sha256("/".join((settings, job.stopwatch.dataset, budget)).encode())
     for value in start.state_dict().values():
         digest.update(value.cpu().contiguous().numpy())
     return Resume(job.results.work(path) / f"{digest.hexdigest()[:12]}.pt", job.settings.save_every)

@@ -101,16 +101,27 @@ class TrainingState:
                 yield step, items[step]
                 self.position = step + 1
                 self._tick()
-                if asked:
-                    self.save()
-                    log.info("%s: stopped by %s; the same command goes on", self._where(items), asked[0].name)
-                    raise SystemExit(128 + asked[0])
+                self.leave_if(asked, self._where(items))
                 self.save(math.inf)
                 if self._clock - said > SECONDS_BETWEEN_LINES:
                     said = self._clock
                     left = self.seconds / self.position * (len(items) - self.position)
                     log.info("%s: loss %.3f, %.0f s left", self._where(items), self.loss, left)
         self.save(SECONDS_WORTH_SAVING)
+
+    def leave_if(self, asked: Sequence[signal.Signals], where: str) -> None:
+        """Save and leave, if a signal has asked for it (see `stop_asked`).
+
+        Args:
+            where: the training has come, for the log.
+
+        Raises:
+            SystemExit: it has.
+        """
+        if asked:
+            self.save()
+            log.info("%s: stopped by %s; the same command goes on", where, asked[0].name)
+            raise SystemExit(128 + asked[0])
 
     def add(self, losses: dict[str, Tensor]) -> None:
         """Count the losses of one forward pass."""

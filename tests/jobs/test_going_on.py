@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from slowfast_vos.config import parse_settings
 from slowfast_vos.jobs import finetune
+from slowfast_vos.jobs.common import Job
+from slowfast_vos.jobs.context import COLUMNS, official
+from slowfast_vos.jobs.train import Selection
 from slowfast_vos.measuring.record import read_record
 from slowfast_vos.model.checkpoints import read_checkpoint
-from slowfast_vos.training.state import TrainingState
+from slowfast_vos.training.state import Resume, TrainingState
+from slowfast_vos.videos.synthetic import sequence_names
+from torch import nn
 
 if TYPE_CHECKING:
     from slowfast_vos import SlowFastMaskRCNN
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
     from conftest import Run
 
 SETUP, SEED = "1-3", 63
+VALIDATION = sequence_names("val", 2)
 
 
 def grid_paths(run: Run) -> list[Path]:
@@ -171,3 +180,34 @@ def test_a_killed_parent_that_is_edited_begins_anew(killed: Run, changes: dict[s
     assert done.exit_code == 0, done.output
     assert "going on" not in done.stderr
     assert len(read_record(killed.results.parent(SETUP, SEED) / "record.json").curve) == 2
+
+
+def test_a_signal_while_an_epoch_is_scored_keeps_what_is_scored(
+    inside: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statistics = dict.fromkeys(map(official, COLUMNS), 0.5)
+    scored: list[str] = []
+
+    def score_video(self: Selection, _: SlowFastMaskRCNN, video: Video) -> dict[str, float]:
+        scored.append(video.name)
+        if len(scored) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return statistics
+
+    monkeypatch.setattr(Selection, "score_video", score_video)
+    settings = parse_settings({**inside.values, "protocol": "paper", "grid": {"sequences": VALIDATION[:1]}}, "tests")
+    selection, model = Selection(Job(settings, SEED), frozen=True), nn.Linear(1, 1)
+    resume = Resume(tmp_path / "state.pt", 60)
+
+    def state() -> TrainingState:
+        return TrainingState(model, torch.optim.SGD(model.parameters(), 0.1), seed=7, total=1, resume=resume)
+
+    with pytest.raises(SystemExit) as left:
+        selection.score(model, state())
+    assert left.value.code == 128 + signal.SIGTERM
+    assert scored == VALIDATION[:1]
+    resumed = state()
+    for _ in resumed.epochs():
+        resumed.finish(selection.score(model, resumed))
+    assert scored == VALIDATION
+    assert resumed.curve[0].jf_selection == 0.5

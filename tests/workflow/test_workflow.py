@@ -119,6 +119,21 @@ def test_only_the_check_is_left_to_do_and_an_edited_rate_reruns_its_own_shard_al
 
 
 @pytest.mark.slow
+def test_bounds_on_memory_and_the_size_of_jobs_make_nothing_again(
+    run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    values = yaml.safe_load(TINY.read_text())
+    values["model"]["chunk_length"] = 2
+    values["parent"]["feature_cache_gib"] = 1
+    values["grid"]["shards"] = 1
+    values["final"]["shards"] = 2
+    edited = tmp_path / "edited.yaml"
+    edited.write_text(yaml.safe_dump(values))
+    plan = snakemake(run[0], "--cores", "1", "-n", configfile=edited)
+    assert job_counts(plan) == {"check_records": "1", "all": "1", "total": "2"}
+
+
+@pytest.mark.slow
 def test_tables_come_from_the_records_alone(run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(run[0], folder)

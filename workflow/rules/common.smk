@@ -1,6 +1,8 @@
 # What several rules share.
 
 ENVIRONMENT = workflow.source_path("../envs/slowfast-vos.yaml")
+# Where a GPU works, a thread reads ahead of it.
+THREADS = SETTINGS.threads + GPU
 # `keep LOG` shows and keeps what a job says, to the end: Ctrl-C and a cluster's SIGTERM stop the job, not its log.
 shell.prefix("set -euo pipefail; keep() {{ trap '' INT TERM; tee \"$1\"; }}; ")
 

@@ -12,7 +12,7 @@ rule detector:
         RESULTS.log("detector", seed="{seed}"),
     conda:
         ENVIRONMENT
-    threads: SETTINGS.threads
+    threads: SETTINGS.threads + SETTINGS.loading_workers
     resources:
         gpu=GPU,
     params:

@@ -12,7 +12,7 @@ rule predict_parent:
         RESULTS.log("predict", "{setup}", seed="{seed}"),
     conda:
         ENVIRONMENT
-    threads: SETTINGS.threads
+    threads: THREADS
     resources:
         gpu=GPU,
     shell:
@@ -31,7 +31,7 @@ rule predict_baseline:
         RESULTS.log("predict", "{baseline}", seed="{seed}"),
     conda:
         ENVIRONMENT
-    threads: SETTINGS.threads
+    threads: THREADS
     resources:
         gpu=GPU,
     shell:

@@ -28,13 +28,13 @@ for index in range(FINAL_SHARDS):
         priority: 10
         conda:
             ENVIRONMENT
-        threads: SETTINGS.threads
+        threads: THREADS
         resources:
             gpu=GPU,
         params:
             key=SETTINGS.digest("precision", "finetune"),
             iterations=SETTINGS.final.iterations,
-            part=f"{index + 1}/{FINAL_SHARDS}",
         shell:
             "slowfast-vos finetune --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
-            "--part {params.part} 2>&1 | keep {log}"
+            f"--part {index + 1}/{FINAL_SHARDS} "
+            "2>&1 | keep {log}"

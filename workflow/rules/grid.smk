@@ -22,16 +22,16 @@ for index in range(SHARDS):
         priority: 20
         conda:
             ENVIRONMENT
-        threads: SETTINGS.threads
+        threads: THREADS
         resources:
             gpu=GPU,
         params:
             key=SETTINGS.digest("precision", "finetune"),
             iterations=SETTINGS.grid.iterations,
-            part=f"{index + 1}/{SHARDS}",
         shell:
             "slowfast-vos grid --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
-            "--part {params.part} 2>&1 | keep {log}"
+            f"--part {index + 1}/{SHARDS} "
+            "2>&1 | keep {log}"
 
 
 rule select:

@@ -14,7 +14,7 @@ rule parent:
     priority: 30
     conda:
         ENVIRONMENT
-    threads: SETTINGS.threads
+    threads: THREADS
     resources:
         gpu=GPU,
     params:
@@ -37,7 +37,7 @@ rule tuning:
         ),
     conda:
         ENVIRONMENT
-    threads: SETTINGS.threads
+    threads: THREADS
     resources:
         gpu=GPU,
     params:
