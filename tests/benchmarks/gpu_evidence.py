@@ -126,11 +126,11 @@ def inference(setup: str, options: dict[str, Any], clip: Clip, arguments: argpar
         forms = {"streaming": lambda m=model: m(clip.frames), "windowed": lambda m=model: windowed(m, clip.frames)}
         for form, run in forms.items():
             with torch.inference_mode():
-                load = heads_load(model, run, len(clip))
                 figures = measure(run, len(clip), device, arguments)
                 if "error" not in figures:
                     figures["gflops"] = count_operations(run) / len(clip) / 1e9
-            found.append({"precision": precision, "form": form, **figures, **load})
+                    figures |= heads_load(model, run, len(clip))
+            found.append({"precision": precision, "form": form, **figures})
     return found
 
 

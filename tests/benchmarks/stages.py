@@ -106,7 +106,8 @@ def parent_step(model: SlowFastMaskRCNN, clip: Clip, features: str) -> Run:
 
     Args:
         features: "trained" (nothing is frozen), or of a frozen backbone: "kept" (all frames are in memory), "moving"
-            (two frames are new, as where memory holds a window but no epoch), "not kept" (every frame is new).
+            (two frames are new and two were neighbours so far, as where memory holds a window but no epoch), "not
+            kept" (every frame is new).
     """
     first = (len(clip) - FRAMES_PER_STEP) // 2
     centres = list(range(first, first + FRAMES_PER_STEP))
@@ -125,6 +126,9 @@ def parent_step(model: SlowFastMaskRCNN, clip: Clip, features: str) -> Run:
         if features == "moving":
             for index in range(last - FRAMES_PER_STEP + 1, last + 1):
                 encoder.kept.pop((clip.name, index), None)
+            for index in centres:  # what was a neighbour has no proposals yet
+                if kept := encoder.kept.get((clip.name, index)):
+                    kept.centre = None
         return encoder.losses(clip, centres)  # type: ignore[arg-type]
 
     return training_step(model, losses)
