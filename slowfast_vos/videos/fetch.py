@@ -6,7 +6,6 @@ import hashlib
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import write_text
+from slowfast_vos.locks import try_lock
 from slowfast_vos.videos.archives import ARCHIVES, Archive, add_lists_of_2016
 from slowfast_vos.videos.davis import DavisTree
 from slowfast_vos.videos.download import download
@@ -151,11 +151,13 @@ def _digests(path: Path, algorithms: set[str], progress: Callable[[int, int | No
 
 def _unpack(path: Path, out: Path, archive: Archive, tell: Tell) -> None:
     """Unpack aside, then rename: `out` is a whole tree or none."""
+    aside, held = out.with_name(f".{out.name}.unpacking"), out.with_name(f".{out.name}.lock")
+    lock = try_lock(held)
+    if lock is None:
+        raise UserError(f"{out}: another process unpacks it; expected to be alone")
     try:
-        aside = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    except OSError as error:
-        raise UserError(f"{out.parent}: cannot be written ({error.strerror})") from error
-    try:
+        shutil.rmtree(aside, ignore_errors=True)  # of one that was killed
+        aside.mkdir()
         unpack(path, aside, partial(tell, UNPACKING))
         root = _root(aside, path)
         _mend(root, archive)
@@ -165,6 +167,8 @@ def _unpack(path: Path, out: Path, archive: Archive, tell: Tell) -> None:
         raise UserError(f"{out}: cannot be written ({error.strerror or error})") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+        held.unlink(missing_ok=True)
+        lock.release()
 
 
 def _mend(root: Path, archive: Archive) -> None:

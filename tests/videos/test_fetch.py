@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +59,14 @@ def known(monkeypatch: pytest.MonkeyPatch, site: Site, year: int = 2017, **facts
     monkeypatch.setattr(fetch, "ARCHIVES", (Archive(year, ("480p",), site.url, SPLITS, **facts),))
 
 
+@contextmanager
+def closing_lock(path: Path) -> Iterator[None]:
+    """Hold a file as another process would."""
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def run(invoke: Invoke, out: Path, *options: str) -> Result:
     done = invoke("fetch-davis", "--out", str(out), *options)
     assert "Traceback" not in done.output
@@ -92,6 +102,20 @@ def test_a_tree_is_fetched_unpacked_checked_and_recorded(invoke: Invoke, site: S
         assert what in done.stderr
     assert frame(out, "dog", 2).is_file()
     assert (out / "ImageSets/2016/val.txt").read_text().split() == DAVIS_2016["val"].split()
+
+
+def test_what_a_killed_process_unpacked_is_removed_and_one_that_lives_is_left_alone(
+    invoke: Invoke, site: Site, tmp_path: Path
+) -> None:
+    out, left = tmp_path / "data" / "davis", tmp_path / "data" / ".davis.unpacking" / "DAVIS" / "half.jpg"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    with closing_lock(out.with_name(".davis.lock")):
+        refused(invoke, out, f"{out}: another process unpacks it")
+    assert left.exists()
+    assert run(invoke, out).exit_code == 0
+    assert {path.name for path in out.parent.iterdir()} == {"davis", "davis.zip", "davis.zip.sha256"}
+    assert "half.jpg" not in {path.name for path in out.rglob("*")}
 
 
 def test_davis_2016_needs_no_mending(
