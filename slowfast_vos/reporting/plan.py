@@ -58,9 +58,10 @@ def plan(settings: Settings, base: Path = Path()) -> list[Step]:
     for seed in settings.seeds:
         steps += _scoring(results, seed)
     records = tuple(step.log for step in steps if step.recorded)
-    made = {"tables": "tables/summary.md", "plots": "figures", "strips": "strips"}
-    for name, path in made.items():
-        steps.append(Step("tables", name, results.log(name), (results.reports / path,), records, recorded=False))
+    evaluations = tuple(step.log for step in steps if step.stage == "evaluation")
+    made = (("tables", "tables/summary.md", records), ("plots", "figures", records), ("strips", "strips", evaluations))
+    for name, path, needs in made:
+        steps.append(Step("tables", name, results.log(name), (results.reports / path,), needs, recorded=False))
     return steps
 
 

@@ -148,6 +148,13 @@ def test_what_is_older_than_what_it_is_made_from_is_to_be_made_again(settings: S
     note.end("done")
 
 
+def test_pictures_show_predictions_and_not_what_they_cost(settings: Settings, results: Results) -> None:
+    for setup in settings.setups:
+        os.utime(results.cost(setup, 63))
+    made = {job.step.kind: job.state for job in read_jobs(settings) if job.step.stage == "tables"}
+    assert made == {"tables": "missing", "plots": "missing", "strips": "done"}
+
+
 def test_a_folder_of_a_job_that_was_killed_is_not_taken_for_finished(settings: Settings, results: Results) -> None:
     note = results.log("predict", "3-7", seed=63).with_suffix(".json")
     write_json(note, {"state": "running", "pid": 1, "host": "somewhere", "started": 0.0})
