@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from slowfast_vos.cli import app
+from slowfast_vos.cli.app import parse_part
 from slowfast_vos.videos.pngs import write_mask
 
 from command_line import refused, validation
@@ -88,10 +89,14 @@ def test_every_wrong_key_has_its_line(inside: Run) -> None:
     refused(inside.verb("check-data", seeds=["x"], extra=1, cost={"frames": 0}), lines=3)
 
 
-@pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", ""])
+@pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", "1_of_2_of_3", ""])
 def test_a_part_that_cannot_be_is_refused(inside: Run, part: str) -> None:
     for verb in ("grid", "finetune"):
         refused(inside.verb(verb, "--setup", SETUP, "--part", part), f"--part: found {part!r}; expected one such as")
+
+
+def test_a_part_is_given_by_hand_or_by_a_rules_name() -> None:
+    assert parse_part("2/3") == parse_part("2_of_3") == (1, 3)
 
 
 def test_a_seed_that_is_not_the_runs_is_refused(inside: Run) -> None:

@@ -34,7 +34,7 @@ class Frames(Dataset[tuple[Tensor, dict[str, Tensor]]]):
             if video.ids(index, merged=merged).any()
         ]
         self.merged = merged
-        self.seed = 0  # an epoch's own
+        self.seed = 0  # every epoch sets its own
         self.flip = flip
 
     def __len__(self) -> int:

@@ -35,6 +35,5 @@ for index in range(FINAL_SHARDS):
             key=SETTINGS.digest("precision", "finetune"),
             iterations=SETTINGS.final.iterations,
         shell:
-            "slowfast-vos finetune --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
-            f"--part {index + 1}/{FINAL_SHARDS} "
-            "2>&1 | keep {log}"
+            "part={rule}; slowfast-vos finetune --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
+            "--part ${{part#final_}} 2>&1 | keep {log}"

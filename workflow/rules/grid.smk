@@ -1,5 +1,6 @@
 # Stages 4 and 5: the semi-supervised grid of each setup in shards, and its best configuration.
-# A shard keeps finished records aside: killed, or with one rate edited, it computes only what is missing.
+# A shard keeps finished records aside: killed, or with one rate edited, it computes only what is missing. Which part of
+# the whole it is, its name tells: as one of the params, another number of shards would make everything again.
 
 SHARDS = min(SETTINGS.grid.shards, len(RESULTS.configurations()))
 
@@ -29,9 +30,8 @@ for index in range(SHARDS):
             key=SETTINGS.digest("precision", "finetune"),
             iterations=SETTINGS.grid.iterations,
         shell:
-            "slowfast-vos grid --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
-            f"--part {index + 1}/{SHARDS} "
-            "2>&1 | keep {log}"
+            "part={rule}; slowfast-vos grid --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
+            "--part ${{part#grid_}} 2>&1 | keep {log}"
 
 
 rule select:
