@@ -89,14 +89,14 @@ def test_every_wrong_key_has_its_line(inside: Run) -> None:
     refused(inside.verb("check-data", seeds=["x"], extra=1, cost={"frames": 0}), lines=3)
 
 
-@pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", "1_of_2_of_3", ""])
+@pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", "1-of-2-of-3", ""])
 def test_a_part_that_cannot_be_is_refused(inside: Run, part: str) -> None:
     for verb in ("grid", "finetune"):
         refused(inside.verb(verb, "--setup", SETUP, "--part", part), f"--part: found {part!r}; expected one such as")
 
 
-def test_a_part_is_given_by_hand_or_by_a_rules_name() -> None:
-    assert parse_part("2/3") == parse_part("2_of_3") == (1, 3)
+def test_a_part_is_given_by_hand_or_by_a_logs_name() -> None:
+    assert parse_part("2/3") == parse_part("2-of-3") == (1, 3)
 
 
 def test_a_seed_that_is_not_the_runs_is_refused(inside: Run) -> None:

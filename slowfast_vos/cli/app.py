@@ -120,8 +120,8 @@ def settings_and_seed(config: Path, seed: int | None, label: str) -> tuple[Setti
 
 
 def parse_part(part: str) -> tuple[int, int]:
-    """Index from 0 and count of a part such as "1/4", or "1_of_4" as rules have it in their names."""
-    index, slash, count = part.replace("_of_", "/", 1).partition("/")
+    """Index from 0 and count of a part such as "1/4", or "1-of-4" as logs have it in their names."""
+    index, slash, count = part.replace("-of-", "/", 1).partition("/")
     if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise UserError(f'--part: found {part!r}; expected one such as "1/4", from 1/N to N/N')
     return int(index) - 1, int(count)

@@ -35,5 +35,6 @@ for index in range(FINAL_SHARDS):
             key=SETTINGS.digest("precision", "finetune"),
             iterations=SETTINGS.final.iterations,
         shell:
-            "part={rule}; slowfast-vos finetune --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
-            "--part ${{part#final_}} 2>&1 | keep {log}"
+            "part={log}; part=${{part##*part=}}; "
+            "slowfast-vos finetune --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
+            "--part ${{part%.log}} 2>&1 | keep {log}"

@@ -1,6 +1,6 @@
 # Stages 4 and 5: the semi-supervised grid of each setup in shards, and its best configuration.
 # A shard keeps finished records aside: killed, or with one rate edited, it computes only what is missing. Which part of
-# the whole it is, its name tells: as one of the params, another number of shards would make everything again.
+# the whole it is, its log's name tells: as one of the params, another number of shards would make everything again.
 
 SHARDS = min(SETTINGS.grid.shards, len(RESULTS.configurations()))
 
@@ -30,8 +30,9 @@ for index in range(SHARDS):
             key=SETTINGS.digest("precision", "finetune"),
             iterations=SETTINGS.grid.iterations,
         shell:
-            "part={rule}; slowfast-vos grid --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
-            "--part ${{part#grid_}} 2>&1 | keep {log}"
+            "part={log}; part=${{part##*part=}}; "
+            "slowfast-vos grid --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
+            "--part ${{part%.log}} 2>&1 | keep {log}"
 
 
 rule select:
