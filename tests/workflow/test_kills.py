@@ -14,7 +14,6 @@ import pytest
 from workflow_runs import ENVIRONMENT, ROOT, TINY, assert_same_results
 
 KINDS = ["job", "snakemake", "group", "group, gently"]
-KILLS = 20
 SECONDS = (3.0, 10.0)
 COMMAND = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--configfile", str(TINY), "--cores", "2"]
 # A training's state is saved after each of its steps, so that every kill within one is gone on from.
@@ -58,16 +57,28 @@ def kill(process: subprocess.Popen[bytes], folder: Path, kind: str, chance: rand
     return True
 
 
-@pytest.mark.kills
+def wait_for_a_saved_state(folder: Path, seconds: float = 300) -> None:
+    """Wait until a training has saved a step."""
+    limit = time.monotonic() + seconds
+    while not list((folder / "results").rglob("work/**/*.pt")):
+        assert time.monotonic() < limit, (folder / "said.log").read_text()[-3000:]
+        time.sleep(0.02)
+
+
 @pytest.mark.slow
-def test_a_run_killed_at_random_ends_with_the_same_bytes(
-    tmp_path: Path, local_run: tuple[Path, subprocess.CompletedProcess[str]]
+@pytest.mark.parametrize("times", [1, pytest.param(5, marks=pytest.mark.kills)])
+def test_a_run_killed_at_random_in_each_way_ends_with_the_same_bytes(
+    tmp_path: Path, local_run: tuple[Path, subprocess.CompletedProcess[str]], times: int
 ) -> None:
     chance = random.Random(63)
-    kinds = chance.sample(KINDS * (KILLS // len(KINDS)), KILLS)
+    kinds = chance.sample(KINDS * times, len(KINDS) * times)
     folder = tmp_path.resolve()
     process = start(folder)
     try:
+        # Once within a training for certain; then at random.
+        wait_for_a_saved_state(folder)
+        kill(process, folder, "group", chance)
+        process = start(folder)
         while kinds:
             time.sleep(chance.uniform(*SECONDS))
             if process.poll() is not None:
