@@ -128,7 +128,13 @@ class Model(Section):
 
     def options(self) -> dict[str, Any]:
         """Keywords of `build_detector` (and, with `chunk_length`, of `SlowFastMaskRCNN`)."""
-        return self.model_dump(exclude={"weights", "chunk_length"})
+        return self.model_dump(exclude={"weights", "chunk_length"}) | {"norm_eps": self.norm_eps}
+
+    @property
+    def norm_eps(self) -> float:
+        """What frozen batch norm adds to its variances: 0 with weights of Mask R-CNN, which torchvision made so."""
+        published = self.weights not in ("imagenet", "none") and not self.weights.endswith(".safetensors")
+        return 0.0 if published else 1e-5
 
 
 class Training(Section):

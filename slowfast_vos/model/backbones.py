@@ -34,9 +34,14 @@ class ResNetFPN(BackboneWithFPN):
     """torchvision's ResNet, batch norm frozen, under its FPN; shapes as `TimmFPN`."""
 
     def __init__(
-        self, name: str, out_channels: int, trainable_layers: int = ALL_LAYERS, precision: Precision = "fp32"
+        self,
+        name: str,
+        out_channels: int,
+        trainable_layers: int = ALL_LAYERS,
+        precision: Precision = "fp32",
+        norm_eps: float = 0.0,
     ) -> None:
-        body = torchvision.models.get_model(name, weights=None, norm_layer=FrozenNorm)
+        body = torchvision.models.get_model(name, weights=None, norm_layer=partial(FrozenNorm, eps=norm_eps))
         stages = [f"layer{index}" for index in range(1, 5)]
         for layer in ["conv1", *stages][: ALL_LAYERS - trainable_layers]:
             body.get_submodule(layer).requires_grad_(False)
@@ -102,6 +107,7 @@ def build_backbone(
     out_channels: int = FPN_CHANNELS,
     trainable_layers: int = ALL_LAYERS,
     precision: Precision = "fp32",
+    norm_eps: float = 0.0,
 ) -> nn.Module:
     """Build a randomly initialised backbone with FPN.
 
@@ -110,12 +116,13 @@ def build_backbone(
         out_channels: FPN channels.
         trainable_layers: how many of the body's five layers (stem, strides 4, 8, 16, 32) train, from the last on.
         precision: "fp32", or "bf16" to run in bfloat16; features leave in float32.
+        norm_eps: what a ResNet's frozen batch norm adds to its variances; nothing in 2020.
 
     Raises:
         UserError: no such backbone, or one without features at strides 4, 8, 16 and 32.
     """
     if name.startswith(("resnet", "resnext", "wide_resnet")) and name in torchvision.models.list_models():
-        return ResNetFPN(name, out_channels, trainable_layers, precision)
+        return ResNetFPN(name, out_channels, trainable_layers, precision, norm_eps)
     import timm  # takes a second, and the paper's network does without it
 
     if timm.is_model(name):

@@ -33,6 +33,7 @@ def build_detector(
     roi_levels: Sequence[str] = ROI_LEVELS,
     box_detections_per_img: int = 10,
     precision: Precision = "fp32",
+    norm_eps: float = 0.0,
     **torchvision_options: Any,
 ) -> MaskRCNN:
     """Build a randomly initialised Mask R-CNN; the defaults are the paper's `maskrcnn_resnet50_fpn`.
@@ -48,6 +49,8 @@ def build_detector(
         roi_levels: FPN levels that RoIs are pooled from; the finest alone suits small frames.
         box_detections_per_img: detections kept per frame.
         precision: of backbone and FPN, "fp32" or "bf16"; RPN and RoI heads run in float32.
+        norm_eps: what a ResNet's frozen batch norm adds to its variances: nothing in 2020, and with torchvision's COCO
+            weights to this day; 1e-5 with ImageNet weights, some of whose variances are nearly 0.
         torchvision_options: further keywords of torchvision's `MaskRCNN` (min_size, box_score_thresh, …).
 
     Raises:
@@ -62,7 +65,7 @@ def build_detector(
         raise UserError(f"model.anchor_sizes: found {len(anchor_sizes)} sizes; expected 5, one a level")
     anchors = AnchorGenerator(tuple((size,) for size in anchor_sizes), (ASPECT_RATIOS,) * 5)
     return MaskRCNN(
-        build_backbone(backbone, fpn_channels, trainable_backbone_layers, check_precision(precision)),
+        build_backbone(backbone, fpn_channels, trainable_backbone_layers, check_precision(precision), norm_eps),
         rpn_anchor_generator=anchors,
         box_roi_pool=MultiScaleRoIAlign(list(roi_levels), ROI_SIZE, sampling_ratio=2),
         mask_roi_pool=MultiScaleRoIAlign(list(roi_levels), MASK_ROI_SIZE, sampling_ratio=2),

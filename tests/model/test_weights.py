@@ -16,10 +16,14 @@ from slowfast_vos.errors import UserError
 from slowfast_vos.model.checkpoints import read_torch_checkpoint, save_checkpoint
 from slowfast_vos.model.detector import build_detector
 from slowfast_vos.model.weights import PREDICTORS, load_weights
+from slowfast_vos.sections import Model
 from torch import Tensor
-from torchvision.models import ResNet18_Weights, WeightsEnum
+from torchvision.models import ResNet18_Weights, WeightsEnum, resnet18
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
+from torchvision.models.detection._utils import overwrite_eps
 from torchvision.models.detection.mask_rcnn import MaskRCNN
+from torchvision.models.feature_extraction import create_feature_extractor
+from torchvision.ops import FrozenBatchNorm2d
 
 LITE0 = "tf_efficientnet_lite0"
 Build = Callable[..., MaskRCNN]
@@ -118,6 +122,27 @@ def test_coco_weights_fill_all_but_the_predictors(detector: Build, monkeypatch: 
     assert all((model.state_dict()[name] == 0.5).all() for name in others)
 
 
+@pytest.mark.parametrize(
+    ("weights", "eps"),
+    [("coco", 0), ("coco.pth", 0), ("imagenet", 1e-5), ("none", 1e-5), ("ours.safetensors", 1e-5)],
+)
+def test_frozen_norms_add_to_their_variances_what_the_weights_were_made_with(
+    detector: Build, weights: str, eps: float
+) -> None:
+    options = Model(backbone="resnet18", weights=weights).options()
+    body = detector(backbone="resnet18", norm_eps=options["norm_eps"]).backbone.body
+    norms = [module for module in body.modules() if isinstance(module, FrozenBatchNorm2d)]
+    assert {norm.eps for norm in norms} == {eps}
+    # As torchvision's own function does for its COCO weights.
+    theirs = resnet18(norm_layer=FrozenBatchNorm2d).eval()
+    overwrite_eps(theirs, eps)
+    state = {name: value * 1e-4 if "running_var" in name else value for name, value in body.state_dict().items()}
+    body.load_state_dict(state)
+    theirs.load_state_dict(state | {name: value for name, value in theirs.state_dict().items() if "fc." in name})
+    images = torch.rand(1, 3, 32, 32)
+    torch.testing.assert_close(body(images)["3"], create_feature_extractor(theirs, ["layer4"])(images)["layer4"])
+
+
 @pytest.mark.parametrize("backbone", ["resnet18", LITE0])
 def test_coco_weights_need_their_own_backbone(detector: Build, backbone: str) -> None:
     with pytest.raises(UserError, match=f"model.weights: found \"coco\" with backbone '{backbone}'; expected backbone"):
@@ -148,8 +173,6 @@ def test_timms_weights_that_cannot_be_had_are_one_line(detector: Build, monkeypa
 
 
 def test_torchvisions_imagenet_weights_fill_the_body(detector: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    from torchvision.models import resnet18
-
     theirs = {name: torch.rand_like(value.float()) for name, value in resnet18().state_dict().items()}
     published(monkeypatch, ResNet18_Weights.IMAGENET1K_V1, theirs)
     model = detector(backbone="resnet18")
