@@ -56,9 +56,12 @@ def process_gpu_bytes() -> int | None:
 
 
 def _ask(question: Callable[[ModuleType], T]) -> T | None:
-    """What NVML answers; None, and a warning, where it does not: a container may refuse any of its calls."""
-    import pynvml
-
+    """What NVML answers; None, and a warning, where it is missing or a container refuses the call."""
+    try:
+        import pynvml
+    except ModuleNotFoundError as error:  # a machine that only measures may lack the package
+        log.warning("NVML does not tell: %s", error)
+        return None
     try:
         pynvml.nvmlInit()
         try:

@@ -67,26 +67,6 @@ SIZES: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
 }
 
 
-def gpu(wanted: str) -> Device:
-    """The device; where NVML is missing or refuses, its driver stays unknown."""
-    try:
-        return find_device(wanted)
-    except UserError:
-        raise
-    except Exception as error:
-        print(f"NVML: {error}")
-        return Device(torch.device("cuda"), torch.cuda.get_device_name(), None)
-
-
-def process_bytes() -> int | None:
-    """As `process_gpu_bytes`; None where NVML is missing or does not tell."""
-    try:
-        return process_gpu_bytes()
-    except Exception as error:  # a container may refuse any of NVML's calls; the other figures stand without it
-        print(f"NVML: {error}")
-        return None
-
-
 def measure(run: Run, per: int, device: torch.device, arguments: argparse.Namespace) -> dict[str, Any]:
     """Milliseconds of each of the `per` frames or steps of a run, and the peaks of memory; or why it failed."""
     cuda = device.type == "cuda"
@@ -108,7 +88,7 @@ def measure(run: Run, per: int, device: torch.device, arguments: argparse.Namesp
         found["gpu_allocated_bytes"] = torch.cuda.max_memory_allocated()
         found["gpu_reserved_bytes"] = torch.cuda.max_memory_reserved()
         # Taken after the run: the allocator has given nothing back since its peak.
-        found["gpu_process_bytes"] = process_bytes()
+        found["gpu_process_bytes"] = process_gpu_bytes()
         found["gpu_device_bytes"] = total - free
     return found
 
@@ -226,7 +206,7 @@ def main() -> None:
             print(path)
         return
     torch.set_num_threads(1)
-    device = gpu(arguments.device)
+    device = find_device(arguments.device)
     print(f"{device.name}, torch {torch.__version__}")
     for setup in arguments.setups:
         take(arguments.part, setup, device, arguments)

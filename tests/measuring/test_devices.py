@@ -81,6 +81,12 @@ def test_what_nvml_does_not_tell_fails_no_job(
     assert "NVML does not tell: " in caplog.text
 
 
+def test_without_the_package_a_device_has_no_driver(nvml: Nvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert find_device("cuda").driver is None
+    assert process_gpu_bytes() is None
+
+
 def test_a_gpu_that_nvml_does_not_know_has_no_figure(nvml: Nvml) -> None:
     nvml.uuid = "GPU-bbbb"
     assert process_gpu_bytes() is None
