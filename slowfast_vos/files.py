@@ -48,6 +48,13 @@ def _remove_left_behind(path: Path) -> None:
             (path.parent / name).unlink(missing_ok=True)
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file, if it is there, and what killed writers of it left beside it."""
+    path.unlink(missing_ok=True)
+    if path.parent.is_dir():
+        _remove_left_behind(path)
+
+
 def check_writable(folder: Path) -> None:
     """Check that files can be made in a folder, or in what will hold it.
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slowfast_vos.errors import UserError
-from slowfast_vos.files import check_writable, read_json, whole_file, write_json, write_text
+from slowfast_vos.files import check_writable, read_json, remove_file, whole_file, write_json, write_text
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -49,6 +49,15 @@ def test_what_a_killed_writer_left_behind_goes_with_the_next_whole_file(tmp_path
     (tmp_path / ".file.text").write_text("another's")
     write_text(tmp_path / "file.txt", "whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".file.text", "file.txt"]
+
+
+@pytest.mark.parametrize("names", [[], ["state.pt"], [".state.pt.x1y2.pt"], ["state.pt", ".state.pt.x1y2.pt"]])
+def test_a_file_is_removed_with_what_killed_writers_left_of_it(tmp_path: Path, names: list[str]) -> None:
+    for name in [*names, "state.ptx", ".state.json"]:
+        (tmp_path / name).write_text("half")
+    remove_file(tmp_path / "state.pt")
+    remove_file(tmp_path / "no-folder" / "state.pt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".state.json", "state.ptx"]
 
 
 def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,25 @@ def snakemake(folder: Path, *arguments: str, configfile: Path = TINY) -> subproc
     return subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+def jobs(folder: Path, *words: str) -> list[int]:
+    """Processes that work at a job of the run in `folder`: those whose arguments hold all of `words`."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            arguments = (process / "cmdline").read_text().split("\0") if process.name.isdecimal() else []
+            ours = any(argument.endswith("/slowfast-vos") for argument in arguments)
+            if ours and {*words} <= {*arguments} and (process / "cwd").readlink() == folder:
+                found.append(int(process.name))
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
+def saved_states(work: Path) -> list[Path]:
+    """What trainings have saved below a folder; not what they are about to rename."""
+    return [path for path in work.rglob("*.pt") if not path.name.startswith(".")]
+
+
 # Columns of time, memory and provenance, and the tables that show them.
 MEASURED = ("milliseconds_per_frame", "frames_per_second", "end_to_end_seconds", "host_peak", "record_started")
 MEASURED += ("record_seconds", "record_commit", "record_dirty")

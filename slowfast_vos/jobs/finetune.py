@@ -7,6 +7,7 @@ import shutil
 from hashlib import sha256
 from pathlib import Path
 
+from slowfast_vos.files import remove_file
 from slowfast_vos.jobs.common import Job
 from slowfast_vos.jobs.context import gather_scores
 from slowfast_vos.jobs.failures import failure_of_configuration
@@ -40,7 +41,8 @@ def run_grid(job: Job, setup: str, index: int, count: int) -> list[Record]:
         if record is None or record.status == "failed":
             record = _run_configuration(job, setup, parent, selection, configuration, kept)
             record.save(kept)
-            for state in store.glob(f"{kept.stem}.*.pt"):
+            # Hidden ones too: a killed writer's.
+            for state in store.glob(f"*{kept.stem}.*.pt"):
                 state.unlink()
         record.save(job.results.grid(setup, *configuration.as_job().values(), job.seed))
         records.append(record)
@@ -142,7 +144,7 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
         record.save(job.results.final(setup, job.seed, video.name))
         records.append(record)
     for path in kept:
-        path.unlink(missing_ok=True)
+        remove_file(path)
     return records
 
 

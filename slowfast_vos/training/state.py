@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from slowfast_vos.files import whole_file
+from slowfast_vos.files import remove_file, whole_file
 from slowfast_vos.measuring.record import Epoch, Scores
 from slowfast_vos.training.loop import SECONDS_BETWEEN_LINES, DivergedError, derived_seed, seed_everything
 
@@ -179,7 +179,7 @@ class TrainingState:
     def discard(self) -> None:
         """Remove the file: the job is done."""
         if self.resume is not None:
-            self.resume.path.unlink(missing_ok=True)
+            remove_file(self.resume.path)
 
     @property
     def _prefix(self) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow_runs import ENVIRONMENT, ROOT, TINY, assert_same_results
+from workflow_runs import ENVIRONMENT, ROOT, TINY, assert_same_results, jobs, saved_states
 
 KINDS = ["job", "snakemake", "group", "group, gently"]
 SECONDS = (3.0, 10.0)
@@ -24,19 +24,6 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     """Start the run in a process group of its own; what it says is added to `said.log`."""
     with (folder / "said.log").open("ab") as log:
         return subprocess.Popen(COMMAND, cwd=folder, env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
-
-
-def jobs(folder: Path) -> list[int]:
-    """Processes that work at a job of the run."""
-    found = []
-    for process in Path("/proc").iterdir():
-        try:
-            arguments = (process / "cmdline").read_bytes().split(b"\0") if process.name.isdecimal() else []
-            if any(part.endswith(b"/slowfast-vos") for part in arguments) and (process / "cwd").readlink() == folder:
-                found.append(int(process.name))
-        except OSError:  # it ended meanwhile
-            continue
-    return found
 
 
 def kill(process: subprocess.Popen[bytes], folder: Path, kind: str, chance: random.Random) -> bool:
@@ -57,12 +44,14 @@ def kill(process: subprocess.Popen[bytes], folder: Path, kind: str, chance: rand
     return True
 
 
-def wait_for_a_saved_state(folder: Path, seconds: float = 300) -> None:
-    """Wait until a training has saved a step."""
-    limit = time.monotonic() + seconds
-    while not list((folder / "results").rglob("work/**/*.pt")):
+def kill_within_a_training(process: subprocess.Popen[bytes], folder: Path, chance: random.Random) -> None:
+    """Kill the whole group as soon as a training has saved a step; the state is there for the next one."""
+    limit = time.monotonic() + 300
+    while not saved_states(folder / "results"):
         assert time.monotonic() < limit, (folder / "said.log").read_text()[-3000:]
         time.sleep(0.02)
+    kill(process, folder, "group", chance)
+    assert saved_states(folder / "results")
 
 
 @pytest.mark.slow
@@ -76,8 +65,7 @@ def test_a_run_killed_at_random_in_each_way_ends_with_the_same_bytes(
     process = start(folder)
     try:
         # Once within a training for certain; then at random.
-        wait_for_a_saved_state(folder)
-        kill(process, folder, "group", chance)
+        kill_within_a_training(process, folder, chance)
         process = start(folder)
         while kinds:
             time.sleep(chance.uniform(*SECONDS))
