@@ -115,6 +115,7 @@ class Model(Section):
     image_std: Annotated[list[float], Field(min_length=3, max_length=3)] = [0.229, 0.224, 0.225]
     min_size: Count = 800
     max_size: Count = 1333
+    norm_eps: Annotated[float, Field(ge=0)] | None = None
     box_score_thresh: Annotated[float, Field(ge=0, lt=1)] = 0.05
     box_nms_thresh: Annotated[float, Field(gt=0, le=1)] = 0.5
     box_detections_per_img: Count = 10
@@ -128,11 +129,13 @@ class Model(Section):
 
     def options(self) -> dict[str, Any]:
         """Keywords of `build_detector` (and, with `chunk_length`, of `SlowFastMaskRCNN`)."""
-        return self.model_dump(exclude={"weights", "chunk_length"}) | {"norm_eps": self.norm_eps}
+        return self.model_dump(exclude={"weights", "chunk_length"}) | {"norm_eps": self.added_to_variances}
 
     @property
-    def norm_eps(self) -> float:
+    def added_to_variances(self) -> float:
         """What frozen batch norm adds to its variances: 0 with weights of Mask R-CNN, which torchvision made so."""
+        if self.norm_eps is not None:
+            return self.norm_eps
         published = self.weights not in ("imagenet", "none") and not self.weights.endswith(".safetensors")
         return 0.0 if published else 1e-5
 
@@ -159,6 +162,7 @@ class Detector(Training):
     decay_every: Count = 3
     decay_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
     warmup_steps: Annotated[int, Field(ge=0)] = 1000
+    trainable_backbone_layers: Annotated[int, Field(ge=0, le=5)] = 3
     flip: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
@@ -173,6 +177,11 @@ class Parent(Training):
     train_frames: Frames = None
     score_every: Count = 1
     feature_cache_gib: Annotated[float, Field(ge=0)] = 4.0
+
+    @property
+    def frozen_parts(self) -> tuple[str, ...]:
+        """Parts of the network that do not train."""
+        return ("backbone", "rpn") if self.backbone == "frozen" else ()
 
 
 class Tuning(Section):

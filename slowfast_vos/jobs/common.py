@@ -38,8 +38,12 @@ class Job(Context):
         return self.device.name, self.device.driver
 
     def detector(self, state: bool = True) -> MaskRCNN:
-        """The detector, with the run's weights if `state`."""
-        model = build_detector(precision=self.settings.precision, **self.settings.model.options())
+        """The detector: with the run's weights if `state`, else to be trained, its first layers frozen."""
+        options = self.settings.model.options()
+        if not state:
+            layers = self.settings.detector.trainable_backbone_layers
+            options["trainable_backbone_layers"] = min(layers, options["trainable_backbone_layers"])
+        model = build_detector(precision=self.settings.precision, **options)
         if state:
             path = self.results.detector(self.seed) / "model.safetensors"
             load_state(model, read_checkpoint(path)[0], source=str(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,21 +31,19 @@ from slowfast_vos.training.loop import log
 def measure_cost(job: Job, setup: str) -> Record:
     """Measure a setup's parent on the validation sequences."""
     settings, model = job.settings, job.parent(setup)
-    cuda = job.device.torch.type == "cuda"
     end_to_end, frames = _end_to_end(job, model)
     log.info("end to end: %d frames in %.1f s", frames, end_to_end)
-    if cuda:
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
     video = max(job.dataset.val, key=len)
-    clip = [video.frame(index % len(video)).to(job.device.torch) for index in range(settings.cost.frames)]
+    frames_read = [video.frame(index % len(video)) for index in range(settings.cost.frames)]
+    memory = _gpu_memory(lambda: exhaust(detect(model, frames_read)), job.device.torch)
+    clip = [frame.to(job.device.torch) for frame in frames_read]
     runs = {"warmup": settings.cost.warmup, "repeats": settings.cost.repeats}
     seconds = np.array(time_runs(lambda: exhaust(detect(model, clip)), job.device.torch, **runs)) / len(clip)
     per_frame = Spread(**quartiles(seconds * 1000))
     log.info("inference: %.1f ms a frame", per_frame.median)
     cost = Cost(
         parameters_total=count_parameters(model),
-        parameters_trained=count_parameters(model.freeze(("backbone", "rpn")), trained=True),
+        parameters_trained=count_parameters(model.freeze(settings.parent.frozen_parts), trained=True),
         parameters_slow_fast=count_parameters(model.slow_fast),
         gflops_per_frame=count_operations(lambda: exhaust(detect(model.eval(), clip))) / len(clip) / 1e9,
         milliseconds_per_frame=per_frame,
@@ -53,14 +52,25 @@ def measure_cost(job: Job, setup: str) -> Record:
         frame_size=tuple(clip[0].shape[-2:]),
         end_to_end_seconds=end_to_end,
         end_to_end_frames=frames,
-        gpu_allocated_bytes=torch.cuda.max_memory_allocated() if cuda else None,
-        gpu_reserved_bytes=torch.cuda.max_memory_reserved() if cuda else None,
-        gpu_process_bytes=process_gpu_bytes() if cuda else None,
+        **memory,
         host_peak_bytes=host_peak_bytes(),
     )
     record = job.record("cost", setup=setup, cost=cost)
     record.save(job.results.cost(setup, job.seed))
     return record
+
+
+def _gpu_memory(run: Callable[[], None], device: torch.device) -> dict[str, int | None]:
+    """Peaks of a run whose frames come from the host, one chunk after another; None on a CPU."""
+    names = ("gpu_allocated_bytes", "gpu_reserved_bytes", "gpu_process_bytes")
+    if device.type != "cuda":
+        return dict.fromkeys(names)
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    run()
+    # The allocator has given nothing back since its peak.
+    figures = (torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved(), process_gpu_bytes())
+    return dict(zip(names, figures, strict=True))
 
 
 def _end_to_end(job: Job, model: SlowFastMaskRCNN) -> tuple[float, int]:

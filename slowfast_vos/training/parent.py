@@ -65,7 +65,7 @@ def train_parent(
         DivergedError: a loss is not finite.
     """
     frozen = parent.backbone == "frozen"
-    model.freeze(("backbone", "rpn") if frozen else ())
+    model.freeze(parent.frozen_parts)
     encoder = Encoder(model, parent, merged=merged)
     optimizer = make_sgd(model, parent)
     state = TrainingState(model, optimizer, seed, parent.epochs, resume=resume)

@@ -129,6 +129,7 @@ def test_coco_weights_fill_all_but_the_predictors(detector: Build, monkeypatch: 
 def test_frozen_norms_add_to_their_variances_what_the_weights_were_made_with(
     detector: Build, weights: str, eps: float
 ) -> None:
+    assert Model(weights=weights, norm_eps=0.5).options()["norm_eps"] == 0.5
     options = Model(backbone="resnet18", weights=weights).options()
     body = detector(backbone="resnet18", norm_eps=options["norm_eps"]).backbone.body
     norms = [module for module in body.modules() if isinstance(module, FrozenBatchNorm2d)]

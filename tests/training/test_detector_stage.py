@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 
 import numpy as np
@@ -9,11 +11,14 @@ import pytest
 import torch
 from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.config import parse_settings
-from slowfast_vos.errors import UserError
+from slowfast_vos.errors import LostError, UserError
+from slowfast_vos.jobs.common import Job
 from slowfast_vos.training.detector import Frames, load_batches, train_detector
 from slowfast_vos.training.loop import DivergedError
 from slowfast_vos.videos.davis import Video, targets
 from slowfast_vos.videos.pngs import write_mask
+from torch import nn
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
 Build = Callable[..., SlowFastMaskRCNN]
 MakeVideo = Callable[..., Video]
@@ -90,6 +95,13 @@ def test_a_frame_that_cannot_be_loaded_is_named_in_one_line(make_video: MakeVide
         list(load_batches(data, [[0, 1]], workers))
 
 
+def test_a_worker_that_is_killed_is_no_fault_of_the_job(make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Frames([make_video()], merged=False, flip=0, train_frames=None)
+    monkeypatch.setattr(Frames, "__getitem__", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(LostError, match=r"^loading_workers: a process that reads frames was killed \("):
+        list(load_batches(data, [[0, 1]], 1))
+
+
 def test_a_detector_learns_and_says_where_it_diverges(network: Build, make_video: MakeVideo) -> None:
     video = make_video(length=2)
     values = {"data": {"held_out": ["bear"]}, "detector": {"epochs": 4, "lr": "0.01", "warmup_steps": 0}}
@@ -101,3 +113,20 @@ def test_a_detector_learns_and_says_where_it_diverges(network: Build, make_video
     values["detector"]["lr"] = "1e30"
     with pytest.raises(DivergedError, match=r"^detector, epoch \d, step 1: found a loss that is not finite"):
         train_detector(parse_settings(values, "tests"), network().maskrcnn_model, [video], merged=False, seed=1)
+
+
+def test_the_detector_trains_what_torchvisions_own_builder_trains() -> None:
+    sizes = {"fpn_channels": 16, "box_hidden": 16, "mask_channels": [8], "mask_hidden": 8}
+    values = {"data": {"held_out": ["bear"]}, "model": {"backbone": "resnet50", **sizes}}
+    theirs = resnet_fpn_backbone(backbone_name="resnet50", weights=None, trainable_layers=3).body
+
+    def trained(body: nn.Module) -> set[str]:
+        return {name for name, value in body.named_parameters() if value.requires_grad}
+
+    job = Job(parse_settings(values, "tests"), 63)
+    assert trained(job.detector(state=False).backbone.body) == trained(theirs)
+    later = trained(job.network("1-3").maskrcnn_model.backbone.body)
+    assert {"conv1.weight", "layer1.0.conv1.weight"} <= later
+    fewer = parse_settings({**values, "model": {**values["model"], "trainable_backbone_layers": 1}}, "tests")
+    body = Job(fewer, 63).detector(state=False).backbone.body
+    assert {name.split(".")[0] for name in trained(body)} == {"layer4"}
