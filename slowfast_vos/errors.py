@@ -6,3 +6,7 @@ class UserError(Exception):
 
     The command line prints it without a traceback and exits with code 1.
     """
+
+
+class LostError(UserError):
+    """The machine took away what a job needs, such as its GPU: the job may be tried again, here or elsewhere."""

@@ -10,8 +10,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "tests" / "tiny.yaml"
-# The tests' own interpreter comes first, so that rules find its `slowfast-vos`.
-ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+# The tests' own interpreter comes first, so that rules find its `slowfast-vos`. No GPU: there, last bits differ.
+PATHS = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+ENVIRONMENT = os.environ | {"PATH": PATHS, "CUDA_VISIBLE_DEVICES": ""}
 
 
 def snakemake(folder: Path, *arguments: str, configfile: Path = TINY) -> subprocess.CompletedProcess[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -11,11 +12,19 @@ from typing import Any, TypeVar
 
 import torch
 
-from slowfast_vos.errors import UserError
+from slowfast_vos.errors import LostError
 from slowfast_vos.measuring.provenance import processor
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+# What CUDA and its libraries say of a full GPU where torch's allocator was not the one to fail.
+FULL = (
+    "CUDA error: out of memory",
+    "ALLOC_FAILED",
+    "ALLOCATION_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "unable to find an engine to execute this computation",
+)
 
 
 @dataclass(frozen=True)
@@ -31,14 +40,37 @@ def find_device(wanted: str) -> Device:
     """The device for "auto", "cpu" or "cuda".
 
     Raises:
-        UserError: CUDA is asked for and there is none.
+        LostError: CUDA is asked for and there is none that this torch can use.
     """
-    available = torch.cuda.is_available()
+    available = wanted != "cpu" and torch.cuda.is_available()
+    if wanted == "auto" and not available and os.environ.get("CUDA_VISIBLE_DEVICES", "").startswith(("GPU-", "MIG-")):
+        log.warning(
+            "torch cannot use the GPU that is reserved for this job; takes the CPU (`device: cpu` reserves none)"
+        )
+    if available and not _has_kernels():
+        found = f"{torch.cuda.get_device_name()}, for which torch {torch.__version__} has no kernels"
+        if wanted == "cuda":
+            raise LostError(f"device: found {found}; expected a newer GPU, an older torch, or device: cpu")
+        log.warning("device auto: found %s; takes the CPU", found)
+        available = False
     if wanted == "cuda" and not available:
-        raise UserError('device: found no CUDA device; expected one, or device "auto" or "cpu"')
-    if wanted == "cpu" or not available:
+        raise LostError('device: found no CUDA device; expected one, or device "auto" or "cpu"')
+    if not available:
         return Device(torch.device("cpu"), processor(), None)
     return Device(torch.device("cuda"), torch.cuda.get_device_name(), _ask(_driver))
+
+
+def _has_kernels() -> bool:
+    """Whether this build of torch can run on the GPU: it drops old ones, and says so only in a warning."""
+    own = torch.cuda.get_device_capability()
+    found = [re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", arch) for arch in torch.cuda.get_arch_list()]
+    built = [(one[1], (int(one[2]), int(one[3]))) for one in found if one]
+    return any(arch <= own and (kind == "compute" or arch[0] == own[0]) for kind, arch in built)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a GPU's memory was too small."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in FULL)
 
 
 def process_gpu_bytes() -> int | None:

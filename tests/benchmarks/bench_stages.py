@@ -170,6 +170,8 @@ def profile(title: str, run: Run, device: torch.device, top: int = 6) -> None:
     with torch.profiler.profile(activities=activities, acc_events=True) as profiler:
         run()
     events = profiler.key_averages()
+    if cuda:  # kernels stand there by themselves as well
+        events = [event for event in events if event.device_type == torch.autograd.DeviceType.CPU]
     own = "self_device_time_total" if cuda else "self_cpu_time_total"
     total = sum(getattr(event, own) for event in events)
     first = sorted(events, key=lambda event: -getattr(event, own))[:top]

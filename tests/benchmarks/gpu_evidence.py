@@ -38,7 +38,7 @@ from slowfast_vos.measuring.cost import (  # noqa: E402
     quartiles,
     time_runs,
 )
-from slowfast_vos.measuring.devices import Device, find_device, process_gpu_bytes  # noqa: E402
+from slowfast_vos.measuring.devices import Device, find_device, is_out_of_memory, process_gpu_bytes  # noqa: E402
 from slowfast_vos.measuring.provenance import Stopwatch  # noqa: E402
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN  # noqa: E402
 from slowfast_vos.model.streaming import detect, foreground  # noqa: E402
@@ -76,7 +76,9 @@ def measure(run: Run, per: int, device: torch.device, arguments: argparse.Namesp
         torch.cuda.reset_peak_memory_stats()
     try:
         taken = time_runs(run, device, warmup=arguments.warmup, repeats=arguments.repeats)
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         return {"error": "out of memory"}
     found: dict[str, Any] = {
         "milliseconds": quartiles([one / per * 1000 for one in taken]),

@@ -54,7 +54,7 @@ NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=500000 Gres=gpu:stand-
 PartitionName=main Nodes={host} Default=YES State=UP
 """
 # Every task notes which GPUs it sees, as the job itself would see them.
-PROLOG = '#!/bin/sh\necho "$SLURM_JOB_ID ${{CUDA_VISIBLE_DEVICES-none}}" >> {folder}/tasks\n'
+PROLOG = '#!/bin/sh\necho "$SLURM_JOB_ID ${{CUDA_VISIBLE_DEVICES:-none}}" >> {folder}/tasks\n'
 
 
 class UnavailableError(RuntimeError):
@@ -73,7 +73,7 @@ class Job:
         exclusive: whether it had its node to itself.
         started, ended: local times that sort as text.
         gpus: what Slurm counts as asked for, such as `gres:gpu:1`; "" for none.
-        visible: `CUDA_VISIBLE_DEVICES` of its tasks; "none" where it is not set.
+        visible: `CUDA_VISIBLE_DEVICES` of its tasks; "none" where it names none.
     """
 
     number: str

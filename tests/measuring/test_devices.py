@@ -12,7 +12,8 @@ from typing import Any
 import pynvml
 import pytest
 import torch
-from slowfast_vos.measuring.devices import Device, find_device, process_gpu_bytes
+from slowfast_vos.errors import LostError
+from slowfast_vos.measuring.devices import Device, find_device, is_out_of_memory, process_gpu_bytes
 
 
 class Nvml(SimpleNamespace):
@@ -49,6 +50,8 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> Nvml:
     monkeypatch.setitem(sys.modules, "pynvml", found)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_90", "sm_120"])
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="aaaa"))
     return found
@@ -90,3 +93,59 @@ def test_without_the_package_a_device_has_no_driver(nvml: Nvml, monkeypatch: pyt
 def test_a_gpu_that_nvml_does_not_know_has_no_figure(nvml: Nvml) -> None:
     nvml.uuid = "GPU-bbbb"
     assert process_gpu_bytes() is None
+
+
+@pytest.mark.parametrize(
+    ("capability", "built", "usable"),
+    [
+        ((7, 0), ["sm_75", "sm_80"], False),
+        ((7, 5), ["sm_75", "sm_80"], True),
+        ((8, 9), ["sm_75", "sm_86"], True),
+        ((8, 0), ["sm_75", "sm_86"], False),
+        ((12, 1), ["sm_90a", "sm_120"], True),
+        ((13, 0), ["sm_90a", "sm_120"], False),
+        ((13, 0), ["sm_90a", "compute_120"], True),
+    ],
+)
+def test_a_gpu_for_which_torch_has_no_kernels_is_not_taken(
+    nvml: Nvml, monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], built: list[str], usable: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: built)
+    assert find_device("auto").torch.type == ("cuda" if usable else "cpu")
+    if not usable:
+        with pytest.raises(LostError, match=r"found a GPU, for which torch .* has no kernels; expected a newer GPU"):
+            find_device("cuda")
+
+
+def test_a_gpu_that_torch_cannot_use_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-aaaa")
+    assert find_device("auto").torch.type == "cpu"
+    assert "torch cannot use the GPU that is reserved for this job" in caplog.text
+    caplog.clear()
+    find_device("cpu")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    find_device("auto")
+    assert not caplog.text
+    with pytest.raises(LostError, match="found no CUDA device"):
+        find_device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("said", "full"),
+    [
+        ("CUDA error: out of memory", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`", True),
+        ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", True),
+        ("GET was unable to find an engine to execute this computation", True),
+        ("CUDA error: device-side assert triggered", False),
+        ("shapes differ", False),
+    ],
+)
+def test_a_full_gpu_is_known_by_what_cuda_and_its_libraries_say(said: str, full: bool) -> None:
+    assert is_out_of_memory(RuntimeError(said)) == full
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,17 @@ Build = Callable[..., SlowFastMaskRCNN]
 MakeVideo = Callable[..., Video]
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_GPU])]
+
+
+@pytest.fixture(autouse=True)
+def same_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anchors and RoIs are drawn on the CPU: a GPU's generator draws others from the same seed."""
+    draw = torch.randperm
+
+    def on_cpu(count: int, *, device: torch.device | None = None, **options: Any) -> torch.Tensor:
+        return draw(count, **options).to(device or "cpu")
+
+    monkeypatch.setattr(torch, "randperm", on_cpu)
 
 
 def trained(build: Build, video: Video, stage: str, device: str) -> tuple[SlowFastMaskRCNN, list[float]]:
