@@ -9,7 +9,8 @@ from pathlib import Path
 
 from slowfast_vos.errors import UserError
 
-_UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+# What a file system without locks answers.
+UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _held: set[Lock] = set()
 
 
@@ -97,7 +98,7 @@ def _flock(descriptor: int, kind: int, path: Path) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno in _UNSUPPORTED:
+        if error.errno in UNSUPPORTED:
             raise NoLocksError(f"{path}: cannot be locked ({error.strerror})") from error
         raise UserError(f"{path}: cannot be locked ({error.strerror})") from error
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,10 @@ from slowfast_vos.cli.app import app, read_settings
 from slowfast_vos.cli.running import note_begin
 from slowfast_vos.cli.show import print_report, progress_bar
 from slowfast_vos.errors import UserError
-from slowfast_vos.locks import try_lock
+from slowfast_vos.locks import NoLocksError, try_lock
 from slowfast_vos.scoring.command import Year
+
+log = logging.getLogger(__name__)
 
 
 @app.command()
@@ -32,12 +35,17 @@ def synthesize(
     from slowfast_vos.videos.synthetic import synthesize as draw
 
     # Of a Snakemake that was killed, another may still draw here.
-    while (lock := try_lock(root / ".lock")) is None:
-        time.sleep(0.2)
+    try:
+        while (lock := try_lock(root / ".lock")) is None:
+            time.sleep(0.2)
+    except NoLocksError as error:
+        lock = None
+        log.warning("%s; draw with one process only", error)
     with progress_bar() as tell:
         sizes = {"train": train, "val": val, "frames": frames, "height": height, "width": width}
         draw(root, seed=seed, **sizes, processes=processes, progress=partial(tell, "drawing sequences"))
-    lock.release()
+    if lock:
+        lock.release()
     typer.echo(f"{train} training and {val} validation sequences in {root}")
 
 

@@ -19,6 +19,7 @@ import urllib3
 
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import write_json
+from slowfast_vos.locks import UNSUPPORTED
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,12 @@ class _Part:
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with open(self.file, "ab") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError as error:
+                    if error.errno not in UNSUPPORTED:
+                        raise
+                    log.warning("%s: cannot be locked (%s); start no second download", self.file, error.strerror)
                 try:
                     yield
                 finally:
@@ -145,6 +151,8 @@ class _Part:
             have, total = 0, _length(response)
             self._check_size(total)
             total = self.size if total is None else total
+            # Before it is known what is to come: old bytes must not stand under the new file's name.
+            os.truncate(self.file, 0)
             write_json(self.about, {"url": self.url, "validator": _validator(response), "size": total})
         elif response.status_code == 416:
             self._start_again(f"no bytes from {have} on")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import write_text
-from slowfast_vos.locks import try_lock
+from slowfast_vos.locks import NoLocksError, try_lock
 from slowfast_vos.videos.archives import ARCHIVES, Archive, add_lists_of_2016
 from slowfast_vos.videos.davis import DavisTree
 from slowfast_vos.videos.download import download
@@ -152,9 +152,13 @@ def _digests(path: Path, algorithms: set[str], progress: Callable[[int, int | No
 def _unpack(path: Path, out: Path, archive: Archive, tell: Tell) -> None:
     """Unpack aside, then rename: `out` is a whole tree or none."""
     aside, held = out.with_name(f".{out.name}.unpacking"), out.with_name(f".{out.name}.lock")
-    lock = try_lock(held)
-    if lock is None:
-        raise UserError(f"{out}: another process unpacks it; expected to be alone")
+    try:
+        lock = try_lock(held)
+        if lock is None:
+            raise UserError(f"{out}: another process unpacks it; expected to be alone")
+    except NoLocksError as error:
+        log.warning("%s; unpack it with one process only", error)
+        lock = None
     try:
         shutil.rmtree(aside, ignore_errors=True)  # of one that was killed
         aside.mkdir()
@@ -168,7 +172,8 @@ def _unpack(path: Path, out: Path, archive: Archive, tell: Tell) -> None:
     finally:
         shutil.rmtree(aside, ignore_errors=True)
         held.unlink(missing_ok=True)
-        lock.release()
+        if lock:
+            lock.release()
 
 
 def _mend(root: Path, archive: Archive) -> None:

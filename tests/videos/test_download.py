@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
@@ -92,6 +94,32 @@ def test_a_file_that_changed_meanwhile_is_fetched_anew(make_site: MakeSite, tmp_
     site.content, site.headers = CONTENT[::-1], {"ETag": '"two"'}
     download(site.url, tmp_path / "a.zip")
     assert (tmp_path / "a.zip").read_bytes() == CONTENT[::-1]
+
+
+def test_old_bytes_do_not_stand_under_a_changed_files_name(
+    make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full when the new one would begin; the next call begins it."""
+    site = make_site(breaks=[1000], headers=TAG)
+    fails(site, tmp_path / "a.zip", retries=0)
+    site.content, site.headers = CONTENT[::-1], {"ETag": '"two"'}
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
+        fails(site, tmp_path / "a.zip", "found 1,000 bytes free")
+    download(site.url, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT[::-1]
+
+
+def test_a_file_system_without_locks_downloads_with_a_warning(
+    make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    download(make_site().url, tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT
+    assert "a.zip.part: cannot be locked (Function not implemented); start no second download" in caplog.text
 
 
 def test_a_range_of_a_file_that_changed_is_not_added(make_site: MakeSite, tmp_path: Path) -> None:
