@@ -7,8 +7,7 @@ from snakemake.utils import min_version
 from slowfast_vos.config import load_settings, parse_settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import check_writable
-from slowfast_vos.locks import NoLocksError, try_lock
-from slowfast_vos.measuring.notes import RUN
+from slowfast_vos.measuring.notes import RUN, check_submitter, hold_run
 from slowfast_vos.measuring.gpus import gpus_per_job
 from slowfast_vos.paths import Results, shard
 from slowfast_vos.reporting.collect import record_paths
@@ -30,6 +29,7 @@ try:
     CONFIG = Results(SETTINGS).root / "settings.json"
     if workflow.remote_exec:
         # A job of a cluster goes by what the head node wrote.
+        check_submitter(CONFIG.with_name("run.lock"))
         SETTINGS = load_settings(CONFIG)
     VAL = validation_names(SETTINGS)
     SKIPPED = skipped_names(SETTINGS)
@@ -72,14 +72,11 @@ rule all:
 
 
 onstart:
+    # By its name a job knows that it is tried again within one run, or that its run was started anew.
+    os.environ[RUN] = uuid4().hex
     # Held while this process lives, instead of Snakemake's own lock, which a killed run leaves behind.
     try:
-        if try_lock(RESULTS.root / "run.lock") is None:
-            raise UserError(
-                f"{RESULTS.root}: another Snakemake works at this run; expected to be the only one"
-            )
-    except NoLocksError as error:
-        print(f"{error}; start no second Snakemake at this run")
+        hold_run(CONFIG.with_name("run.lock"), os.environ[RUN])
     except UserError as error:
         raise WorkflowError(str(error)) from None
     settings = SETTINGS
@@ -91,8 +88,6 @@ onstart:
         )
         settings = settings.model_copy(update={"device": device})
     settings.save(CONFIG)
-    # By this a job knows that it is tried again, within one run.
-    os.environ[RUN] = uuid4().hex
 
 
 onsuccess:

@@ -34,6 +34,15 @@ from slowfast_vos.sections import (
 
 # Bounds on memory. They decide no result, so that lowering one makes nothing again.
 _BOUNDS = {"model": {"chunk_length"}, "parent": {"feature_cache_gib"}}
+# What decides the outcome of each kind of job, beside what it reads.
+_DECISIVE: dict[str, dict[str, Any]] = {
+    "detector": {"precision": True, "model": True, "detector": True},
+    "parent": {"precision": True, "parent": True},
+    "tuning": {"precision": True, "parent": True, "tuning": {"epochs", "train_frames"}},
+    "grid": {"precision": True, "finetune": True, "grid": {"iterations"}},
+    "final": {"precision": True, "finetune": True, "final": {"iterations"}},
+    "cost": {"precision": True, "cost": True},
+}
 
 
 class Settings(Section):
@@ -100,8 +109,18 @@ class Settings(Section):
         return list(self.grid.sequences if self.rule("selection") == "val" else self.data.held_out or [])
 
     def digest(self, *sections: str) -> str:
-        """A short digest of some sections (all, if none is named): what Snakemake compares before it reruns."""
-        values = self.model_dump(mode="json", include=set(sections) or None, exclude=_BOUNDS)
+        """A short digest of some sections (all, if none is named)."""
+        return self._digest(set(sections) or None)
+
+    def key(self, kind: str) -> str:
+        """A short digest of what decides a kind of job: what Snakemake compares before it reruns one.
+
+        Of other kinds, which stand on what they read alone, it is that of nothing.
+        """
+        return self._digest(_DECISIVE.get(kind, set()))
+
+    def _digest(self, include: Any) -> str:
+        values = self.model_dump(mode="json", include=include, exclude=_BOUNDS)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
     def save(self, path: Path) -> None:

@@ -166,6 +166,23 @@ def test_within_one_run_what_failed_by_itself_is_not_tried_again(inside: Run, mo
         refused(inside.verb("train-detector", **diverging), words)
 
 
+def test_a_job_that_crashed_is_not_tried_again_and_still_says_where(
+    inside: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("slowfast_vos.jobs.train.train_detector", crash)
+    monkeypatch.setenv("SLOWFAST_VOS_RUN", "one")
+    assert isinstance(inside.verb("train-detector", name="crashed").exception, ZeroDivisionError)
+    done = inside.verb("train-detector", name="crashed")
+    assert (done.exit_code, done.stderr.count("not tried again, since it failed by itself: ZeroDivisionError")) == (
+        1,
+        1,
+    )
+    assert 'raise ZeroDivisionError("a bug")' in done.stderr
+
+
 def test_a_detector_that_diverges_ends_in_one_line(inside: Run) -> None:
     before = hashes(inside.results.root)
     done = inside.verb("train-detector", detector={"lr": "1e30", "epochs": 3})

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import click
 import typer
 from typer.core import TyperGroup
 
 from slowfast_vos.cli.running import note_begin, note_end
-from slowfast_vos.errors import UserError
+from slowfast_vos.errors import LostError, UserError
 
 if TYPE_CHECKING:
     from slowfast_vos.config import Settings
@@ -27,6 +28,8 @@ class OneLineErrors(TyperGroup):
         """Run the verb."""
         try:
             done = super().invoke(ctx)
+        except LostError as error:
+            _refuse(str(error), "stopped")
         except UserError as error:
             _refuse(str(error))
         except (click.exceptions.Exit, click.Abort):
@@ -34,11 +37,15 @@ class OneLineErrors(TyperGroup):
             raise
         except Exception as error:
             if "torch" in sys.modules:
-                from slowfast_vos.jobs.failures import is_out_of_memory, out_of_memory
+                from slowfast_vos.jobs.failures import out_of_memory, takes_the_process
+                from slowfast_vos.measuring.devices import is_out_of_memory
 
                 if is_out_of_memory(error):
                     _refuse(out_of_memory(error))
-            note_end("failed", f"{type(error).__name__}: {error}")
+                if takes_the_process(error):
+                    note_end("stopped", _named(error), traceback.format_exc())
+                    raise
+            note_end("failed", _named(error), traceback.format_exc())
             raise
         except BaseException:  # interrupted, or asked to end
             note_end("stopped")
@@ -47,8 +54,12 @@ class OneLineErrors(TyperGroup):
         return done
 
 
-def _refuse(problems: str) -> NoReturn:
-    note_end("failed", problems)
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _refuse(problems: str, state: Literal["failed", "stopped"] = "failed") -> NoReturn:
+    note_end(state, problems)
     for line in problems.splitlines():
         typer.echo(f"error: {line}", err=True)
     raise typer.Exit(1) from None

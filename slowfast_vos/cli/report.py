@@ -95,19 +95,30 @@ def status(
 
 @app.command("check-records")
 def check_records(config: Config, out: Annotated[Path, typer.Option(help="File that says so.")]) -> None:
-    """Check that no record of a run is a failed one: what makes the run's exit code."""
+    """Check a run's records: what makes its exit code.
+
+    None may be a failed one, nor be made with other settings: of jobs that ended while no Snakemake watched them, it
+    does not know these.
+    """
     from slowfast_vos.files import write_json
     from slowfast_vos.measuring.record import read_record
     from slowfast_vos.paths import Results
+    from slowfast_vos.reporting.collect import has_settings
     from slowfast_vos.reporting.plan import plan
 
     settings = read_settings(config)
     results = Results(settings)
-    states = [read_record(path).status for step in plan(settings) if step.recorded for path in step.results]
-    if failed := states.count("failed"):
+    records = {path: read_record(path) for step in plan(settings) if step.recorded for path in step.results}
+    # All is there, so that what trainings of earlier settings left behind is of no use.
+    for state in (results.root / "work").rglob("*.pt"):
+        state.unlink()
+    if others := [path for path, record in records.items() if not has_settings(record, settings)]:
+        expected = "expected the run's; remove it, and the same command makes it again"
+        raise UserError("\n".join(f"{path}: found other settings of its stage; {expected}" for path in others))
+    if failed := sum(record.status == "failed" for record in records.values()):
         table = results.reports / "tables" / "records.csv"
-        raise UserError(f"{table}: found {failed} of {len(states)} records failed; `slowfast-vos status` says why")
-    write_json(out, {"done": len(states), "failed": 0})
+        raise UserError(f"{table}: found {failed} of {len(records)} records failed; `slowfast-vos status` says why")
+    write_json(out, {"done": len(records), "failed": 0})
 
 
 def _begin(config: Path, verb: str) -> tuple[Settings, Results]:

@@ -39,6 +39,8 @@ def note_begin(settings: Settings, *parts: str, seed: int | None = None, part: t
     path = Results(settings).log(*parts, seed=seed, part=part).with_suffix(".json")
     before = read_note(path)
     if before and before.state == "failed" and before.run and before.run == os.environ.get(RUN):
+        if before.trace:  # Snakemake has removed the log that it was in
+            log.error(before.trace.rstrip())
         raise UserError(f"not tried again, since it failed by itself: {before.error}")
     note = begin_note(path, settings.digest())
     _job = settings, note
@@ -51,15 +53,19 @@ def note_begin(settings: Settings, *parts: str, seed: int | None = None, part: t
             raise typer.Exit
 
 
-def note_end(state: Literal["done", "failed", "stopped"], error: str | None = None) -> None:
-    """Note how the verb's job ended, if it has one; after a finished job, log where the run stands."""
+def note_end(state: Literal["done", "failed", "stopped"], error: str | None = None, trace: str | None = None) -> None:
+    """Note how the verb's job ended, if it has one; after a finished job, log where the run stands.
+
+    Args:
+        error, trace: why it failed, and the traceback.
+    """
     global _job
     if _job is None:
         return
     (settings, note), _job = _job, None
     # Whatever goes wrong from here on, the job itself has ended, and its results count.
     try:
-        note.end(state, None if error is None else " ".join(error.split()))
+        note.end(state, None if error is None else " ".join(error.split()), trace)
         if state == "done":
             from slowfast_vos.reporting.status import read_status
 

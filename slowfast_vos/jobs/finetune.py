@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from slowfast_vos.files import remove_file
+from slowfast_vos.jobs.attempts import attempt
 from slowfast_vos.jobs.common import Job
 from slowfast_vos.jobs.context import gather_scores
 from slowfast_vos.jobs.failures import failure_of_configuration
@@ -68,22 +69,25 @@ def _run_configuration(
     scores, curves = {}, []
     watch = Job(job.settings, job.seed)
     try:
-        for video in job.dataset.selection:
-            seed = job_seed(job.settings, job.seed, "grid", setup, *point.values(), video.name)
-            model, state = fine_tune(
-                job.settings,
-                parent,
-                video,
-                configuration,
-                iterations=job.settings.grid.iterations,
-                seed=seed,
-                resume=Resume(kept.with_name(f"{kept.stem}.{video.name}.pt"), job.settings.save_every),
-            )
-            # A frozen backbone and RPN see what they saw for the configurations before.
-            chunks = selection.encoded(parent, video) if configuration.freeze == "BB_SF" else None
-            masks = predict_masks(model, video, chunks)
-            scores[video.name] = score_masks(masks, selection.annotations(video), frames=job.settings.rule("frames"))
-            curves.append(state.curve)
+        with attempt(kept.with_suffix(".attempt"), lambda: [*kept.parent.glob(f"{kept.stem}.*.pt")]):
+            for video in job.dataset.selection:
+                seed = job_seed(job.settings, job.seed, "grid", setup, *point.values(), video.name)
+                model, state = fine_tune(
+                    job.settings,
+                    parent,
+                    video,
+                    configuration,
+                    iterations=job.settings.grid.iterations,
+                    seed=seed,
+                    resume=Resume(kept.with_name(f"{kept.stem}.{video.name}.pt"), job.settings.save_every),
+                )
+                # A frozen backbone and RPN see what they saw for the configurations before.
+                chunks = selection.encoded(parent, video) if configuration.freeze == "BB_SF" else None
+                masks = predict_masks(model, video, chunks)
+                scores[video.name] = score_masks(
+                    masks, selection.annotations(video), frames=job.settings.rule("frames")
+                )
+                curves.append(state.curve)
     except Exception as error:
         return watch.record("grid", setup=setup, job=point, error=failure_of_configuration(error))
     curve = mean_curve(curves)
@@ -125,26 +129,29 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
         kept.append(store / f"{_digest(*decisive, settings.final.iterations, identity)}.pt")
         _empty(out / video.name)
         try:
-            model, state = fine_tune(
-                settings,
-                parent,
-                video,
-                configuration,
-                iterations=settings.final.iterations,
-                seed=seed,
-                resume=Resume(kept[-1], settings.save_every),
-            )
-            # Snakemake drops all of a killed shard's predictions; they are made again from here.
-            state.save()
-            write_predictions(model, video, out)
+            with attempt(kept[-1].with_suffix(".attempt"), lambda: [*store.glob(kept[-1].name)]):
+                model, state = fine_tune(
+                    settings,
+                    parent,
+                    video,
+                    configuration,
+                    iterations=settings.final.iterations,
+                    seed=seed,
+                    resume=Resume(kept[-1], settings.save_every),
+                )
+                # Snakemake drops all of a killed shard's predictions; they are made again from here.
+                state.save()
+                write_predictions(model, video, out)
             record = watch.record("final", **identity, curve=state.curve)
         except Exception as error:
             record = watch.record("final", **identity, error=failure_of_configuration(error))
             _empty(out / video.name)
         record.save(job.results.final(setup, job.seed, video.name))
         records.append(record)
-    for path in kept:
-        remove_file(path)
+    # A shard that was started again meanwhile has removed the results, and goes on from these.
+    if all(job.results.final(setup, job.seed, video.name).is_file() for video in videos):
+        for path in kept:
+            remove_file(path)
     return records
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from slowfast_vos.jobs.attempts import attempt
 from slowfast_vos.jobs.common import Job
 from slowfast_vos.jobs.context import Annotations, gather_scores
 from slowfast_vos.jobs.failures import failure_of_configuration
@@ -122,9 +123,10 @@ def run_tuning(job: Job, setup: str, backbone: str, lr: str) -> Record:
     tuning, point = settings.tuning, {"backbone": backbone, "lr": lr}
     limits = {} if tuning.train_frames is None else {"train_frames": tuning.train_frames}
     parent = settings.parent.model_copy(update={"backbone": backbone, "lr": lr, "epochs": tuning.epochs, **limits})
-    seed = job_seed(settings, job.seed, "tuning", setup, backbone, lr)
+    seed, work = job_seed(settings, job.seed, "tuning", setup, backbone, lr), job.results.work(path)
     try:
-        _, state = _train_parent(job, setup, parent, seed, path)
+        with attempt(work / "attempt", lambda: [*work.glob("[!.]*.pt")]):
+            _, state = _train_parent(job, setup, parent, seed, path)
         record = job.record("tuning", setup=setup, job=point, **_outcome(state))
     except Exception as error:
         record = job.record("tuning", setup=setup, job=point, error=failure_of_configuration(error))

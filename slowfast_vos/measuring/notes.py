@@ -34,7 +34,7 @@ class Note:
         state: `stopped` was killed or interrupted; `unknown` has begun, and a file system without locks hides the rest.
         started: seconds since 1970; None if the note is not readable.
         seconds: how long it took, from before torch is imported; of a finished job.
-        error: why it failed, in one line.
+        error, trace: why it failed, in one line, and the traceback if there was one.
         key: what decides the job's outcome, in short.
         run: which call of Snakemake started it, if one did.
     """
@@ -45,6 +45,7 @@ class Note:
     started: float | None = None
     seconds: float | None = None
     error: str | None = None
+    trace: str | None = None
     key: str = ""
     run: str = ""
 
@@ -67,10 +68,12 @@ class OpenNote:
         self._note = Note("running", os.getpid(), platform.node(), time.time(), key=key, run=os.environ.get(RUN, ""))
         self._write()
 
-    def end(self, state: Literal["done", "failed", "stopped"], error: str | None = None) -> None:
+    def end(
+        self, state: Literal["done", "failed", "stopped"], error: str | None = None, trace: str | None = None
+    ) -> None:
         """Say how the job ended, and let go."""
         seconds = round(time.monotonic() - self._clock, 3)
-        self._note = replace(self._note, state=state, seconds=seconds, error=error)
+        self._note = replace(self._note, state=state, seconds=seconds, error=error, trace=trace)
         self._write()
         if self._lock:
             self._lock.release()
@@ -140,3 +143,32 @@ def _parse(text: str) -> Note:
         return Note(**json.loads(text))
     except (ValueError, TypeError):  # killed, or seen, while it was being written
         return Note("running")
+
+
+def hold_run(path: Path, name: str) -> None:
+    """Be the only Snakemake at a run, while this process lives; the file says which call it is (see `RUN`).
+
+    Raises:
+        UserError: another one works at it.
+    """
+    try:
+        lock = try_lock(path)
+    except NoLocksError as error:
+        log.warning("%s; start no second Snakemake at this run", error)
+        path.write_text(name, encoding="utf-8")
+        return
+    if lock is None:
+        raise UserError(f"{path.parent}: another Snakemake works at this run; expected to be the only one")
+    lock.write(name)
+
+
+def check_submitter(path: Path) -> None:
+    """Check that a cluster's job is of the run's last call: of an earlier one, it would remove what was made since.
+
+    Raises:
+        UserError: it is not.
+    """
+    ours = os.environ.get(RUN)
+    last = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if ours and last and ours != last:
+        raise UserError(f"{path.parent}: this job's Snakemake was killed, and another has submitted its own")

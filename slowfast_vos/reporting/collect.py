@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from slowfast_vos.config import Settings
+from slowfast_vos.config import Settings, parse_settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import read_json
 from slowfast_vos.measuring.record import Record, Scores, SequenceScores, read_record
@@ -193,6 +193,15 @@ def record_paths(settings: Settings, root: Path, kinds: Collection[str] = KINDS)
                 found.append(("cost", (setup, seed), results.cost(setup, seed)))
     found = [(kind, key, root / path.relative_to(results.root)) for kind, key, path in found]
     return [entry for entry in found if entry[0] in kinds]
+
+
+def has_settings(record: Record, settings: Settings) -> bool:
+    """Whether a record was made with what the settings say of its kind of job."""
+    try:
+        own = parse_settings(record.settings, record.name)
+    except UserError:  # of a version with other keys
+        return False
+    return own.key(record.kind) == settings.key(record.kind)
 
 
 def read_run(settings: Settings, root: Path, kinds: Collection[str] = KINDS) -> Run:

@@ -13,7 +13,7 @@ from torchvision.models.detection.mask_rcnn import MaskRCNN
 from torchvision.transforms.v2 import functional
 
 from slowfast_vos.config import Settings
-from slowfast_vos.errors import UserError
+from slowfast_vos.errors import LostError, UserError
 from slowfast_vos.training.loop import derived_seed, make_sgd, total_loss
 from slowfast_vos.training.state import Resume, TrainingState
 from slowfast_vos.videos.davis import Video, targets
@@ -79,10 +79,20 @@ def _leave_group(_: int) -> None:
 
 
 def _in_one_line(batches: Iterator[Any]) -> Iterator[Any]:
+    """Batches.
+
+    Raises:
+        UserError: a frame cannot be read.
+        LostError: a worker was killed, by a host that is out of memory, say.
+    """
     try:
         yield from batches
     except UserError as error:  # torch puts a worker's traceback before the message
         raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise LostError(f"loading_workers: a process that reads frames was killed ({error})") from error
 
 
 def learning_rate_factor(settings: Settings, epoch: int, step: int, steps: int) -> float:

@@ -18,7 +18,7 @@ from slowfast_vos.jobs import finetune
 from slowfast_vos.jobs.common import Job
 from slowfast_vos.jobs.context import COLUMNS, official
 from slowfast_vos.jobs.train import Selection
-from slowfast_vos.measuring.record import read_record
+from slowfast_vos.measuring.record import Record, read_record
 from slowfast_vos.model.checkpoints import read_checkpoint
 from slowfast_vos.training.state import Resume, TrainingState
 from slowfast_vos.videos.synthetic import sequence_names
@@ -137,6 +137,30 @@ def test_a_grid_that_runs_anew_gives_the_same_scores(inside: Run) -> None:
     assert again.scores == kept.scores
     assert [point.loss for point in again.curve] == [point.loss for point in kept.curve]
     shutil.rmtree(inside.folder / "results" / "other")
+
+
+def test_what_a_shard_needs_to_go_on_stays_until_its_results_are_there(
+    inside: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started again while it runs: Snakemake removes its results first, and the second one waits."""
+    save, removed = Record.save, []
+
+    def remove_the_first(self: Record, path: Path) -> None:
+        save(self, path)
+        if not removed:
+            removed.append(path)
+            path.unlink()
+
+    before = {path: path.read_bytes() for path in inside.results.root.rglob("*") if path.is_file()}
+    monkeypatch.setattr(Record, "save", remove_the_first)
+    assert inside.verb("finetune", "--setup", SETUP).exit_code == 0
+    assert len(list(inside.results.root.rglob("work/final/*.pt"))) == len(VALIDATION)
+    again = inside.verb("finetune", "--setup", SETUP)
+    assert again.exit_code == 0
+    assert again.stderr.count("going on after epoch") == len(VALIDATION)
+    assert not list(inside.results.root.rglob("work/final/*"))
+    for path, content in before.items():
+        path.write_bytes(content)
 
 
 @pytest.fixture

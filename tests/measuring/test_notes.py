@@ -15,7 +15,7 @@ import pytest
 from slowfast_vos import locks
 from slowfast_vos.errors import UserError
 from slowfast_vos.locks import NoLocksError, is_locked, try_lock
-from slowfast_vos.measuring.notes import begin_note, read_note
+from slowfast_vos.measuring.notes import RUN, begin_note, check_submitter, hold_run, read_note
 
 JOB = """
 import logging, sys, time
@@ -127,3 +127,36 @@ def test_a_job_that_waited_knows_whether_its_twin_has_done_it(tmp_path: Path) ->
         assert note.done_by_twin is expected
         note.end("done")
     assert begin_note(path, "a").done_by_twin is False  # nobody was waited for
+
+
+def test_a_run_has_one_snakemake_and_the_jobs_of_an_earlier_one_do_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tiny" / "run.lock"
+    monkeypatch.setenv(RUN, "one")
+    check_submitter(path)  # of a version that wrote none
+    hold_run(path, "one")
+    check_submitter(path)
+    with pytest.raises(UserError, match="tiny: another Snakemake works at this run; expected to be the only one"):
+        hold_run(path, "two")
+    check_submitter(path)
+    path.unlink()  # the first is killed
+    hold_run(path, "two")
+    with pytest.raises(UserError, match="tiny: this job's Snakemake was killed, and another has submitted its own"):
+        check_submitter(path)
+    monkeypatch.setenv(RUN, "two")
+    check_submitter(path)
+    monkeypatch.delenv(RUN)  # by hand
+    check_submitter(path)
+
+
+def test_where_there_are_no_locks_a_run_is_told_by_its_name_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    hold_run(tmp_path / "run.lock", "one")
+    assert "(Function not implemented); start no second Snakemake at this run" in caplog.text
+    assert (tmp_path / "run.lock").read_text() == "one"

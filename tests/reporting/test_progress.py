@@ -279,6 +279,27 @@ def test_the_check_of_the_records_makes_the_exit_code(
     assert not Path("complete.json").exists()
 
 
+def test_a_record_of_other_settings_is_found_and_what_earlier_settings_left_is_removed(
+    settings: Settings, results: Results, invoke: Callable[..., Ended]
+) -> None:
+    command = ("check-records", "--config", str(results.root / "settings.json"), "--out", "complete.json")
+    left = results.root / "work" / "grid" / "0123.tennis.pt"
+    left.parent.mkdir(parents=True)
+    left.write_text("")
+    paths = [results.tuning("3-7", "frozen", "0.001", 63), results.parent("3-7", 63) / "record.json"]
+    for path in paths:
+        record = read_record(path)
+        other = settings.model_copy(update={"parent": settings.parent.model_copy(update={"epochs": 99})})
+        record.model_copy(update={"settings": other.model_dump(mode="json")}).save(path)
+    age(settings)
+    done = invoke(*command)
+    assert done.exit_code == 1
+    assert [f"error: {path}: found other settings of its stage; expected the run's" for path in sorted(paths)] == [
+        line.split(";")[0] + ";" + line.split(";")[1] for line in sorted(done.stderr.splitlines())
+    ]
+    assert not left.exists()
+
+
 def test_a_run_that_is_not_there_and_a_broken_record_are_named_in_one_line(
     results: Results, invoke: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

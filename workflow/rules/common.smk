@@ -3,8 +3,11 @@
 ENVIRONMENT = workflow.source_path("../envs/slowfast-vos.yaml")
 # Where a GPU works, a thread reads ahead of it.
 THREADS = SETTINGS.threads + GPU
-# `keep LOG` shows and keeps what a job says, to the end: Ctrl-C and a cluster's SIGTERM stop the job, not its log.
-shell.prefix("set -euo pipefail; keep() {{ trap '' INT TERM; tee \"$1\"; }}; ")
+# `keep LOG` shows and keeps what a job says, to the end: Ctrl-C and a cluster's SIGTERM stop the job, not its log, and a
+# log that cannot be written stops no job. The shell itself outlives a SIGTERM, so that the job has time to save.
+shell.prefix(
+    "set -euo pipefail; trap : TERM; keep() {{ trap '' INT TERM; tee \"$1\" || true; }}; "
+)
 
 
 def predictions(wildcards):

@@ -1,5 +1,7 @@
 # Stage 9: what each setup costs. A measurement takes all cores that there are, so that nothing runs beside it; on a
-# cluster the profile gives it a node.
+# cluster it asks for what it uses, and the profile gives it a node.
+
+ON_A_CLUSTER = workflow.non_local_exec or workflow.remote_exec
 
 
 rule cost:
@@ -13,11 +15,11 @@ rule cost:
         RESULTS.log("cost", "{setup}", seed="{seed}"),
     conda:
         ENVIRONMENT
-    threads: 1_000_000
+    threads: THREADS if ON_A_CLUSTER else 1_000_000
     resources:
         gpu=GPU,
     params:
-        key=SETTINGS.digest("precision", "cost"),
+        key=SETTINGS.key("cost"),
     shell:
         "slowfast-vos cost --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
         "2>&1 | keep {log}"

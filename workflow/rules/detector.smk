@@ -16,6 +16,6 @@ rule detector:
     resources:
         gpu=GPU,
     params:
-        key=SETTINGS.digest("precision", "model", "detector"),
+        key=SETTINGS.key("detector"),
     shell:
         "slowfast-vos train-detector --config {input.config} --seed {wildcards.seed} 2>&1 | keep {log}"

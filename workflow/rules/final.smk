@@ -32,8 +32,7 @@ for index in range(FINAL_SHARDS):
         resources:
             gpu=GPU,
         params:
-            key=SETTINGS.digest("precision", "finetune"),
-            iterations=SETTINGS.final.iterations,
+            key=SETTINGS.key("final"),
         shell:
             "part={log}; part=${{part##*part=}}; "
             "slowfast-vos finetune --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "

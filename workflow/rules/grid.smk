@@ -27,8 +27,7 @@ for index in range(SHARDS):
         resources:
             gpu=GPU,
         params:
-            key=SETTINGS.digest("precision", "finetune"),
-            iterations=SETTINGS.grid.iterations,
+            key=SETTINGS.key("grid"),
         shell:
             "part={log}; part=${{part##*part=}}; "
             "slowfast-vos grid --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "

@@ -18,7 +18,7 @@ rule parent:
     resources:
         gpu=GPU,
     params:
-        key=SETTINGS.digest("precision", "parent"),
+        key=SETTINGS.key("parent"),
     shell:
         "slowfast-vos train-parent --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
         "2>&1 | keep {log}"
@@ -41,9 +41,7 @@ rule tuning:
     resources:
         gpu=GPU,
     params:
-        key=SETTINGS.digest("precision", "parent"),
-        epochs=SETTINGS.tuning.epochs,
-        train_frames=SETTINGS.tuning.train_frames,
+        key=SETTINGS.key("tuning"),
     shell:
         "slowfast-vos tune --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
         "--backbone {wildcards.backbone} --lr {wildcards.lr} 2>&1 | keep {log}"
