@@ -59,6 +59,7 @@ class Settings(Section):
     precision: Literal["fp32", "bf16"] = "fp32"
     loading_workers: Annotated[int, Field(ge=0)] = 0
     davis_root: str | None = None
+    davis_val_root: str | None = None
     data: Data = Data()
     model: Model = Model()
     detector: Detector = Detector()
@@ -78,8 +79,9 @@ class Settings(Section):
             raise ValueError(
                 "data.held_out: missing; the strict protocol selects on sequences held out of train, name them"
             )
-        if self.davis_root is not None and self.data.kind != "davis":
-            raise ValueError(f"davis_root: found {self.davis_root!r} with data.kind {self.data.kind!r}; expected davis")
+        for key, root in (("davis_root", self.davis_root), ("davis_val_root", self.davis_val_root)):
+            if root is not None and self.data.kind != "davis":
+                raise ValueError(f"{key}: found {root!r} with data.kind {self.data.kind!r}; expected davis")
         if self.data.allow_partial and self.data.kind != "davis":
             raise ValueError(f"data.allow_partial: found true with data.kind {self.data.kind!r}; expected davis")
         return self
@@ -102,6 +104,11 @@ class Settings(Section):
     def data_root(self) -> Path:
         """The dataset's folder."""
         return Path(self.davis_root or self.data.root)
+
+    @property
+    def val_root(self) -> Path:
+        """The folder of the sequences that validate."""
+        return Path(self.davis_val_root or self.data_root)
 
     @property
     def selection_sequences(self) -> list[str]:

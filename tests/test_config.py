@@ -152,11 +152,22 @@ def test_strict_needs_sequences_that_are_held_out() -> None:
 
 
 def test_a_davis_root_needs_davis_data() -> None:
-    assert settings(davis_root="/davis").data_root == Path("/davis")
-    assert settings().data_root == Path("data/davis")
+    assert settings().data_root == settings().val_root == Path("data/davis")
+    assert settings(davis_root="/davis").data_root == settings(davis_root="/davis").val_root == Path("/davis")
+    both = settings(davis_root="/davis", davis_val_root="/2016")
+    assert (both.data_root, both.val_root) == (Path("/davis"), Path("/2016"))
     data = {"kind": "synthetic", "held_out": ["bear"]}
-    text = refusal(davis_root="/davis", data=data)
-    assert text == "run.yaml: davis_root: found '/davis' with data.kind 'synthetic'; expected davis"
+    for key in ("davis_root", "davis_val_root"):
+        text = refusal(data=data, **{key: "/davis"})
+        assert text == f"run.yaml: {key}: found '/davis' with data.kind 'synthetic'; expected davis"
+
+
+def test_what_decides_a_kind_of_job_is_in_its_key_and_nothing_else() -> None:
+    base, changed = settings(), settings(parent={"epochs": 3}, tuning={"lr": ["0.5"]}, grid={"iterations": 7})
+    kinds = ("detector", "parent", "tuning", "grid", "final", "cost", "evaluation")
+    differing = [kind for kind in kinds if base.key(kind) != changed.key(kind)]
+    assert differing == ["parent", "tuning", "grid"]
+    assert all(base.key(kind) != settings(precision="bf16").key(kind) for kind in kinds[:-1])
 
 
 def test_protocols_are_the_papers_and_its_mended_form() -> None:

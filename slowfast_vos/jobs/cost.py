@@ -81,7 +81,7 @@ def _end_to_end(job: Job, model: SlowFastMaskRCNN) -> tuple[float, int]:
         for video in videos:
             write_predictions(model, video, Path(folder))
         score(
-            settings.data_root,
+            settings.val_root,
             folder,
             frames=settings.rule("frames"),
             sequences=[video.name for video in videos],

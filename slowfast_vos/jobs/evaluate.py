@@ -29,7 +29,7 @@ def evaluate(job: Context, task: str, setup: str) -> Record:
         return record
     names = [video.name for video in job.dataset.val]
     scores = score(
-        job.settings.data_root,
+        job.settings.val_root,
         results.predictions(task, setup, job.seed),
         year=2016,
         frames=job.settings.rule("frames"),

@@ -53,8 +53,8 @@ def run_grid(job: Job, setup: str, index: int, count: int) -> list[Record]:
 def _decisive(job: Job, setup: str) -> tuple[object, ...]:
     """What decides the outcome of every fine-tuning of a setup."""
     parent = (job.results.parent(setup, job.seed) / "model.safetensors").read_bytes()
-    sections = ("name", "protocol", "switches", "data", "davis_root", "model", "precision", "finetune")
-    settings = job.settings.digest(*sections)
+    sections = ("name", "protocol", "switches", "data", "davis_root", "davis_val_root", "model", "precision")
+    settings = job.settings.digest(*sections, "finetune")
     return settings, setup, job.seed, sha256(parent).hexdigest(), job.stopwatch.dataset
 
 

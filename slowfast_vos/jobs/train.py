@@ -167,7 +167,7 @@ def _forget(job: Job, path: Path) -> None:
 
 def _resume(job: Job, path: Path, start: nn.Module, stage: Training) -> Resume:
     """Where a training keeps what lets it go on; edited, or with other data or another start, it begins anew."""
-    settings = job.settings.digest("protocol", "switches", "data", "davis_root", "model", "precision")
+    settings = job.settings.digest("protocol", "switches", "data", "davis_root", "davis_val_root", "model", "precision")
     budget = stage.model_dump_json(exclude={"feature_cache_gib"})
     digest = sha256("/".join((settings, job.stopwatch.dataset, budget)).encode())
     for value in start.state_dict().values():

@@ -146,6 +146,8 @@ class Run:
         """The data in words: which sequences, how many frames, and the digest."""
         frames = sum(self.frames[name] for name in self.val)
         kind = f"DAVIS 2016 validation at {self.settings.data.resolution}" if self.is_davis else "generated videos"
+        if self.is_davis and self.settings.data.train_year == 2017 and self.settings.davis_val_root is None:
+            kind += " with the masks of 2017 merged"
         return f"{kind} ({len(self.val)} sequences, {frames:,} frames, data {self.digest[:12]})"
 
     @property

@@ -93,7 +93,7 @@ def write_strips(settings: Settings, results: Path, out: Path) -> list[Path]:
     for task in TASKS:
         pair = _pair(run, task, chosen[0])
         if pair:
-            frames = settings.data_root / "JPEGImages" / settings.data.resolution / chosen[0]
+            frames = settings.val_root / "JPEGImages" / settings.data.resolution / chosen[0]
             masks = [(label, _predictions(run, task, setup) / chosen[0]) for setup, label in pair]
             paths.append(write_video(frames, masks, out / f"{task}-{chosen[0]}.webp"))
     return paths
@@ -118,7 +118,7 @@ def _pair(run: Run, task: str, sequence: str) -> list[tuple[str, str]]:
 
 
 def _strip(run: Run, task: str, sequence: str, count: int = 5) -> Image.Image:
-    video = DavisTree(run.settings.data_root, run.settings.data.resolution).video(sequence)
+    video = DavisTree(run.settings.val_root, run.settings.data.resolution).video(sequence)
     # The ends are left out: the first frame is given in the semi-supervised task, and strict scoring skips both.
     indices = list(dict.fromkeys(np.linspace(0, len(video) - 1, count + 2).round().astype(int)[1:-1].tolist()))
     frames = [read_frame(video.frames[index]) for index in indices]

@@ -92,7 +92,10 @@ def _in_one_line(batches: Iterator[Any]) -> Iterator[Any]:
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):
             raise
-        raise LostError(f"loading_workers: a process that reads frames was killed ({error})") from error
+        raise LostError(
+            f"loading_workers: a process that reads frames was killed ({error}); where memory or /dev/shm "
+            "is small, lower it"
+        ) from error
 
 
 def learning_rate_factor(settings: Settings, epoch: int, step: int, steps: int) -> float:

@@ -24,12 +24,14 @@ class Dataset:
         selection: sequences that choose the grid's hyper-parameters.
         epoch_selection: sequences that choose a parent's epoch: the same, or (2020 code) all that validate.
         val: sequences that every table reports.
+        tree, val_tree: where they lie; those that validate may have one of their own (`davis_val_root`).
         attributes: DAVIS attributes by sequence.
         merged_train: the training masks' objects are one (DAVIS 2016), not several (2017).
         skipped: sequences that a partial copy lacks (`data.allow_partial`).
     """
 
     tree: DavisTree
+    val_tree: DavisTree
     train: list[Video]
     selection: list[Video]
     epoch_selection: list[Video]
@@ -45,15 +47,16 @@ def open_dataset(settings: Settings) -> Dataset:
     Raises:
         UserError: all sequences and files that are missing, one a line.
     """
-    data = settings.data
-    tree = DavisTree(settings.data_root, data.resolution)
-    if not tree.root.is_dir():
-        hint = "run `slowfast-vos synthesize`" if data.kind == "synthetic" else "give it as --config davis_root=DIR"
-        raise UserError(f"{tree.root}: no such folder; expected a DAVIS tree ({hint})")
-    roles = _roles(settings, tree)
+    data, trees = settings.data, _trees(settings)
+    for tree, key in zip(trees, ("davis_root", "davis_val_root"), strict=True):
+        if not tree.root.is_dir():
+            hint = "run `slowfast-vos synthesize`" if data.kind == "synthetic" else f"give it as --config {key}=DIR"
+            raise UserError(f"{tree.root}: no such folder; expected a DAVIS tree ({hint})")
+    roles = _roles(settings, *trees)
     videos: dict[str, Video] = {}
     problems = []
     for name in dict.fromkeys(name for names in roles.values() for name in names):
+        tree = trees[name in roles["val"]]
         try:
             videos[name] = tree.video(name)
         except UserError as error:
@@ -62,12 +65,18 @@ def open_dataset(settings: Settings) -> Dataset:
     if problems:
         raise UserError("\n".join(problems))
     return Dataset(
-        tree,
+        *trees,
         *([videos[name] for name in roles[role]] for role in ("train", "selection", "epoch_selection", "val")),
-        tree.attributes(),
+        trees[0].attributes() | trees[1].attributes(),
         data.train_year == 2016,
         skipped_names(settings),
     )
+
+
+def _trees(settings: Settings) -> tuple[DavisTree, DavisTree]:
+    """Where the sequences lie that train, and those that validate."""
+    train, val = (DavisTree(root, settings.data.resolution) for root in (settings.data_root, settings.val_root))
+    return train, val
 
 
 def validation_names(settings: Settings) -> list[str]:
@@ -81,7 +90,7 @@ def validation_names(settings: Settings) -> list[str]:
         from slowfast_vos.videos.synthetic import sequence_names
 
         return sequence_names("val", data.synthetic.val)
-    tree = DavisTree(settings.data_root, data.resolution)
+    _, tree = _trees(settings)
     names = _restrict(tree.split("val", 2016), data.val_only, "data.val_only")
     return _not_empty([name for name in names if not (data.allow_partial and tree.lacks(name))], "validation")
 
@@ -95,31 +104,32 @@ def skipped_names(settings: Settings) -> list[str]:
     data = settings.data
     if not data.allow_partial:
         return []
-    tree = DavisTree(settings.data_root, data.resolution)
-    names = {*tree.split("train", data.train_year), *tree.split("val", 2016)}
-    return sorted(name for name in names if tree.lacks(name))
+    trees = _trees(settings)
+    splits = (trees[0].split("train", data.train_year), trees[1].split("val", 2016))
+    return sorted({name for tree, names in zip(trees, splits, strict=True) for name in names if tree.lacks(name)})
 
 
-def _roles(settings: Settings, tree: DavisTree) -> dict[str, list[str]]:
-    """Which sequences train, select and validate; `data.allow_partial` leaves out what the tree lacks.
+def _roles(settings: Settings, tree: DavisTree, val_tree: DavisTree) -> dict[str, list[str]]:
+    """Which sequences train, select and validate; `data.allow_partial` leaves out what the trees lack.
 
     What selects is never left out: another selection would give other results under the same name.
     """
     data = settings.data
     train = _restrict(tree.split("train", data.train_year), data.train_only, "data.train_only")
-    val = _restrict(tree.split("val", 2016), data.val_only, "data.val_only")
+    val = _restrict(val_tree.split("val", 2016), data.val_only, "data.val_only")
     held_out = settings.rule("selection") == "held_out"
     key = "data.held_out" if held_out else "grid.sequences"
     selection = _restrict(train if held_out else val, settings.selection_sequences, key)
     train = [name for name in train if not (held_out and name in selection)]
     if data.allow_partial:
-        lacking = [name for name in selection if tree.lacks(name)]
+        selecting = tree if held_out else val_tree
+        lacking = [name for name in selection if selecting.lacks(name)]
         if lacking:
             raise UserError(
-                f"{key}: found {', '.join(lacking)}, which {tree.root} lacks at {data.resolution}; expected sequences "
-                "that are there, since data.allow_partial skips none that select"
+                f"{key}: found {', '.join(lacking)}, which {selecting.root} lacks at {data.resolution}; "
+                "expected sequences that are there, since data.allow_partial skips none that select"
             )
-        train, val = (_present(tree, names, role) for names, role in ((train, "training"), (val, "validation")))
+        train, val = _present(tree, train, "training"), _present(val_tree, val, "validation")
     return {
         "train": _not_empty(train, "training"),
         "selection": selection,
@@ -167,12 +177,13 @@ def check_dataset(dataset: Dataset, progress: Any = iter) -> dict[str, Any]:
     digest = hashlib.sha256()
     frames: dict[str, int] = {}
     fine_tuned = {video.name for video in [*dataset.selection, *dataset.val]}
-    validated, lengths = {video.name for video in dataset.val}, dataset.tree.lengths()
+    validated = {video.name for video in dataset.val}
+    lengths = dataset.tree.lengths() | dataset.val_tree.lengths()
     videos = {video.name: video for video in [*dataset.train, *dataset.selection, *dataset.val]}
     for video in progress(list(videos.values())):
         frames[video.name] = len(video)
         report = check_sequence(
-            dataset.tree,
+            dataset.val_tree if video.name in validated else dataset.tree,
             video.name,
             merged=dataset.merged_train or video.name in validated,
             needs_object=video.name in fine_tuned,

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import rich
 from fake_runs import scores_of, settings_for, write_run
-from slowfast_vos.config import Settings
+from slowfast_vos.config import Settings, parse_settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.measuring.record import Record, read_record
 from slowfast_vos.reporting import published
-from slowfast_vos.reporting.collect import read_run, record_paths
+from slowfast_vos.reporting.collect import Run, read_run, record_paths
 from slowfast_vos.reporting.render import Cell, Column, Panel, escape, to_latex, to_markdown
 from slowfast_vos.reporting.tables import summary, table_names, write_tables
 
@@ -104,6 +104,18 @@ def test_captions_name_the_precision_where_it_is_not_float32(tmp_path: Path, dem
     write_tables(settings, tmp_path / "run", tmp_path / "out")
     assert "protocol strict; bf16; " in (tmp_path / "out/table1.md").read_text()
     assert "fp32" not in (demo_tables / "table1.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "merged"), [({}, True), ({"davis_val_root": "other"}, False), ({"data": {"train_year": 2016}}, False)]
+)
+def test_captions_say_where_the_masks_of_2017_stand_for_those_of_2016(changes: dict[str, Any], merged: bool) -> None:
+    values = settings_for("davis").model_dump()
+    values["data"] |= changes.get("data", {})
+    settings = parse_settings({**values, **changes, "data": values["data"]}, "test")
+    run = Run(settings, Path(), {"dog": 60}, {}, {"val": ["dog"]}, "d" * 64)
+    masks = " with the masks of 2017 merged" * merged
+    assert run.data == f"DAVIS 2016 validation at 480p{masks} (1 sequences, 60 frames, data dddddddddddd)"
 
 
 def test_failed_configurations_are_rows(demo_tables: Path) -> None:

@@ -15,6 +15,7 @@ from slowfast_vos.videos.dataset import check_dataset, describe_dataset, open_da
 from slowfast_vos.videos.pngs import write_mask
 from slowfast_vos.videos.synthetic import sequence_names
 
+ROLES = ("train", "selection", "epoch_selection", "val")
 TRAIN, VAL = sequence_names("train", 3), sequence_names("val", 2)
 
 
@@ -92,6 +93,38 @@ def test_a_missing_root_says_what_to_do(tmp_path: Path, kind: str, hint: str) ->
 def copy(dataset_root: Path, tmp_path: Path) -> Path:
     shutil.copytree(dataset_root, tmp_path / "copy")
     return tmp_path / "copy"
+
+
+@pytest.mark.parametrize(("protocol", "selected"), [("strict", False), ("paper", True)])
+def test_what_validates_may_lie_in_a_tree_of_its_own(
+    dataset_root: Path, copy: Path, protocol: str, selected: bool
+) -> None:
+    """DAVIS 2016's masks are not those of 2017, merged."""
+    shutil.rmtree(copy / "JPEGImages" / "480p" / TRAIN[0])
+    lists = {path: path.read_text() for path in (copy / "ImageSets").rglob("train.txt")}
+    for path in lists:  # the validation tree need not list what trains
+        path.unlink()
+    values = settings(dataset_root, protocol, kind="davis").model_dump() | {"davis_val_root": str(copy)}
+    run = parse_settings(values, "tests")
+    dataset = open_dataset(run)
+    assert validation_names(run) == [video.name for video in dataset.val] == VAL
+    places = {role: {video.frames[0].is_relative_to(copy) for video in getattr(dataset, role)} for role in ROLES}
+    assert places == {"train": {False}, "val": {True}, "selection": {selected}, "epoch_selection": {selected}}
+    assert check_dataset(dataset)["digest"]
+    mask(copy, VAL[0], 2).unlink()
+    with pytest.raises(UserError, match=f"{mask(copy, VAL[0], 2)}: missing; expected a mask of "):
+        open_dataset(run)
+    shutil.rmtree(copy)
+    with pytest.raises(UserError, match=r"copy: no such folder; expected a DAVIS tree .*davis_val_root=DIR"):
+        open_dataset(run)
+
+
+def test_a_partial_copy_of_the_validation_tree_skips_what_it_lacks(dataset_root: Path, copy: Path) -> None:
+    for kind in ("JPEGImages", "Annotations"):
+        shutil.rmtree(copy / kind / "480p" / VAL[1])
+    values = settings(dataset_root, kind="davis", allow_partial=True).model_dump() | {"davis_val_root": str(copy)}
+    dataset = open_dataset(parse_settings(values, "tests"))
+    assert ([video.name for video in dataset.val], dataset.skipped) == (VAL[:1], VAL[1:])
 
 
 def frame(root: Path, name: str, index: int) -> Path:
