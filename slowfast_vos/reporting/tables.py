@@ -284,7 +284,8 @@ def records_table(run: Run) -> Table:
         total = Value((hours.mean or 0) * hours.n / 60)
         cells.append([Cell(kind), number(len(records), 0), number(failed, 0), number(total, 1)])
     columns = [Column("stage", align="l"), Column("records"), Column("failed"), Column("minutes, done")]
-    panel = Panel("Records of each stage.", columns, [cells], notes=["Every record is a row of records.csv."])
+    note = "Each of them is a row of records.csv; the final models stand in their evaluations."
+    panel = Panel("Records of each stage.", columns, [cells], notes=[note])
     return Table("records", rows, [panel])
 
 
