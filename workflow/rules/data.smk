@@ -38,7 +38,9 @@ rule check_data:
     conda:
         ENVIRONMENT
     params:
-        key=SETTINGS.digest("data", "davis_root", "davis_val_root", "protocol", "switches"),
+        key=SETTINGS.digest(
+            "data", "davis_root", "davis_val_root", "protocol", "switches"
+        ),
         selection=SETTINGS.selection_sequences,
         skipped=SKIPPED,
     shell:

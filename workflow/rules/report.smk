@@ -1,11 +1,6 @@
 # Stage 10: tables and figures, from the records alone; pictures of the predictions.
 
 RECORDS = [path for _, _, path in record_paths(SETTINGS, RESULTS.root)]
-TABLES = [
-    RESULTS.reports / "tables" / f"{name}.{suffix}"
-    for name in table_names(SETTINGS)
-    for suffix in ("csv", "md", "tex")
-]
 EVALUATIONS = [
     path
     for kind, _, path in record_paths(SETTINGS, RESULTS.root)
@@ -19,11 +14,21 @@ rule tables:
         RECORDS,
         config=ancient(CONFIG),
     output:
-        report(TABLES, caption="../report/tables.rst", category="Tables"),
+        [
+            report(
+                RESULTS.reports / "tables" / f"{name}.{suffix}",
+                caption="../report/tables.rst",
+                category="Tables",
+                labels={"table": name, "format": suffix},
+            )
+            for name in table_names(SETTINGS)
+            for suffix in ("csv", "md", "tex")
+        ],
         report(
             RESULTS.reports / "tables" / "summary.md",
             caption="../report/summary.rst",
             category="Tables",
+            labels={"table": "all of them", "format": "md"},
         ),
     log:
         RESULTS.log("tables"),
@@ -45,6 +50,7 @@ rule plots:
             patterns=["{name}.png"],
             caption="../report/plots.rst",
             category="Figures",
+            labels={"figure": "{name}"},
         ),
     log:
         RESULTS.log("plots"),
@@ -66,6 +72,7 @@ rule strips:
             patterns=["{name}.png"],
             caption="../report/strips.rst",
             category="Predictions",
+            labels={"task and sequence": "{name}"},
         ),
     log:
         RESULTS.log("strips"),
