@@ -10,40 +10,46 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from slowfast_vos.measuring.record import Epoch, Record
 from slowfast_vos.reporting.collect import Run, Value, mean_over, over_seeds, score
-from slowfast_vos.reporting.style import DOUBLE, MAP, Look, figure, looks
+from slowfast_vos.reporting.style import DOUBLE, Look, figure, looks
 
 FREEZES = {"none": "nothing frozen", "SF": "SlowFast frozen", "BB_SF": "backbone, RPN, SlowFast frozen"}
-LOWEST_SHARE = 0.1
+DIVERGING = "PuOr_r"
+LEAST_REACH = 0.01
 
 
 class Scale(NamedTuple):
-    """The colour scale that all grids of a run share; `below`: some cells lie under its lower end."""
+    """The colours that all grids of a run share: gains over the parent from −reach to reach; `beyond`: some are not."""
 
-    low: float
-    high: float
-    below: bool
+    reach: float
+    beyond: bool
 
 
 def grid_scale(run: Run) -> Scale:
-    """Choose the colour scale of all grids.
+    """Choose the colours of all grids.
 
-    Configurations that came to almost nothing would leave few colours for the rest: then the lowest tenth lies below.
+    A few configurations that gained or lost far more than the rest would leave few colours for it.
     """
-    records = run.records.get("grid", {}).values()
-    values = [record.scores.jf_mean for record in records if record.status == "done" and record.scores]
-    if not values or max(values) - min(values) < 1e-3:
-        middle = fmean(values) if values else 0.5
-        return Scale(middle - 0.05, middle + 0.05, False)
-    low = float(np.quantile(values, LOWEST_SHARE))
-    if low - min(values) < 0.5 * (max(values) - low):
-        low = min(values)
-    return Scale(low, max(values), low > min(values))
+    gains = [
+        abs(record.scores.jf_mean - before.mean)
+        for (setup, *_), record in run.records.get("grid", {}).items()
+        if record.status == "done" and record.scores and (before := _before(run, setup)).mean is not None
+    ]
+    if not gains:
+        return Scale(LEAST_REACH, False)
+    most, widest = float(np.quantile(gains, 0.9)), max(gains)
+    reach = max(most if widest > 4 * most else widest, LEAST_REACH)
+    return Scale(reach, widest > reach)
+
+
+def _before(run: Run, setup: str) -> Value:
+    """The parent's J&F on the selection sequences, before fine-tuning."""
+    return over_seeds(run.seeds("parent", setup), mean_over(run.roles["selection"]))
 
 
 def grid_map(run: Run, setup: str, scale: Scale) -> Figure:
@@ -51,8 +57,8 @@ def grid_map(run: Run, setup: str, scale: Scale) -> Figure:
     grid = run.settings.grid
     made = figure(DOUBLE, 1.35 + 0.34 * len(grid.scale))
     panels = made.subplots(1, len(grid.freeze), sharex=True, sharey=True, squeeze=False)[0]
-    colours = matplotlib.colormaps[MAP]
-    norm = Normalize(scale.low, scale.high)
+    colours, norm = matplotlib.colormaps[DIVERGING], Normalize(-scale.reach, scale.reach)
+    before = _before(run, setup)
     chosen = [
         tuple(record.job.get(key) for key in ("freeze", "scale", "lr")) for record in run.seeds("selected", setup)
     ]
@@ -60,7 +66,8 @@ def grid_map(run: Run, setup: str, scale: Scale) -> Figure:
         for row, size in enumerate(grid.scale):
             for column, lr in enumerate(grid.lr):
                 value = over_seeds(run.seeds("grid", setup, freeze, size, lr), score("jf_mean"))
-                _cell(axes, column, row, value, colours, norm, (freeze, size, lr) in chosen)
+                gain = 0.0 if value.mean is None or before.mean is None else value.mean - before.mean
+                _cell(axes, column, row, value, colours(norm(gain)), (freeze, size, lr) in chosen)
         axes.set_xlim(0, len(grid.lr))
         axes.set_ylim(0, len(grid.scale))
         axes.set_xticks(np.arange(len(grid.lr)) + 0.5, grid.lr)
@@ -70,27 +77,25 @@ def grid_map(run: Run, setup: str, scale: Scale) -> Figure:
         axes.set_title(FREEZES.get(freeze, freeze))
         axes.set_xlabel("rate")
     panels[0].set_ylabel("random scale")
-    before = over_seeds(run.seeds("parent", setup), mean_over(run.roles["selection"]))
-    shown = before.mean is not None and scale.low <= before.mean <= scale.high
-    note = "" if before.mean is None else f"; parent before fine-tuning {before.mean:.3f}"
-    note += " (line on the scale)" if shown else ""
+    note = "" if before.mean is None else f"; parent before fine-tuning {before.mean:.3f}".replace("0.", ".")
     made.suptitle(f"Setup {setup}: J&F on the selection sequences{note}", fontsize=8.5)
     bar = made.colorbar(
-        ScalarMappable(norm, colours), ax=list(panels), extend="min" if scale.below else "neither", pad=0.015, aspect=12
+        ScalarMappable(norm, colours),
+        ax=list(panels),
+        extend="both" if scale.beyond else "neither",
+        pad=0.015,
+        aspect=12,
     )
+    bar.set_label("gain over the parent")
     bar.outline.set_linewidth(0.5)
-    if shown:
-        bar.ax.axhline(before.mean, color="white", linewidth=3)
-        bar.ax.axhline(before.mean, color="black", linewidth=1.2)
     return made
 
 
-def _cell(axes: Axes, x: int, y: int, value: Value, colours: Colormap, norm: Normalize, chosen: bool) -> None:
+def _cell(axes: Axes, x: int, y: int, value: Value, colour: Sequence[float], chosen: bool) -> None:
     if value.mean is None:
         axes.add_patch(Rectangle((x, y), 1, 1, facecolor="white", edgecolor="0.6", hatch="//////", linewidth=0))
         text, ink = ("failed" if value.failed else "–"), "black"
     else:
-        colour = colours(norm(value.mean))
         axes.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor="white", linewidth=0.8))
         text, ink = f"{value.mean:.3f}".lstrip("0"), ("black" if _luminance(colour) > 0.18 else "white")
     if chosen:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from fake_runs import SYNTHETIC, settings_for, write_run
 from PIL import Image
 from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
-from slowfast_vos.reporting.collect import TASKS, read_run
+from slowfast_vos.measuring.record import Record
+from slowfast_vos.reporting import curves
+from slowfast_vos.reporting.collect import TASKS, Value, read_run
 from slowfast_vos.reporting.curves import grid_map, grid_scale
 from slowfast_vos.reporting.overlays import PREDICTION, choose_sequences, overlay, write_strips, write_video
 from slowfast_vos.reporting.plots import jf_vs_time, write_plots
@@ -63,6 +66,31 @@ def test_a_failed_cell_says_so(demo: tuple[Settings, Path]) -> None:
     texts = [text.get_text() for axes in made.axes for text in axes.texts]
     assert texts.count("failed") == 1
     assert len(texts) == 36
+
+
+@pytest.mark.parametrize(
+    ("gains", "scale"),
+    [
+        ([0.0] * 15, (0.01, False)),
+        ([0.02] * 14 + [-0.05], (0.05, False)),
+        ([0.02] * 14 + [-0.4], (0.02, True)),  # one collapsed
+    ],
+)
+def test_colours_of_a_grid_are_gains_over_the_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gains: list[float], scale: tuple[float, bool]
+) -> None:
+    left = iter(gains)
+
+    def edit(kind: str, _: Any, record: Record) -> Record:
+        if kind != "grid" or record.scores is None:
+            return record
+        return record.model_copy(update={"scores": record.scores.model_copy(update={"jf_mean": 0.5 + next(left)})})
+
+    settings = settings_for(**SMALL)
+    run = read_run(settings, write_run(settings, tmp_path / "run", edit=edit))
+    monkeypatch.setattr(curves, "_before", lambda *_: Value(0.5))
+    reach, beyond = grid_scale(run)
+    assert (pytest.approx(reach), beyond) == scale
 
 
 def test_figures_of_a_run_in_which_everything_failed(tmp_path: Path) -> None:
