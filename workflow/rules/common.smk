@@ -10,6 +10,13 @@ shell.prefix(
 )
 
 
+def cores_of_a_measurement(wildcards):
+    """All of this machine's, or what the measurement itself uses."""
+    # Only once the jobs are planned it is known where they run.
+    on_a_cluster = workflow.non_local_exec or workflow.remote_exec
+    return THREADS if on_a_cluster else 1_000_000
+
+
 def predictions(wildcards):
     """What an evaluation reads: a folder of predictions, or the final models' records and predictions."""
     if wildcards.task != "semi-supervised":

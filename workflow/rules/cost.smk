@@ -1,8 +1,6 @@
 # Stage 9: what each setup costs. A measurement takes all cores that there are, so that nothing runs beside it; on a
 # cluster it asks for what it uses, and the profile gives it a node.
 
-ON_A_CLUSTER = workflow.non_local_exec or workflow.remote_exec
-
 
 rule cost:
     input:
@@ -15,7 +13,7 @@ rule cost:
         RESULTS.log("cost", "{setup}", seed="{seed}"),
     conda:
         ENVIRONMENT
-    threads: THREADS if ON_A_CLUSTER else 1_000_000
+    threads: cores_of_a_measurement
     resources:
         gpu=GPU,
     params:
