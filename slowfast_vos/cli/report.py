@@ -110,8 +110,9 @@ def check_records(config: Config, out: Annotated[Path, typer.Option(help="File t
     results = Results(settings)
     records = {path: read_record(path) for step in plan(settings) if step.recorded for path in step.results}
     # All is there, so that what trainings of earlier settings left behind is of no use.
-    for state in (results.root / "work").rglob("*.pt"):
-        state.unlink()
+    for pattern in ("*.pt", "*.attempt"):
+        for left in (results.root / "work").rglob(pattern):
+            left.unlink()
     if others := [path for path, record in records.items() if not has_settings(record, settings)]:
         expected = "expected the run's; remove it, and the same command makes it again"
         raise UserError("\n".join(f"{path}: found other settings of its stage; {expected}" for path in others))
