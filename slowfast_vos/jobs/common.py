@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +48,7 @@ class Job(Context):
         if state:
             path = self.results.detector(self.seed) / "model.safetensors"
             load_state(model, read_checkpoint(path)[0], source=str(path))
+            self.forget_training(path.with_name("record.json"))
         return model.to(self.device.torch, memory_format=torch.channels_last)
 
     def network(self, setup: str) -> SlowFastMaskRCNN:
@@ -69,7 +71,13 @@ class Job(Context):
             UserError: its training failed, or the checkpoint is of another setup.
         """
         path = self.results.parent(setup, self.seed) / "model.safetensors"
-        return load_network(self.network(setup), path, setup).eval()
+        model = load_network(self.network(setup), path, setup).eval()
+        self.forget_training(path.with_name("record.json"))
+        return model
+
+    def forget_training(self, record: Path) -> None:
+        """Remove what a training kept in order to go on, by its record's path; Snakemake knows that it is done."""
+        shutil.rmtree(self.results.work(record), ignore_errors=True)
 
     def about(self, setup: str | None) -> dict[str, Any]:
         """What a checkpoint says of itself."""

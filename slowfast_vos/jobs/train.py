@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -46,10 +45,11 @@ def run_detector(job: Job) -> Record:
         seed=seed,
         resume=_resume(job, record_path, model, settings.detector),
     )
+    state.save()
     save_checkpoint(folder / "model.safetensors", model, job.about(None))
     record = job.record("detector", curve=state.curve)
     record.save(record_path)
-    _forget(job, record_path)
+    _keep(state)
     return record
 
 
@@ -105,6 +105,7 @@ def run_parent(job: Job, setup: str) -> Record:
     folder, parent = job.results.parent(setup, job.seed), job.settings.parent
     path = folder / "record.json"
     model, state = _train_parent(job, setup, parent, job_seed(job.settings, job.seed, "parent", setup), path)
+    state.save()
     save_checkpoint(folder / "model.safetensors", model, job.about(setup))
     record = job.record(
         "parent",
@@ -113,7 +114,7 @@ def run_parent(job: Job, setup: str) -> Record:
         **_outcome(state),
     )
     record.save(path)
-    _forget(job, path)
+    _keep(state)
     return record
 
 
@@ -127,11 +128,15 @@ def run_tuning(job: Job, setup: str, backbone: str, lr: str) -> Record:
     try:
         with attempt(work / "attempt", lambda: [*work.glob("[!.]*.pt")]):
             _, state = _train_parent(job, setup, parent, seed, path)
+            state.save()
         record = job.record("tuning", setup=setup, job=point, **_outcome(state))
     except Exception as error:
         record = job.record("tuning", setup=setup, job=point, error=failure_of_configuration(error))
     record.save(path)
-    _forget(job, path)
+    if record.error:
+        job.forget_training(path)
+    else:
+        _keep(state)
     return record
 
 
@@ -160,9 +165,16 @@ def _outcome(state: TrainingState) -> dict[str, Any]:
     return {"scores": state.best.scores, "curve": state.curve, "best_epoch": state.best.epoch}
 
 
-def _forget(job: Job, path: Path) -> None:
-    """Remove what a job kept in order to go on, also from before an edit: it is done."""
-    shutil.rmtree(job.results.work(path), ignore_errors=True)
+def _keep(state: TrainingState) -> None:
+    """Of all that a job kept in order to go on, keep the last state, and nothing from before an edit.
+
+    A Snakemake that was killed while the job ended starts it again: it has nothing left to do then. The state is
+    removed once a job begins that stands on this one, or with the run's last one.
+    """
+    assert state.resume is not None
+    for path in state.resume.path.parent.iterdir():
+        if path != state.resume.path:
+            path.unlink()
 
 
 def _resume(job: Job, path: Path, start: nn.Module, stage: Training) -> Resume:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from slowfast_vos.files import remove_file, whole_file
+from slowfast_vos.files import whole_file
 from slowfast_vos.measuring.record import Epoch, Scores
 from slowfast_vos.training.loop import SECONDS_BETWEEN_LINES, DivergedError, derived_seed, seed_everything
 
@@ -175,11 +175,6 @@ class TrainingState:
         """Put the best epoch's weights back, if one was chosen."""
         if self.best is not None:
             self.model.load_state_dict(self.best.weights)
-
-    def discard(self) -> None:
-        """Remove the file: the job is done."""
-        if self.resume is not None:
-            remove_file(self.resume.path)
 
     @property
     def _prefix(self) -> str:

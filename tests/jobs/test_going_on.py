@@ -195,6 +195,25 @@ def test_a_killed_parent_goes_on_and_ends_as_an_undisturbed_one(killed: Run, tin
     found, _ = read_checkpoint(killed.results.parent(SETUP, SEED) / "model.safetensors")
     expected, _ = read_checkpoint(tiny_run.results.parent(SETUP, SEED) / "model.safetensors")
     assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_a_parent_that_ended_while_no_snakemake_watched_is_not_trained_again(killed: Run) -> None:
+    """Snakemake takes its results for unfinished ones and removes them."""
+    assert killed.verb("train-parent", "--setup", SETUP).exit_code == 0
+    parent = killed.results.parent(SETUP, SEED)
+    weights, record = (parent / "model.safetensors").read_bytes(), read_record(parent / "record.json")
+    shutil.rmtree(parent)
+    (left,) = killed.results.root.rglob("work/parent/**/*.pt")
+    (left.parent / "of-an-edit.pt").write_bytes(b"")
+    done = killed.verb("train-parent", "--setup", SETUP)
+    assert done.exit_code == 0, done.output
+    assert "going on after epoch 2, step 0" in done.stderr
+    assert (parent / "model.safetensors").read_bytes() == weights
+    again = read_record(parent / "record.json")
+    assert (again.curve, again.scores, again.best_epoch) == (record.curve, record.scores, record.best_epoch)
+    # The detector's went when the parent began, and the parent's goes with the first job that stands on it.
+    assert list(killed.results.root.rglob("work/**/*.pt")) == [left]
+    assert killed.verb("grid", "--setup", SETUP, grid={"freeze": ["BB_SF"], "lr": ["0.001"]}).exit_code == 0
     assert not list(killed.results.root.rglob("*.pt"))
 
 
