@@ -29,7 +29,7 @@ class Lock:
         _held.add(self)
 
     def write(self, text: str) -> None:
-        """Replace what the file says; in place, since the lock is on this very file.
+        """Replace what the file says; in place, since the lock is on this very file; synced, for other hosts to see.
 
         Raises:
             UserError: the disk is full.
@@ -37,6 +37,7 @@ class Lock:
         try:
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, text.encode(), 0)
+            os.fsync(self._descriptor)
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error
 
