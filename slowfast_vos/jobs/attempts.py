@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ DEATHS = 2
 
 
 @contextmanager
-def attempt(path: Path, states: Callable[[], list[Path]]) -> Iterator[None]:
+def attempt(path: Path, states: Iterable[Path]) -> Iterator[None]:
     """Count the attempts that take their process with them, so that not every next one dies of the same.
 
     An attempt that got further than the one before, that ended in an error of its own, or that was asked to stop does
@@ -27,7 +27,7 @@ def attempt(path: Path, states: Callable[[], list[Path]]) -> Iterator[None]:
     Raises:
         DiedError: `DEATHS` of them died with nothing saved in between; the next one is made.
     """
-    saved = sorted(f"{state.name} {state.stat().st_mtime_ns}" for state in states())
+    saved = sorted(f"{state.name} {state.stat().st_mtime_ns}" for state in states)
     before = read_json(path) if path.is_file() else {}
     deaths = before["deaths"] if before.get("saved") == saved else 0
     if deaths >= DEATHS:

@@ -69,7 +69,7 @@ def _run_configuration(
     scores, curves = {}, []
     watch = Job(job.settings, job.seed)
     try:
-        with attempt(kept.with_suffix(".attempt"), lambda: [*kept.parent.glob(f"{kept.stem}.*.pt")]):
+        with attempt(kept.with_suffix(".attempt"), kept.parent.glob(f"{kept.stem}.*.pt")):
             for video in job.dataset.selection:
                 seed = job_seed(job.settings, job.seed, "grid", setup, *point.values(), video.name)
                 model, state = fine_tune(
@@ -129,7 +129,7 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
         kept.append(store / f"{_digest(*decisive, settings.final.iterations, identity)}.pt")
         _empty(out / video.name)
         try:
-            with attempt(kept[-1].with_suffix(".attempt"), lambda: [*store.glob(kept[-1].name)]):
+            with attempt(kept[-1].with_suffix(".attempt"), store.glob(kept[-1].name)):
                 model, state = fine_tune(
                     settings,
                     parent,

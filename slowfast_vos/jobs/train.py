@@ -126,7 +126,7 @@ def run_tuning(job: Job, setup: str, backbone: str, lr: str) -> Record:
     parent = settings.parent.model_copy(update={"backbone": backbone, "lr": lr, "epochs": tuning.epochs, **limits})
     seed, work = job_seed(settings, job.seed, "tuning", setup, backbone, lr), job.results.work(path)
     try:
-        with attempt(work / "attempt", lambda: [*work.glob("[!.]*.pt")]):
+        with attempt(work / "attempt", work.glob("[!.]*.pt")):
             _, state = _train_parent(job, setup, parent, seed, path)
             state.save()
         record = job.record("tuning", setup=setup, job=point, **_outcome(state))

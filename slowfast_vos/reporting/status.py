@@ -66,7 +66,8 @@ class Status:
         if job.state == "stopped" and "stopped" in states:
             unsure = job.note is not None and job.note.state == "unknown"
             how = "may still run (no locks on this file system)" if unsure else "was killed or interrupted"
-            how = job.note.error if job.note and job.note.error else how
+            if job.note and job.note.error:
+                how = job.note.error
             yield f"stopped: {name}: {how}; the same command goes on{log}"
         if "failed" in states:
             for result in job.results:

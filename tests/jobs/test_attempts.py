@@ -27,13 +27,13 @@ import os, signal, sys
 from pathlib import Path
 from slowfast_vos.jobs.attempts import attempt
 
-with attempt(Path(sys.argv[1]), list):
+with attempt(Path(sys.argv[1]), []):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 def die(path: Path, error: BaseException = LOST, states: list[Path] | None = None) -> None:
-    with pytest.raises(type(error)), attempt(path, lambda: states or []):
+    with pytest.raises(type(error)), attempt(path, states or []):
         raise error
 
 
@@ -42,9 +42,9 @@ def test_a_killed_process_counts(tmp_path: Path) -> None:
     for _ in range(2):
         done = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
         assert done.returncode == -signal.SIGKILL
-    with pytest.raises(DiedError, match="its process died 2 times without getting further"), attempt(path, list):
+    with pytest.raises(DiedError, match="its process died 2 times without getting further"), attempt(path, []):
         pass
-    with attempt(path, list):  # from the start again
+    with attempt(path, []):  # from the start again
         pass
     assert not path.exists()
 

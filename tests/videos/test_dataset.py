@@ -101,8 +101,7 @@ def test_what_validates_may_lie_in_a_tree_of_its_own(
 ) -> None:
     """DAVIS 2016's masks are not those of 2017, merged."""
     shutil.rmtree(copy / "JPEGImages" / "480p" / TRAIN[0])
-    lists = {path: path.read_text() for path in (copy / "ImageSets").rglob("train.txt")}
-    for path in lists:  # the validation tree need not list what trains
+    for path in [*(copy / "ImageSets").rglob("train.txt")]:  # the validation tree need not list what trains
         path.unlink()
     values = settings(dataset_root, protocol, kind="davis").model_dump() | {"davis_val_root": str(copy)}
     run = parse_settings(values, "tests")
