@@ -75,7 +75,7 @@ class Settings(Section):
         unknown = [setup for setup in self.tuning.setups if setup not in self.setups]
         if unknown:
             raise ValueError(f"tuning.setups: found {unknown}; expected some of setups {self.setups}")
-        if self.rule("selection") == "held_out" and not self.data.held_out:
+        if self.option("selection") == "held_out" and not self.data.held_out:
             raise ValueError(
                 "data.held_out: missing; the strict protocol selects on sequences held out of train, name them"
             )
@@ -86,7 +86,7 @@ class Settings(Section):
             raise ValueError(f"data.allow_partial: found true with data.kind {self.data.kind!r}; expected davis")
         return self
 
-    def rule(self, switch: str) -> str:
+    def option(self, switch: str) -> str:
         """The value of a switch: its own, or the protocol's."""
         return getattr(self.switches, switch) or getattr(PROTOCOLS[self.protocol], switch)
 
@@ -113,7 +113,7 @@ class Settings(Section):
     @property
     def selection_sequences(self) -> list[str]:
         """Sequences that epochs and hyper-parameters are chosen on."""
-        return list(self.grid.sequences if self.rule("selection") == "val" else self.data.held_out or [])
+        return list(self.grid.sequences if self.option("selection") == "val" else self.data.held_out or [])
 
     def digest(self, *sections: str) -> str:
         """A short digest of some sections (all, if none is named)."""

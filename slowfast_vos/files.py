@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written aside, synced, renamed."""
+"""Files that are either whole or absent: written under a temporary name, synced, renamed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from slowfast_vos.errors import UserError
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on a clean exit it is synced and renamed to `path`.
 
     Raises:
@@ -27,18 +27,18 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         os.close(handle)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from error
-    aside = Path(name)
+    temporary = Path(name)
     try:
-        yield aside
-        with open(aside, "rb+") as file:
+        yield temporary
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        aside.chmod(0o644)
-        os.replace(aside, path)
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
         _remove_left_behind(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _remove_left_behind(path: Path) -> None:
@@ -68,8 +68,8 @@ def check_writable(folder: Path) -> None:
 
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` to `path` as a whole file (UTF-8)."""
-    with whole_file(path) as aside:
-        aside.write_text(text, encoding="utf-8")
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -148,7 +148,7 @@ def test_strict_needs_sequences_that_are_held_out() -> None:
     with pytest.raises(UserError, match=r"^run\.yaml: data\.held_out: missing; .* name them$"):
         parse_settings({}, "run.yaml")
     assert parse_settings({"protocol": "paper"}, "run.yaml").selection_sequences == ["breakdance", "bmx-trees"]
-    assert parse_settings({"switches": {"selection": "val"}}, "run.yaml").rule("selection") == "val"
+    assert parse_settings({"switches": {"selection": "val"}}, "run.yaml").option("selection") == "val"
 
 
 def test_a_davis_root_needs_davis_data() -> None:
@@ -191,9 +191,9 @@ def test_protocols_are_the_papers_and_its_mended_form() -> None:
 @pytest.mark.parametrize("protocol", ["paper", "strict"])
 def test_a_switch_overrides_its_protocol_alone(protocol: str) -> None:
     switched = settings(protocol=protocol, switches={"border": "zeros"})
-    assert switched.rule("border") == "zeros"
+    assert switched.option("border") == "zeros"
     for switch in ("selection", "frames", "frozen_statistics", "seeding"):
-        assert switched.rule(switch) == getattr(PROTOCOLS[protocol], switch)
+        assert switched.option(switch) == getattr(PROTOCOLS[protocol], switch)
 
 
 def test_the_protocols_name_tells_what_differs() -> None:

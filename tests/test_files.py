@@ -14,16 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slowfast_vos.errors import UserError
-from slowfast_vos.files import check_writable, read_json, remove_file, whole_file, write_json, write_text
+from slowfast_vos.files import atomic_write, check_writable, read_json, remove_file, write_json, write_text
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "er" / "file.txt"
-    with whole_file(path) as aside:
-        aside.write_text("whole")
+    with atomic_write(path) as temporary:
+        temporary.write_text("whole")
         assert not path.exists()
-        assert aside.parent == path.parent
-        assert aside.suffix == path.suffix
+        assert temporary.parent == path.parent
+        assert temporary.suffix == path.suffix
     assert path.read_text() == "whole"
     assert list(path.parent.iterdir()) == [path]
     assert path.stat().st_mode & 0o777 == 0o644
@@ -34,8 +34,8 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> Non
     path.write_text("old")
 
     def fail() -> None:
-        with whole_file(path) as aside:
-            aside.write_text("half")
+        with atomic_write(path) as temporary:
+            temporary.write_text("half")
             raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError):
@@ -44,7 +44,7 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_killed_writer_left_behind_goes_with_the_next_whole_file(tmp_path: Path) -> None:
+def test_what_a_killed_writer_left_behind_goes_with_the_next_atomic_write(tmp_path: Path) -> None:
     (tmp_path / ".file.txt.x1y2.txt").write_text("half")
     (tmp_path / ".file.text").write_text("another's")
     write_text(tmp_path / "file.txt", "whole")

@@ -57,7 +57,7 @@ class Job(Context):
         model = SlowFastMaskRCNN(
             frames.slow,
             frames.fast,
-            border=self.settings.rule("border"),
+            border=self.settings.option("border"),
             chunk_length=self.settings.model.chunk_length,
             precision=self.settings.precision,
             **self.settings.model.options(),

@@ -80,7 +80,7 @@ class Annotations:
     def __call__(self, video: Video) -> list[np.ndarray]:
         """Masks `[H, W]` uint8 of every frame of `video`."""
         if video.name not in self._kept:
-            masks = (video.ids(index, merged=True) for index in range(len(video)))
+            masks = (video.ids(index, binary=True) for index in range(len(video)))
             self._kept[video.name] = [(np.packbits(mask), mask.shape) for mask in masks]
         return [np.unpackbits(bits, count=math.prod(shape)).reshape(shape) for bits, shape in self._kept[video.name]]
 

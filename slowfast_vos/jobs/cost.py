@@ -83,7 +83,7 @@ def _end_to_end(job: Job, model: SlowFastMaskRCNN) -> tuple[float, int]:
         score(
             settings.val_root,
             folder,
-            frames=settings.rule("frames"),
+            frames=settings.option("frames"),
             sequences=[video.name for video in videos],
             resolution=settings.data.resolution,
         )

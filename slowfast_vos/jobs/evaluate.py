@@ -32,7 +32,7 @@ def evaluate(job: Context, task: str, setup: str) -> Record:
         job.settings.val_root,
         results.predictions(task, setup, job.seed),
         year=2016,
-        frames=job.settings.rule("frames"),
+        frames=job.settings.option("frames"),
         sequences=names,
         resolution=job.settings.data.resolution,
     )

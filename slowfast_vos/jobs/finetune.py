@@ -85,7 +85,7 @@ def _run_configuration(
                 chunks = selection.encoded(parent, video) if configuration.freeze == "BB_SF" else None
                 masks = predict_masks(model, video, chunks)
                 scores[video.name] = score_masks(
-                    masks, selection.annotations(video), frames=job.settings.rule("frames")
+                    masks, selection.annotations(video), frames=job.settings.option("frames")
                 )
                 curves.append(state.curve)
     except Exception as error:

@@ -41,7 +41,7 @@ def run_detector(job: Job) -> Record:
         settings,
         model,
         job.dataset.train,
-        merged=job.dataset.merged_train,
+        binary=job.dataset.binary_train,
         seed=seed,
         resume=_resume(job, record_path, model, settings.detector),
     )
@@ -93,7 +93,7 @@ class Selection:
     def score_video(self, model: SlowFastMaskRCNN, video: Video) -> dict[str, float]:
         """Official statistics of one sequence."""
         masks = predict_masks(model, video, self.encoded(model, video))
-        return score_masks(masks, self.annotations(video), frames=self.job.settings.rule("frames"))
+        return score_masks(masks, self.annotations(video), frames=self.job.settings.option("frames"))
 
 
 def run_parent(job: Job, setup: str) -> Record:
@@ -151,7 +151,7 @@ def _train_parent(
         parent,
         model,
         job.dataset.train,
-        merged=job.dataset.merged_train,
+        binary=job.dataset.binary_train,
         seed=seed,
         select=selection.score,
         resume=_resume(job, path, model, parent),

@@ -15,15 +15,15 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from slowfast_vos.errors import UserError
-from slowfast_vos.files import whole_file
+from slowfast_vos.files import atomic_write
 
 
 def save_checkpoint(path: str | PathLike[str], model: nn.Module, about: Mapping[str, Any]) -> None:
     """Save a state dict as safetensors, with `about` (JSON-like) in the file's header."""
     state = {name: value.detach().contiguous().cpu() for name, value in model.state_dict().items()}
-    with whole_file(path) as aside:
+    with atomic_write(path) as temporary:
         # Written by Python, whose errors say what is wrong with the disk.
-        aside.write_bytes(save(state, metadata={"about": json.dumps(about, sort_keys=True)}))
+        temporary.write_bytes(save(state, metadata={"about": json.dumps(about, sort_keys=True)}))
 
 
 def read_checkpoint(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:

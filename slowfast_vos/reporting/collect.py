@@ -120,7 +120,7 @@ class Run:
     @property
     def epoch_selection(self) -> str:
         """The sequences that chose a parent's epoch, in words (see `videos.dataset.Dataset`)."""
-        if self.settings.rule("selection") == "held_out":
+        if self.settings.option("selection") == "held_out":
             return f"the selection sequences ({', '.join(self.roles['selection'])})"
         return f"all {len(self.val)} validation sequences"
 

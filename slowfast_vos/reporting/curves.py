@@ -128,7 +128,7 @@ def learning_curves(run: Run) -> Figure:
                     markeredgecolor="black", markeredgewidth=0.6, zorder=5,
                 )  # fmt: skip
     _curve(detector, run.seeds("detector"), lambda epoch: epoch.loss, Look("0.15", "o", "-", ""))
-    chosen_on = "selection" if run.settings.rule("selection") == "held_out" else "validation"
+    chosen_on = "selection" if run.settings.option("selection") == "held_out" else "validation"
     titles = {loss: "parents: loss", jf: f"parents: J&F ({chosen_on}), ★ kept", detector: "detector: loss"}
     for axes, title in titles.items():
         axes.set_title(title)

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
-from slowfast_vos.files import whole_file
+from slowfast_vos.files import atomic_write
 from slowfast_vos.measuring.record import Record
 from slowfast_vos.reporting.collect import LOOK_ALIKE, TASKS, Run, read_run
 from slowfast_vos.videos.davis import DavisTree, open_video, read_frame
@@ -192,8 +192,8 @@ def write_video(
             page.paste(Image.fromarray(cell), (left, HEAD))
         pages.append(page)
     data = _animation(pages, round(1000 / frames_per_second), limit)
-    with whole_file(out) as aside:
-        aside.write_bytes(data)
+    with atomic_write(out) as temporary:
+        temporary.write_bytes(data)
     return out
 
 
@@ -210,8 +210,8 @@ def _animation(pages: list[Image.Image], milliseconds: int, limit: int) -> bytes
 
 
 def _save(page: Image.Image, path: Path) -> None:
-    with whole_file(path) as aside:
-        page.save(aside, "PNG", compress_level=4)
+    with atomic_write(path) as temporary:
+        page.save(temporary, "PNG", compress_level=4)
 
 
 @cache

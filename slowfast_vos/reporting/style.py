@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from slowfast_vos.files import whole_file
+from slowfast_vos.files import atomic_write
 
 SINGLE, DOUBLE = 3.5, 7.2
 STYLE: dict[str, Any] = {
@@ -93,8 +93,8 @@ def save(made: Figure, path: Path) -> list[Path]:
         for target, stamp in zip(paths, stamps, strict=True):
             data = io.BytesIO()
             made.savefig(data, format=target.suffix[1:], metadata=stamp)
-            with whole_file(target) as aside:
-                aside.write_bytes(data.getvalue())
+            with atomic_write(target) as temporary:
+                temporary.write_bytes(data.getvalue())
     return paths
 
 

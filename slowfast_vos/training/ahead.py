@@ -25,10 +25,10 @@ class VideoAhead(Video):
         found = self.read.pop(("frame", index), None)
         return super().frame(index) if found is None else found.result()
 
-    def ids(self, index: int, *, merged: bool) -> np.ndarray:
+    def ids(self, index: int, *, binary: bool) -> np.ndarray:
         """As `Video.ids`; what was read ahead is handed out once."""
-        found = self.read.pop((f"ids, merged={merged}", index), None)
-        return super().ids(index, merged=merged) if found is None else found.result()
+        found = self.read.pop((f"ids, binary={binary}", index), None)
+        return super().ids(index, binary=binary) if found is None else found.result()
 
 
 class ReadAhead:
@@ -43,13 +43,13 @@ class ReadAhead:
         ready, self._next = self._next, None
         return ready if ready is not None and ready.name == video.name else video
 
-    def begin(self, video: Video, frames: Sequence[int], masks: Sequence[int], *, merged: bool) -> None:
+    def begin(self, video: Video, frames: Sequence[int], masks: Sequence[int], *, binary: bool) -> None:
         """Read some frames and masks, in this order, for the next `take`."""
         if self._thread is None:
             return
-        submit, key = self._thread.submit, f"ids, merged={merged}"
+        submit, key = self._thread.submit, f"ids, binary={binary}"
         read = {("frame", index): submit(video.frame, index) for index in frames}
-        read |= {(key, index): submit(video.ids, index, merged=merged) for index in masks}
+        read |= {(key, index): submit(video.ids, index, binary=binary) for index in masks}
         self._next = VideoAhead(video.name, video.frames, video.masks, read)
 
 

@@ -26,14 +26,14 @@ class Frames(Dataset[tuple[Tensor, dict[str, Tensor]]]):
     loaded before or beside it nor on the process that loads it, and leaves torch's generators as they are.
     """
 
-    def __init__(self, videos: list[Video], *, merged: bool, flip: float, train_frames: int | None) -> None:
+    def __init__(self, videos: list[Video], *, binary: bool, flip: float, train_frames: int | None) -> None:
         self.items = [
             (video, index)
             for video in videos
             for index in spread(len(video), train_frames)
-            if video.ids(index, merged=merged).any()
+            if video.ids(index, binary=binary).any()
         ]
-        self.merged = merged
+        self.binary = binary
         self.seed = 0  # every epoch sets its own
         self.flip = flip
 
@@ -42,7 +42,7 @@ class Frames(Dataset[tuple[Tensor, dict[str, Tensor]]]):
 
     def __getitem__(self, item: int) -> tuple[Tensor, dict[str, Tensor]]:
         video, index = self.items[item]
-        frame, ids = video.frame(index), torch.from_numpy(video.ids(index, merged=self.merged))
+        frame, ids = video.frame(index), torch.from_numpy(video.ids(index, binary=self.binary))
         generator = torch.Generator().manual_seed(derived_seed(self.seed, "flip", item))
         if torch.rand(1, generator=generator) < self.flip:
             frame, ids = functional.horizontal_flip_image(frame), functional.horizontal_flip_mask(ids)
@@ -110,7 +110,7 @@ def learning_rate_factor(settings: Settings, epoch: int, step: int, steps: int) 
 
 
 def train_detector(
-    settings: Settings, model: MaskRCNN, videos: list[Video], *, merged: bool, seed: int, resume: Resume | None = None
+    settings: Settings, model: MaskRCNN, videos: list[Video], *, binary: bool, seed: int, resume: Resume | None = None
 ) -> TrainingState:
     """Train `model` in place; the last epoch is kept, as the authors did.
 
@@ -119,7 +119,7 @@ def train_detector(
     """
     stage = settings.detector
     device = next(model.parameters()).device
-    options = {"merged": merged, "flip": stage.flip, "train_frames": stage.train_frames}
+    options = {"binary": binary, "flip": stage.flip, "train_frames": stage.train_frames}
     data = Frames(videos, **options)
     optimizer = make_sgd(model, stage)
     state = TrainingState(model, optimizer, seed, stage.epochs, resume=resume)

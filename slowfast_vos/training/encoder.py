@@ -51,8 +51,8 @@ class Encoder:
     that a training that is resumed equals an undisturbed one.
     """
 
-    def __init__(self, model: SlowFastMaskRCNN, parent: Parent, *, merged: bool) -> None:
-        self.model, self.parent, self.merged = model, parent, merged
+    def __init__(self, model: SlowFastMaskRCNN, parent: Parent, *, binary: bool) -> None:
+        self.model, self.parent, self.binary = model, parent, binary
         self.bound = parent.feature_cache_gib * GIB
         self.kept: OrderedDict[tuple[str, int], Encoded] = OrderedDict()
         self.size_in_bytes = 0
@@ -98,7 +98,7 @@ class Encoder:
         network, device = self.model.maskrcnn_model, next(self.model.parameters()).device
         frame, target = video.frame(index).to(device), None
         if centre:
-            found = targets(video.ids(index, merged=self.merged))
+            found = targets(video.ids(index, binary=self.binary))
             target = [{key: value.to(device) for key, value in found.items()}]
         # In training, torchvision draws the size to resize to; what is kept must not move the step's random numbers.
         with torch.random.fork_rng(devices=[]):

@@ -100,13 +100,13 @@ def fine_tune(
         UserError: the first frame shows no object.
         DivergedError: a loss is not finite.
     """
-    ids = torch.from_numpy(video.ids(0, merged=True).astype(np.int64))
+    ids = torch.from_numpy(video.ids(0, binary=True).astype(np.int64))
     if not len(targets(ids.numpy())["boxes"]):
         raise UserError(f"{video.masks[0]}: found no object; expected one to fine-tune on")
     model = copy.deepcopy(parent)
     model.freeze(
         FREEZES[configuration.freeze],
-        drifting_statistics=settings.rule("frozen_statistics") == "drift",
+        drifting_statistics=settings.option("frozen_statistics") == "drift",
     ).train()
     order = mirrored_order(model.setup, len(video))
     frames = torch.stack([video.frame(index) for index in range(max(order) + 1)])

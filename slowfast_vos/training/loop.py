@@ -27,7 +27,7 @@ class DivergedError(UserError):
 
 def job_seed(settings: Settings, seed: int, *identity: object) -> int:
     """The seed of a job: of its own identity, or (2020 code) the run's one seed for all."""
-    if settings.rule("seeding") == "fixed":
+    if settings.option("seeding") == "fixed":
         return seed
     return derived_seed(seed, *identity)
 

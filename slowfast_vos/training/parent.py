@@ -33,14 +33,14 @@ def epoch_steps(videos: list[Video], parent: Parent) -> list[Step]:
     return steps
 
 
-def clip_losses(model: SlowFastMaskRCNN, video: Video, centres: list[int], *, merged: bool) -> dict[str, Tensor]:
+def clip_losses(model: SlowFastMaskRCNN, video: Video, centres: list[int], *, binary: bool) -> dict[str, Tensor]:
     """All losses of some centre frames, from the frames of their windows."""
     device = next(model.parameters()).device
     window = model.setup.window(centres, len(video))
     frames = [video.frame(index).to(device) for index in window]
     wanted: list[Target | None] = [None] * len(frames)
     for index in centres:
-        target = targets(video.ids(index, merged=merged))
+        target = targets(video.ids(index, binary=binary))
         wanted[index - window[0]] = {key: value.to(device) for key, value in target.items()}
     return model.losses(frames, wanted)
 
@@ -50,7 +50,7 @@ def train_parent(
     model: SlowFastMaskRCNN,
     videos: list[Video],
     *,
-    merged: bool,
+    binary: bool,
     seed: int,
     select: Callable[[SlowFastMaskRCNN, TrainingState], Scores],
     resume: Resume | None = None,
@@ -66,17 +66,17 @@ def train_parent(
     """
     frozen = parent.backbone == "frozen"
     model.freeze(parent.frozen_parts)
-    encoder = Encoder(model, parent, merged=merged)
+    encoder = Encoder(model, parent, binary=binary)
     optimizer = make_sgd(model, parent)
     state = TrainingState(model, optimizer, seed, parent.epochs, resume=resume)
 
     def losses_of(video: Video, centres: list[int]) -> dict[str, Tensor]:
-        return encoder.losses(video, centres) if frozen else clip_losses(model, video, centres, merged=merged)
+        return encoder.losses(video, centres) if frozen else clip_losses(model, video, centres, binary=binary)
 
     def begin_reading(video: Video, centres: list[int], now: Step) -> None:
         window = model.setup.window(centres, len(video))
         frames = encoder.to_read(video, centres, after=now) if frozen else list(window)
-        ahead.begin(video, frames, [index for index in centres if index in frames], merged=merged)
+        ahead.begin(video, frames, [index for index in centres if index in frames], binary=binary)
 
     with read_ahead(wanted=next(model.parameters()).device.type != "cpu") as ahead:
         for epoch in state.epochs():

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from slowfast_vos.files import whole_file
+from slowfast_vos.files import atomic_write
 from slowfast_vos.measuring.record import Epoch, Scores
 from slowfast_vos.training.loop import SECONDS_BETWEEN_LINES, DivergedError, derived_seed, seed_everything
 
@@ -201,9 +201,9 @@ class TrainingState:
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        with whole_file(self.resume.path) as aside:
+        with atomic_write(self.resume.path) as temporary:
             # Written by Python, whose errors say what is wrong with the disk.
-            aside.write_bytes(buffer.getbuffer())
+            temporary.write_bytes(buffer.getbuffer())
         self._saved = time.monotonic()
 
     def _load(self) -> None:

@@ -26,7 +26,7 @@ class Dataset:
         val: sequences that every table reports.
         tree, val_tree: where they lie; those that validate may have one of their own (`davis_val_root`).
         attributes: DAVIS attributes by sequence.
-        merged_train: the training masks' objects are one (DAVIS 2016), not several (2017).
+        binary_train: the training masks' objects are one (DAVIS 2016), not several (2017).
         skipped: sequences that a partial copy lacks (`data.allow_partial`).
     """
 
@@ -37,7 +37,7 @@ class Dataset:
     epoch_selection: list[Video]
     val: list[Video]
     attributes: dict[str, list[str]]
-    merged_train: bool
+    binary_train: bool
     skipped: list[str] = field(default_factory=list)
 
 
@@ -117,7 +117,7 @@ def _roles(settings: Settings, tree: DavisTree, val_tree: DavisTree) -> dict[str
     data = settings.data
     train = _restrict(tree.split("train", data.train_year), data.train_only, "data.train_only")
     val = _restrict(val_tree.split("val", 2016), data.val_only, "data.val_only")
-    held_out = settings.rule("selection") == "held_out"
+    held_out = settings.option("selection") == "held_out"
     key = "data.held_out" if held_out else "grid.sequences"
     selection = _restrict(train if held_out else val, settings.selection_sequences, key)
     train = [name for name in train if not (held_out and name in selection)]
@@ -185,7 +185,7 @@ def check_dataset(dataset: Dataset, progress: Any = iter) -> dict[str, Any]:
         report = check_sequence(
             dataset.val_tree if video.name in validated else dataset.tree,
             video.name,
-            merged=dataset.merged_train or video.name in validated,
+            binary=dataset.binary_train or video.name in validated,
             needs_object=video.name in fine_tuned,
             length=lengths.get(video.name),
         )

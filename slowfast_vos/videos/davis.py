@@ -57,12 +57,12 @@ class Video:
         finally:
             thread.shutdown(cancel_futures=True)
 
-    def ids(self, index: int, *, merged: bool) -> np.ndarray:
-        """Object ids `[H, W]` of a mask; merged, every pixel that is not 0 is object 1 (as in DAVIS 2016)."""
+    def ids(self, index: int, *, binary: bool) -> np.ndarray:
+        """Object ids `[H, W]` of a mask; if `binary`, every pixel that is not 0 is object 1 (as in DAVIS 2016)."""
         from slowfast_vos.videos.pngs import read_mask
 
         ids = read_mask(self.masks[index])
-        return (ids != 0).astype(np.uint8) if merged else np.where(ids == VOID, 0, ids)
+        return (ids != 0).astype(np.uint8) if binary else np.where(ids == VOID, 0, ids)
 
 
 def read_frame(path: Path) -> np.ndarray:

@@ -150,8 +150,8 @@ def _digests(path: Path, algorithms: set[str], progress: Callable[[int, int | No
 
 
 def _unpack(path: Path, out: Path, archive: Archive, tell: Tell) -> None:
-    """Unpack aside, then rename: `out` is a whole tree or none."""
-    aside, held = out.with_name(f".{out.name}.unpacking"), out.with_name(f".{out.name}.lock")
+    """Unpack into a temporary folder, then rename: `out` is a whole tree or none."""
+    temporary, held = out.with_name(f".{out.name}.unpacking"), out.with_name(f".{out.name}.lock")
     try:
         lock = try_lock(held)
         if lock is None:
@@ -160,17 +160,17 @@ def _unpack(path: Path, out: Path, archive: Archive, tell: Tell) -> None:
         log.warning("%s; unpack it with one process only", error)
         lock = None
     try:
-        shutil.rmtree(aside, ignore_errors=True)  # of one that was killed
-        aside.mkdir()
-        unpack(path, aside, partial(tell, UNPACKING))
-        root = _root(aside, path)
+        shutil.rmtree(temporary, ignore_errors=True)  # of one that was killed
+        temporary.mkdir()
+        unpack(path, temporary, partial(tell, UNPACKING))
+        root = _root(temporary, path)
         _mend(root, archive)
         root.chmod(0o755)
         os.replace(root, out)  # an empty folder may be in its place
     except OSError as error:
         raise UserError(f"{out}: cannot be written ({error.strerror or error})") from error
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         held.unlink(missing_ok=True)
         if lock:
             lock.release()

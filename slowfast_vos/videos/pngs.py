@@ -17,7 +17,7 @@ import numpy as np
 from zlib_ng import zlib_ng
 
 from slowfast_vos.errors import UserError
-from slowfast_vos.files import whole_file
+from slowfast_vos.files import atomic_write
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _INDEXED, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6
@@ -120,8 +120,8 @@ def write_mask(path: str | Path, ids: np.ndarray) -> None:
         raise ValueError(f"ids go from 0 to 255, got {int(ids.min())} to {int(ids.max())}")
     image = Image.fromarray(np.ascontiguousarray(ids, dtype=np.uint8))
     image.putpalette(DAVIS_PALETTE.tobytes())
-    with whole_file(path) as aside:
-        image.save(aside, format="PNG")
+    with atomic_write(path) as temporary:
+        image.save(temporary, format="PNG")
 
 
 def _decode(content: bytes) -> np.ndarray:

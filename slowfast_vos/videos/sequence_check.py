@@ -27,7 +27,7 @@ class SequenceReport:
     Attributes:
         problems: one line each, with the file, what was found and what was expected.
         frames: how many frames there are.
-        objects: the largest id of the first mask; 1 where the objects are merged.
+        objects: the largest id of the first mask; 1 for binary masks.
         sizes: height and width of the frames, with the first frame that has them.
         modes: how many masks are stored in which mode.
         alpha: the masks with an alpha channel.
@@ -47,7 +47,7 @@ class SequenceReport:
 
 
 def check_sequence(
-    tree: DavisTree, name: str, *, merged: bool, needs_object: bool, length: int | None = None
+    tree: DavisTree, name: str, *, binary: bool, needs_object: bool, length: int | None = None
 ) -> SequenceReport:
     """Check a sequence's files and what is in them; see `check_pictures`.
 
@@ -70,18 +70,18 @@ def check_sequence(
         report.problems += _gaps(folders["JPEGImages"], sorted({*frames, *masks}), length)
     both = [(path, masks[stem]) for stem, path in frames.items() if stem in masks]
     # Objects are counted in the first frame; without its mask there is none to ask for.
-    check_pictures(both, merged=merged, needs_object=needs_object and min(masks, default="") in frames, report=report)
+    check_pictures(both, binary=binary, needs_object=needs_object and min(masks, default="") in frames, report=report)
     return report
 
 
 def check_pictures(
-    pairs: Sequence[tuple[Path, Path]], *, merged: bool, needs_object: bool, report: SequenceReport
+    pairs: Sequence[tuple[Path, Path]], *, binary: bool, needs_object: bool, report: SequenceReport
 ) -> None:
     """Read frames and masks and add to the report what they tell.
 
     Args:
         pairs: a sequence's frames and masks, in order.
-        merged: every pixel that is not 0 is the one object (DAVIS 2016), instead of objects by id.
+        binary: every pixel that is not 0 is the one object (DAVIS 2016), instead of objects by id.
         needs_object: the first mask must hold an object that has a box.
     """
     seen: set[int] = set()
@@ -92,21 +92,21 @@ def check_pictures(
         if mask is None:
             continue
         kind, values = mask_mode(mask_path), _values(mask)
-        objects = values - ({0} if merged else {0, VOID})
+        objects = values - ({0} if binary else {0, VOID})
         seen |= values
         report.modes[kind] += 1
         report.alpha += [mask_path] * (kind == "grey with alpha")
         report.empty += not objects
-        report.problems += _mask_problems(mask_path, mask.shape, frame_path, size, values, merged)
+        report.problems += _mask_problems(mask_path, mask.shape, frame_path, size, values, binary)
         if index == 0:
-            report.objects = int(bool(objects)) if merged else max(objects, default=0)
+            report.objects = int(bool(objects)) if binary else max(objects, default=0)
             if needs_object and mask.shape == size and not _has_box(mask):
                 report.problems.append(
                     f"{mask_path}: found no object; expected one in the first frame, which fine-tuning learns from"
                 )
-        elif not merged:
+        elif not binary:
             report.late |= {number for number in objects if number > report.objects}
-    if not merged and VOID in seen and not seen - {0, VOID}:
+    if not binary and VOID in seen and not seen - {0, VOID}:
         report.problems.append(
             f"{pairs[0][1].parent}: found masks of {VOID} alone, which is void in DAVIS 2017; expected ids from 1 "
             "(masks of DAVIS 2016?)"
@@ -142,14 +142,14 @@ def _gaps(folder: Path, stems: list[str], length: int | None) -> Iterable[str]:
 
 
 def _mask_problems(
-    path: Path, shape: tuple[int, ...], frame: Path, size: tuple[int, int] | None, values: set[int], merged: bool
+    path: Path, shape: tuple[int, ...], frame: Path, size: tuple[int, int] | None, values: set[int], binary: bool
 ) -> Iterable[str]:
     if size is not None and shape != size:
         found, expected = f"{shape[1]}×{shape[0]}", f"{size[1]}×{size[0]}"
         yield f"{path}: found {found} pixels; expected {expected} as {frame.name}"
     ids = values - {0, VOID}
     if max(ids, default=0) > MAX_OBJECTS:
-        expected = f"0 and {VOID}, or ids" if merged else "ids"
+        expected = f"0 and {VOID}, or ids" if binary else "ids"
         yield f"{path}: found {len(ids)} ids up to {max(ids)}; expected {expected} up to {MAX_OBJECTS} (a soft mask?)"
 
 

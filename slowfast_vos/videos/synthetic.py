@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from slowfast_vos.errors import UserError
-from slowfast_vos.files import whole_file, write_text
+from slowfast_vos.files import atomic_write, write_text
 from slowfast_vos.videos.pngs import write_mask
 from slowfast_vos.videos.synthetic_recipes import TRAIN, VAL, Recipe
 from slowfast_vos.videos.synthetic_render import Picture, render
@@ -206,8 +206,8 @@ def _write_sequence(root: Path, scene: Scene) -> list[str]:
 
 def _write_jpeg(path: Path, image: np.ndarray) -> None:
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    with whole_file(path) as aside:
-        aside.write_bytes(data.tobytes())
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(data.tobytes())
 
 
 def _write_splits(root: Path, names: dict[str, list[str]], frames: int) -> None:

@@ -93,7 +93,7 @@ def check_tree(
     # The first frame's objects are what the other frames are scored by; training does not need them there.
     scored = {name for split in names if split != "train" for name in names[split]}
     every = list(dict.fromkeys(name for split in names.values() for name in split))
-    work = partial(_check, tree, merged=year == 2016, scored=scored, lengths=lengths)
+    work = partial(_check, tree, binary=year == 2016, scored=scored, lengths=lengths)
     reports: dict[str, SequenceReport] = {}
     with ThreadPoolExecutor(workers) as pool:
         for name, report in zip(every, pool.map(work, every), strict=True):
@@ -104,8 +104,8 @@ def check_tree(
     return TreeReport(year, {split: [reports[name] for name in names[split]] for split in names}, problems)
 
 
-def _check(tree: DavisTree, name: str, *, merged: bool, scored: set[str], lengths: dict[str, int]) -> SequenceReport:
-    return check_sequence(tree, name, merged=merged, needs_object=name in scored, length=lengths.get(name))
+def _check(tree: DavisTree, name: str, *, binary: bool, scored: set[str], lengths: dict[str, int]) -> SequenceReport:
+    return check_sequence(tree, name, binary=binary, needs_object=name in scored, length=lengths.get(name))
 
 
 def _read_splits(tree: DavisTree, year: int, splits: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:

@@ -103,13 +103,13 @@ def data_share(
     with torch.inference_mode():
         detections = list(detect(model.eval(), clip))
     masks = [foreground(detection).numpy().astype(np.uint8) for detection in detections]
-    augment, ids = Augment(settings.finetune, 0.25), torch.from_numpy(video.ids(0, merged=True).astype(np.int64))
+    augment, ids = Augment(settings.finetune, 0.25), torch.from_numpy(video.ids(0, binary=True).astype(np.int64))
     window, ids = torch.stack(clip[: model.setup.after + 1]).to(device), ids.to(device)
     with tempfile.TemporaryDirectory() as folder:
         parts = {
             "read a frame": lambda: exhaust(video.frame(index) for index in range(len(video))),
             "read a mask, make the target": lambda: exhaust(
-                targets(video.ids(index, merged=True)) for index in range(len(video))
+                targets(video.ids(index, binary=True)) for index in range(len(video))
             ),
             "paste and merge a frame's masks": lambda: exhaust(map(foreground, detections)),
             "write a mask": lambda: exhaust(
@@ -198,7 +198,7 @@ def main() -> None:
         synthesize(Path(folder), train=2, val=1, frames=arguments.frames, height=height, width=width)
         video = DavisTree(Path(folder)).video(sequence_names("val", 1)[0])
         frames = [video.frame(index).to(device.torch) for index in range(len(video))]
-        clip = Clip(frames, [video.ids(index, merged=True) for index in range(len(video))])
+        clip = Clip(frames, [video.ids(index, binary=True) for index in range(len(video))])
         options = {**settings.model.options(), "chunk_length": settings.model.chunk_length}
         models = [make_network(arguments.setup, options, precision, device.torch) for precision in PRECISIONS]
         stages = compare_stages(models, clip, settings, arguments.turns)

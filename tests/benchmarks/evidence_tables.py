@@ -12,7 +12,7 @@ MIB = 2**20
 TITLES = {
     "inference": "Inference: streaming against a window for each frame; masks pasted at the frame's size",
     "training": "Training steps: a parent's of two frames, fine-tuning's of two samples",
-    "reading": "Inference from JPEGs to merged masks: frames read when asked for, and read ahead",
+    "reading": "Inference from JPEGs to binary masks: frames read when asked for, and read ahead",
 }
 NOTES = {
     "training": "Of a frozen backbone's features, kept: all are in memory; moving: two frames a step are new; not "

@@ -134,7 +134,7 @@ def training(setup: str, options: dict[str, Any], clip: Clip, arguments: argpars
 
 
 def reading(setup: str, options: dict[str, Any], clip: Clip, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Inference from JPEGs on the disk to merged masks, with frames read when asked for and read ahead."""
+    """Inference from JPEGs on the disk to binary masks, with frames read when asked for and read ahead."""
     from torchvision.io import write_jpeg
 
     found, device = [], clip.frames[0].device

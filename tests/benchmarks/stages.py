@@ -50,7 +50,7 @@ class Clip:
         """A frame `[3, H, W]` in [0, 1]."""
         return self.frames[index]
 
-    def ids(self, index: int, *, merged: bool) -> np.ndarray:
+    def ids(self, index: int, *, binary: bool) -> np.ndarray:
         """A mask `[H, W]`."""
         return self.masks[index]
 
@@ -119,7 +119,7 @@ def parent_step(model: SlowFastMaskRCNN, clip: Clip, features: str) -> Run:
         return training_step(model, lambda: model.losses(frames, wanted))
     model.freeze(("backbone", "rpn")).train()
     bound = 0.0 if features == "not kept" else float("inf")
-    encoder = Encoder(model, SimpleNamespace(step="a", feature_cache_gib=bound), merged=True)  # type: ignore[arg-type]
+    encoder = Encoder(model, SimpleNamespace(step="a", feature_cache_gib=bound), binary=True)  # type: ignore[arg-type]
     last = min(centres[-1] + model.setup.after, len(clip) - 1)
 
     def losses() -> dict[str, Tensor]:

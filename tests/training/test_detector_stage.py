@@ -24,24 +24,24 @@ Build = Callable[..., SlowFastMaskRCNN]
 MakeVideo = Callable[..., Video]
 
 
-@pytest.mark.parametrize(("merged", "objects"), [(False, 2), (True, 1)])
-def test_a_frame_comes_with_its_objects(make_video: MakeVideo, merged: bool, objects: int) -> None:
+@pytest.mark.parametrize(("binary", "objects"), [(False, 2), (True, 1)])
+def test_a_frame_comes_with_its_objects(make_video: MakeVideo, binary: bool, objects: int) -> None:
     video = make_video()
-    data = Frames([video], merged=merged, flip=0, train_frames=None)
+    data = Frames([video], binary=binary, flip=0, train_frames=None)
     assert len(data) == len(video)
     frame, target = data[1]
     assert torch.equal(frame, video.frame(1))
     assert type(frame) is torch.Tensor
-    expected = targets(video.ids(1, merged=merged))
+    expected = targets(video.ids(1, binary=binary))
     assert len(target["boxes"]) == objects
     assert all(torch.equal(target[key], value) for key, value in expected.items())
 
 
 def test_a_flip_moves_the_mask_with_the_frame_and_boxes_follow(make_video: MakeVideo) -> None:
     video = make_video()
-    frame, target = Frames([video], merged=False, flip=1, train_frames=None)[2]
+    frame, target = Frames([video], binary=False, flip=1, train_frames=None)[2]
     assert torch.equal(frame, video.frame(2).flip(2))
-    expected = targets(np.ascontiguousarray(video.ids(2, merged=False)[:, ::-1]))
+    expected = targets(np.ascontiguousarray(video.ids(2, binary=False)[:, ::-1]))
     assert all(torch.equal(target[key], value) for key, value in expected.items())
 
 
@@ -49,7 +49,7 @@ def test_a_frames_flip_depends_on_the_frame_and_the_seed_alone(make_video: MakeV
     video = make_video(length=8)
 
     def flips(order: list[int], seed: int) -> dict[int, bool]:
-        data = Frames([video], merged=False, flip=0.5, train_frames=None)
+        data = Frames([video], binary=False, flip=0.5, train_frames=None)
         data.seed = seed
         return {index: not torch.equal(data[index][0], video.frame(index)) for index in order}
 
@@ -60,7 +60,7 @@ def test_a_frames_flip_depends_on_the_frame_and_the_seed_alone(make_video: MakeV
 
 
 def test_loading_a_frame_leaves_torchs_generator_as_it_is(make_video: MakeVideo) -> None:
-    data, state = Frames([make_video()], merged=False, flip=0.5, train_frames=None), torch.get_rng_state()
+    data, state = Frames([make_video()], binary=False, flip=0.5, train_frames=None), torch.get_rng_state()
     _ = data[0]
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -68,9 +68,9 @@ def test_loading_a_frame_leaves_torchs_generator_as_it_is(make_video: MakeVideo)
 def test_frames_without_an_object_are_left_out(make_video: MakeVideo) -> None:
     video = make_video()
     write_mask(video.masks[3], np.zeros((64, 96), np.uint8))
-    data = Frames([video, video], merged=True, flip=0, train_frames=None)
+    data = Frames([video, video], binary=True, flip=0, train_frames=None)
     assert [index for _, index in data.items] == [0, 1, 2, 4] * 2
-    assert [index for _, index in Frames([video], merged=True, flip=0, train_frames=2).items] == [0, 2]
+    assert [index for _, index in Frames([video], binary=True, flip=0, train_frames=2).items] == [0, 2]
 
 
 def test_workers_that_load_change_no_byte(network: Build, make_video: MakeVideo) -> None:
@@ -79,7 +79,7 @@ def test_workers_that_load_change_no_byte(network: Build, make_video: MakeVideo)
     for workers in (0, 2):
         values = {"data": {"held_out": ["bear"]}, "detector": stage, "loading_workers": workers}
         model = network().maskrcnn_model
-        state = train_detector(parse_settings(values, "tests"), model, [video], merged=False, seed=1)
+        state = train_detector(parse_settings(values, "tests"), model, [video], binary=False, seed=1)
         trained.append((model.state_dict(), [point.losses for point in state.curve]))
     (alone, losses), (helped, others) = trained
     assert losses == others
@@ -89,14 +89,14 @@ def test_workers_that_load_change_no_byte(network: Build, make_video: MakeVideo)
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_frame_that_cannot_be_loaded_is_named_in_one_line(make_video: MakeVideo, workers: int) -> None:
     video = make_video()
-    data = Frames([video], merged=False, flip=0, train_frames=None)
+    data = Frames([video], binary=False, flip=0, train_frames=None)
     video.frames[1].write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"^\S+00001\.jpg: cannot be read; expected a picture[^\n]*$"):
         list(load_batches(data, [[0, 1]], workers))
 
 
 def test_a_worker_that_is_killed_is_no_fault_of_the_job(make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = Frames([make_video()], merged=False, flip=0, train_frames=None)
+    data = Frames([make_video()], binary=False, flip=0, train_frames=None)
     monkeypatch.setattr(Frames, "__getitem__", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(LostError, match=r"^loading_workers: a process that reads frames was killed \("):
         list(load_batches(data, [[0, 1]], 1))
@@ -106,13 +106,13 @@ def test_a_detector_learns_and_says_where_it_diverges(network: Build, make_video
     video = make_video(length=2)
     values = {"data": {"held_out": ["bear"]}, "detector": {"epochs": 4, "lr": "0.01", "warmup_steps": 0}}
     state = train_detector(
-        parse_settings(values, "tests"), network().maskrcnn_model, [video], merged=False, seed=1, resume=None
+        parse_settings(values, "tests"), network().maskrcnn_model, [video], binary=False, seed=1, resume=None
     )
     assert state.curve[-1].loss < state.curve[0].loss
     assert [point.iteration for point in state.curve] == [1, 2, 3, 4]
     values["detector"]["lr"] = "1e30"
     with pytest.raises(DivergedError, match=r"^detector, epoch \d, step 1: found a loss that is not finite"):
-        train_detector(parse_settings(values, "tests"), network().maskrcnn_model, [video], merged=False, seed=1)
+        train_detector(parse_settings(values, "tests"), network().maskrcnn_model, [video], binary=False, seed=1)
 
 
 def test_the_detector_trains_what_torchvisions_own_builder_trains() -> None:

@@ -75,7 +75,7 @@ def test_an_encoder_of_variant_b_proposes_more(network: Build, make_video: MakeV
     model, video = network().freeze(("backbone", "rpn")).train(), make_video(length=2)
     counts = []
     for step in ("a", "b"):
-        encoder = Encoder(model, Parent(step=step), merged=True)
+        encoder = Encoder(model, Parent(step=step), binary=True)
         encoder.losses(video, [0, 1])
         counts.append([len(encoded.centre[0]) for encoded in encoder.kept.values()])
     assert all(few <= 12 < many <= 30 for few, many in zip(*counts, strict=True))
@@ -89,18 +89,18 @@ def gradients(model: SlowFastMaskRCNN, losses: dict[str, Tensor]) -> dict[str, T
 
 @pytest.mark.parametrize("border", ["zeros", "replicate"])
 @pytest.mark.parametrize("centres", [[0, 1], [2, 3], [4]])
-@pytest.mark.parametrize("merged", [True, False])
+@pytest.mark.parametrize("binary", [True, False])
 def test_losses_from_kept_features_equal_those_of_the_clip(
-    network: Build, make_video: MakeVideo, border: str, centres: list[int], merged: bool
+    network: Build, make_video: MakeVideo, border: str, centres: list[int], binary: bool
 ) -> None:
     model, video = network(1, 3, border=border, chunk_length=2).freeze(("backbone", "rpn")).train(), make_video()
-    encoder = Encoder(model, Parent(), merged=merged)
+    encoder = Encoder(model, Parent(), binary=binary)
     encoder.losses(video, [1])
     seed_everything(3)
     kept = encoder.losses(video, centres)
     kept_gradients = gradients(model, kept)
     seed_everything(3)
-    direct = clip_losses(model, video, centres, merged=merged)
+    direct = clip_losses(model, video, centres, binary=binary)
     assert kept.keys() == direct.keys() == {"loss_classifier", "loss_box_reg", "loss_mask"}
     for name, value in direct.items():
         torch.testing.assert_close(kept[name], value, rtol=1e-4, atol=1e-5)
@@ -125,11 +125,11 @@ def test_the_encoder_keeps_the_frames_used_last_within_its_bound(
     network: Build, make_video: MakeVideo, encoded: list[int]
 ) -> None:
     model, video = network(1, 1).freeze(("backbone", "rpn")).train(), make_video(length=4)
-    one = Encoder(model, Parent(), merged=True)
+    one = Encoder(model, Parent(), binary=True)
     one.losses(video, [0])
     for frames, expected in ((0, 6), (1.5, 5), (2.5, 4), (3.5, 4)):
         bound = frames * one.size_in_bytes
-        encoder = Encoder(model, Parent(feature_cache_gib=bound / 2**30), merged=True)
+        encoder = Encoder(model, Parent(feature_cache_gib=bound / 2**30), binary=True)
         encoded.clear()
         for index in (0, 1, 1, 2, 1, 3):
             encoder.losses(video, [index])
@@ -142,7 +142,7 @@ def test_only_the_frames_of_the_windows_are_encoded_and_each_once_in_an_epoch(
     network: Build, make_video: MakeVideo, encoded: list[int]
 ) -> None:
     model = network(1, 3, chunk_length=2).freeze(("backbone", "rpn")).train()
-    encoder, video = Encoder(model, Parent(), merged=True), make_video(length=8)
+    encoder, video = Encoder(model, Parent(), binary=True), make_video(length=8)
     for centres, expected in (([0], 2), ([1], 1), ([5, 6], 4), ([0, 1], 0), ([3], 1)):
         encoded.clear()
         encoder.losses(video, centres)
@@ -151,7 +151,7 @@ def test_only_the_frames_of_the_windows_are_encoded_and_each_once_in_an_epoch(
 
 def test_features_of_a_frozen_backbone_carry_no_graph(network: Build, make_video: MakeVideo) -> None:
     model = network().freeze(("backbone", "rpn")).train()
-    encoder = Encoder(model, Parent(), merged=True)
+    encoder = Encoder(model, Parent(), binary=True)
     encoder.losses(make_video(length=2), [0, 1])
     for kept in encoder.kept.values():
         assert not any(maps.requires_grad for maps in kept.features.values())
@@ -163,7 +163,7 @@ def test_without_room_for_features_training_is_the_same(network: Build, make_vid
     for gib in (0, 1):
         model = network()
         parent = Parent(epochs=1, lr="0.01", feature_cache_gib=gib)
-        train_parent(parent, model, [video], merged=False, seed=2, select=lambda *_: scores())
+        train_parent(parent, model, [video], binary=False, seed=2, select=lambda *_: scores())
         states.append(model.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
@@ -173,7 +173,7 @@ def test_the_two_variants_train_differently(network: Build, make_video: MakeVide
     for step in ("a", "b"):
         model = network()
         parent = Parent(epochs=1, lr="0.01", step=step)
-        state = train_parent(parent, model, [video], merged=False, seed=2, select=lambda *_: scores())
+        state = train_parent(parent, model, [video], binary=False, seed=2, select=lambda *_: scores())
         states.append(model.state_dict())
         losses.append(state.curve[0].loss)
     weight = "slow_fast.slow_conv1.weight"
@@ -192,7 +192,7 @@ def test_scores_are_asked_for_as_often_as_set_and_at_the_end(network: Build, mak
         return scores(0.1)
 
     parent = Parent(epochs=3, lr="0.001", score_every=2)
-    state = train_parent(parent, network(), [make_video(length=2)], merged=True, seed=1, select=select)
+    state = train_parent(parent, network(), [make_video(length=2)], binary=True, seed=1, select=select)
     assert [point.jf_selection for point in state.curve] == [None, 0.1, 0.1]
     assert len(asked) == 2
     assert state.best.epoch == 2
@@ -200,7 +200,7 @@ def test_scores_are_asked_for_as_often_as_set_and_at_the_end(network: Build, mak
 
 def trained(model: SlowFastMaskRCNN, video: Video, backbone: str) -> dict[str, Tensor]:
     parent = Parent(epochs=2, lr="0.01", backbone=backbone)
-    train_parent(parent, model, [video], merged=False, seed=7, select=lambda *_: scores())
+    train_parent(parent, model, [video], binary=False, seed=7, select=lambda *_: scores())
     return model.state_dict()
 
 
@@ -219,7 +219,7 @@ def test_what_trains_changes_and_what_is_frozen_does_not(network: Build, make_vi
 def test_a_parent_that_diverges_says_where(network: Build, make_video: MakeVideo) -> None:
     parent = Parent(epochs=3, lr="1e30")
     with pytest.raises(DivergedError, match=r"^parent, epoch 1, step \d, square: found a loss that is not finite"):
-        train_parent(parent, network(), [make_video(length=6)], merged=True, seed=1, select=lambda *_: scores())
+        train_parent(parent, network(), [make_video(length=6)], binary=True, seed=1, select=lambda *_: scores())
 
 
 @pytest.mark.parametrize("backbone", ["frozen", "trained"])
@@ -243,7 +243,7 @@ def test_reading_ahead_changes_nothing_and_reads_nothing_twice(
         monkeypatch.setattr("slowfast_vos.training.parent.read_ahead", lambda chosen=chosen, **_: chosen())
         reads.clear()
         model = network(1, 3)
-        train_parent(Parent(**options), model, videos, merged=True, seed=7, select=lambda *_: scores())
+        train_parent(Parent(**options), model, videos, binary=True, seed=7, select=lambda *_: scores())
         states.append(model.state_dict())
         counts.append((Counter(read[:2] for read in reads), [read[2] for read in reads]))
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])

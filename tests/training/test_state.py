@@ -110,7 +110,7 @@ Train = Callable[[SlowFastMaskRCNN, Video, Resume | None], TrainingState]
 
 def detector(model: SlowFastMaskRCNN, video: Video, resume: Resume | None) -> TrainingState:
     settings = parse_settings(SETTINGS, "tests")
-    return train_detector(settings, model.maskrcnn_model, [video], merged=False, seed=7, resume=resume)
+    return train_detector(settings, model.maskrcnn_model, [video], binary=False, seed=7, resume=resume)
 
 
 def parent(backbone: str) -> Train:
@@ -120,7 +120,7 @@ def parent(backbone: str) -> Train:
             return scores(model.slow_fast.slow_conv1.weight.detach().abs().mean().item())
 
         stage = Parent(epochs=2, lr="0.01", shuffle=True, backbone=backbone)
-        return train_parent(stage, model, [video], merged=False, seed=7, select=select, resume=resume)
+        return train_parent(stage, model, [video], binary=False, seed=7, select=select, resume=resume)
 
     return train
 

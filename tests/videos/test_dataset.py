@@ -50,8 +50,8 @@ def test_sequences_may_be_restricted(dataset_root: Path) -> None:
 
 
 def test_the_training_year_decides_whether_objects_are_merged(dataset_root: Path) -> None:
-    assert open_dataset(settings(dataset_root)).merged_train is False
-    assert open_dataset(settings(dataset_root, train_year=2016)).merged_train is True
+    assert open_dataset(settings(dataset_root)).binary_train is False
+    assert open_dataset(settings(dataset_root, train_year=2016)).binary_train is True
 
 
 def test_validation_names_are_known_before_anything_is_drawn(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def copy(dataset_root: Path, tmp_path: Path) -> Path:
 def test_what_validates_may_lie_in_a_tree_of_its_own(
     dataset_root: Path, copy: Path, protocol: str, selected: bool
 ) -> None:
-    """DAVIS 2016's masks are not those of 2017, merged."""
+    """DAVIS 2016's masks are not those of 2017 merged into one."""
     shutil.rmtree(copy / "JPEGImages" / "480p" / TRAIN[0])
     for path in [*(copy / "ImageSets").rglob("train.txt")]:  # the validation tree need not list what trains
         path.unlink()

@@ -195,13 +195,13 @@ def test_targets_are_the_objects_pixel_by_pixel(ids: np.ndarray) -> None:
 def test_void_is_background_among_objects_and_object_in_a_merged_mask(tmp_path: Path) -> None:
     write_mask(tmp_path / "a.png", np.array([[0, 1, 2, 255]], np.uint8))
     video = Video("v", (), (tmp_path / "a.png",))
-    assert video.ids(0, merged=False).tolist() == [[0, 1, 2, 0]]
-    assert video.ids(0, merged=True).tolist() == [[0, 1, 1, 1]]
+    assert video.ids(0, binary=False).tolist() == [[0, 1, 2, 0]]
+    assert video.ids(0, binary=True).tolist() == [[0, 1, 1, 1]]
 
 
 def test_a_grey_mask_of_davis_2016_is_one_object(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 255], [255, 255]], np.uint8)).save(tmp_path / "a.png")
-    assert Video("v", (), (tmp_path / "a.png",)).ids(0, merged=True).tolist() == [[0, 1], [1, 1]]
+    assert Video("v", (), (tmp_path / "a.png",)).ids(0, binary=True).tolist() == [[0, 1], [1, 1]]
 
 
 def test_any_folder_of_pictures_is_a_video(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_real_sequences_are_read(davis_root: Path) -> None:
     tree = DavisTree(davis_root)
     names = [path.name for path in sorted((davis_root / "Annotations" / "480p").iterdir()) if path.is_dir()]
     video = tree.video(names[0])
-    frame, ids = video.frame(0), video.ids(0, merged=True)
+    frame, ids = video.frame(0), video.ids(0, binary=True)
     assert frame.shape[1:] == ids.shape
     assert len(targets(ids)["boxes"]) == 1
 

@@ -50,7 +50,7 @@ rule evaluate:
     conda:
         ENVIRONMENT
     params:
-        frames=SETTINGS.rule("frames"),
+        frames=SETTINGS.option("frames"),
     shell:
         "slowfast-vos evaluate --config {input.config} --task {wildcards.task} --setup {wildcards.subject} "
         "--seed {wildcards.seed} 2>&1 | keep {log}"
