@@ -1,16 +1,13 @@
 # slowfast-vos: `snakemake --cores all` runs the embedded default; README.md tells of the rest.
-import os
-from uuid import uuid4
-
 from snakemake.utils import min_version
 
 from slowfast_vos.config import load_settings, parse_settings
+from slowfast_vos.dag import TASKS, parts, planned_jobs
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import check_writable
-from slowfast_vos.measuring.notes import RUN, check_submitter, hold_run
-from slowfast_vos.measuring.gpus import gpus_per_job
+from slowfast_vos.jobs.gpus import gpus_per_job
+from slowfast_vos.jobs.runner import hold_run
 from slowfast_vos.paths import Results, shard
-from slowfast_vos.reporting.collect import record_paths
 from slowfast_vos.reporting.tables import table_names
 from slowfast_vos.videos.dataset import skipped_names, validation_names
 
@@ -24,23 +21,24 @@ if not workflow.configfiles:
 
 try:
     SETTINGS = parse_settings(config, " + ".join(map(str, workflow.configfiles)))
-    # Every verb reads the settings from here. Rules take it as ancient input and name the sections that matter to
-    # them as params: an edit reruns those jobs alone.
+    # Every verb reads the settings from here; rules name the sections that matter to them as params, so that an edit
+    # reruns those jobs alone.
     CONFIG = Results(SETTINGS).root / "settings.json"
     if workflow.remote_exec:
         # A job of a cluster goes by what the head node wrote.
-        check_submitter(CONFIG.with_name("run.lock"))
         SETTINGS = load_settings(CONFIG)
     VAL = validation_names(SETTINGS)
+    JOBS = planned_jobs(SETTINGS, val=VAL)
     SKIPPED = skipped_names(SETTINGS)
     GPU = gpus_per_job(SETTINGS.device)
     check_writable(CONFIG.parent)
-    if not CONFIG.exists():
-        SETTINGS.save(CONFIG)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = Results(SETTINGS)
+
+
+report: "workflow/report/workflow.rst"
 
 
 wildcard_constraints:
@@ -72,11 +70,9 @@ rule all:
 
 
 onstart:
-    # By its name a job knows that it is tried again within one run, or that its run was started anew.
-    os.environ[RUN] = uuid4().hex
-    # Held while this process lives, instead of Snakemake's own lock, which a killed run leaves behind.
     try:
-        hold_run(CONFIG.with_name("run.lock"), os.environ[RUN])
+        # Held while this process lives, instead of Snakemake's own lock, which a killed run leaves behind.
+        RUN_LOCK = hold_run(CONFIG.with_name("run.lock"))
     except UserError as error:
         raise WorkflowError(str(error)) from None
     settings = SETTINGS

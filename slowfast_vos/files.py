@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,18 +42,31 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder beside `path`; on a clean exit it replaces `path`.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)  # a killed writer's
+        temporary.mkdir(parents=True)
+        yield temporary
+        shutil.rmtree(path, ignore_errors=True)
+        temporary.rename(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def _remove_left_behind(path: Path) -> None:
     """Remove what killed writers of the same file left beside it."""
     for name in os.listdir(path.parent):
         if name.startswith(f".{path.name}."):
             (path.parent / name).unlink(missing_ok=True)
-
-
-def remove_file(path: Path) -> None:
-    """Remove a file, if it is there, and what killed writers of it left beside it."""
-    path.unlink(missing_ok=True)
-    if path.parent.is_dir():
-        _remove_left_behind(path)
 
 
 def check_writable(folder: Path) -> None:

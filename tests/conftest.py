@@ -203,7 +203,6 @@ class Run:
 def invoke() -> Callable[..., Result]:
     """Runs the command line within this process."""
     from slowfast_vos.cli import app
-    from slowfast_vos.measuring import lease
     from typer.testing import CliRunner
 
     def run(*arguments: str) -> Result:
@@ -214,7 +213,6 @@ def invoke() -> Callable[..., Result]:
             return CliRunner().invoke(app, arguments)
         finally:
             root.handlers[:] = kept
-            lease.release()
 
     return run
 

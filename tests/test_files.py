@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slowfast_vos.errors import UserError
-from slowfast_vos.files import atomic_write, check_writable, read_json, remove_file, write_json, write_text
+from slowfast_vos.files import atomic_folder, atomic_write, check_writable, read_json, write_json, write_text
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -51,13 +52,18 @@ def test_what_a_killed_writer_left_behind_goes_with_the_next_atomic_write(tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == [".file.text", "file.txt"]
 
 
-@pytest.mark.parametrize("names", [[], ["state.pt"], [".state.pt.x1y2.pt"], ["state.pt", ".state.pt.x1y2.pt"]])
-def test_a_file_is_removed_with_what_killed_writers_left_of_it(tmp_path: Path, names: list[str]) -> None:
-    for name in [*names, "state.ptx", ".state.json"]:
-        (tmp_path / name).write_text("half")
-    remove_file(tmp_path / "state.pt")
-    remove_file(tmp_path / "no-folder" / "state.pt")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".state.json", "state.ptx"]
+def test_a_folder_is_replaced_as_a_whole_or_stays(tmp_path: Path) -> None:
+    path = tmp_path / "masks"
+    for content in ("old", "new"):
+        (tmp_path / ".masks.partial").mkdir()
+        (tmp_path / ".masks.partial" / "of-a-killed-writer").write_text("half")
+        with atomic_folder(path) as folder:
+            (folder / content).write_text(content)
+        assert [file.name for file in path.iterdir()] == [content]
+    with contextlib.suppress(KeyboardInterrupt), atomic_folder(path) as folder:
+        (folder / "half").write_text("half")
+        raise KeyboardInterrupt
+    assert [file.name for file in tmp_path.rglob("*")] == ["masks", "new"]
 
 
 def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,68 +1,81 @@
-"""The command line itself, and what its verbs share: options, the settings, a job."""
+"""The command line itself, and what its verbs share: errors in one line, the log, and the frame of a job."""
 
 from __future__ import annotations
 
 import logging
 import sys
-import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
-from slowfast_vos.cli.running import note_begin, note_end
-from slowfast_vos.errors import LostError, UserError
+from slowfast_vos.errors import UserError
 
 if TYPE_CHECKING:
     from slowfast_vos.config import Settings
-    from slowfast_vos.jobs.common import Job
-    from slowfast_vos.jobs.context import Context
+    from slowfast_vos.jobs.job import Job
+
+log = logging.getLogger(__name__)
+
+
+class Lines(logging.Formatter):
+    """Lines with their time and their job; errors without, each line of them marked."""
+
+    def __init__(self, label: str = "") -> None:
+        super().__init__(f"%(asctime)s {label + ': ' if label else ''}%(message)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a line of the log."""
+        if record.levelno < logging.ERROR or record.exc_info:
+            return super().format(record)
+        return "\n".join(f"error: {line}" for line in record.getMessage().splitlines())
+
+
+class LogFile(logging.FileHandler):
+    """A log file; one that cannot be written stops no job."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Say so once, and write no more."""
+        logging.getLogger().removeHandler(self)
+        log.warning("%s: cannot be written (%s)", self.baseFilename, sys.exc_info()[1])
+
+
+def start_log(label: str = "", path: Path | None = None) -> None:
+    """Log to stderr, and to a file."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    problem = None
+    if path is not None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handlers.append(LogFile(path, "w", encoding="utf-8"))
+        except OSError as error:
+            problem = error
+    for handler in handlers:
+        handler.setFormatter(Lines(label))
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    logging.captureWarnings(True)
+    if problem:
+        log.warning("%s: cannot be written (%s)", path, problem.strerror)
 
 
 class OneLineErrors(TyperGroup):
-    """Prints a user's mistake in one line, without a traceback, and exits with code 1; notes how a job ended."""
+    """Logs a user's mistake in one line and a bug with its traceback; the exit code is 1."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: typer.Context) -> Any:
         """Run the verb."""
         try:
-            done = super().invoke(ctx)
-        except LostError as error:
-            _refuse(str(error), "stopped")
+            return super().invoke(ctx)
         except UserError as error:
-            _refuse(str(error))
-        except (click.exceptions.Exit, click.Abort):
-            note_end("stopped")
-            raise
+            log.error("%s", error)
+            raise typer.Exit(1) from None
         except Exception as error:
-            if "torch" in sys.modules:
-                from slowfast_vos.jobs.failures import out_of_memory, takes_the_process
-                from slowfast_vos.measuring.devices import is_out_of_memory
-
-                if is_out_of_memory(error):
-                    _refuse(out_of_memory(error))
-                if takes_the_process(error):
-                    note_end("stopped", _named(error), traceback.format_exc())
-                    raise
-            note_end("failed", _named(error), traceback.format_exc())
-            raise
-        except BaseException:  # interrupted, or asked to end
-            note_end("stopped")
-            raise
-        note_end("done")
-        return done
-
-
-def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
-def _refuse(problems: str, state: Literal["failed", "stopped"] = "failed") -> NoReturn:
-    note_end(state, problems)
-    for line in problems.splitlines():
-        typer.echo(f"error: {line}", err=True)
-    raise typer.Exit(1) from None
+            if isinstance(error, typer.Abort) or hasattr(error, "exit_code"):  # typer's own
+                raise
+            log.exception("%s: %s", type(error).__name__, error)
+            raise typer.Exit(1) from error
 
 
 app = typer.Typer(
@@ -83,7 +96,7 @@ Out = Annotated[Path | None, typer.Option(help="Folder to write to; the run's ow
 @app.callback()
 def main() -> None:
     """Log to stderr, times included."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    start_log()
 
 
 def read_settings(config: Path) -> Settings:
@@ -93,46 +106,75 @@ def read_settings(config: Path) -> Settings:
     return load_settings(config)
 
 
-def make_context(
-    config: Path, seed: int | None, label: str, *parts: str, part: tuple[int, int] | None = None
-) -> Context:
-    """A job without a network (see `make_job`)."""
-    settings, seed = settings_and_seed(config, seed, label)
-    note_begin(settings, *parts, seed=seed, part=part)
-    from slowfast_vos.jobs.context import Context
-
-    return Context(settings, seed)
-
-
-def make_job(config: Path, seed: int | None, label: str, *parts: str, part: tuple[int, int] | None = None) -> Job:
-    """A job with one, and with a GPU of its own where there is one; importing torch takes seconds.
+@contextmanager
+def report_job(config: Path, *parts: str) -> Iterator[Settings]:
+    """A job of the whole run: its log file, its lock and its status; after it, a line on where the run stands.
 
     Args:
-        label: what the lines of the log begin with.
-        parts, part: which job of the run it is, as its log's path has it (see `Results.log`).
+        parts: which job it is, as its log's path says (see `Results.log`).
     """
-    settings, seed = settings_and_seed(config, seed, label)
-    note_begin(settings, *parts, seed=seed, part=part)
-    from slowfast_vos.measuring.lease import lease_gpu
-
-    lease_gpu(settings.device)
-    from slowfast_vos.jobs.common import Job
-
-    return Job(settings, seed)
-
-
-def settings_and_seed(config: Path, seed: int | None, label: str) -> tuple[Settings, int]:
-    """The configuration and one of its seeds; from here on, lines of the log name the job."""
     settings = read_settings(config)
-    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {label}: %(message)s", datefmt="%H:%M:%S", force=True)
+    with _running(settings, " ".join(parts), *parts):
+        yield settings
+
+
+@contextmanager
+def open_job(
+    config: Path, seed: int | None, *parts: str, part: tuple[int, int] | None = None, network: bool = True
+) -> Iterator[Job]:
+    """A job of one seed, as `report_job`; one with a network holds the lock of a GPU where there is one.
+
+    Args:
+        parts, part: which job it is, as its log's path says (see `Results.log`).
+    """
+    settings = read_settings(config)
     if seed is not None and seed not in settings.seeds:
         raise UserError(f"--seed: found {seed}; expected one of seeds {settings.seeds} in {config}")
-    return settings, settings.seeds[0] if seed is None else seed
+    seed = settings.seeds[0] if seed is None else seed
+    with _running(settings, " ".join(parts), *parts, seed=seed, part=part):
+        from slowfast_vos.jobs.job import Job
+
+        if network:
+            with on_device(settings.device):
+                yield Job(settings, seed)
+        else:
+            yield Job(settings, seed)
+
+
+@contextmanager
+def on_device(device: str) -> Iterator[None]:
+    """Hold the lock of a GPU, before importing torch takes seconds; a full or lost GPU is one line."""
+    from slowfast_vos.jobs.gpus import gpu_lock
+
+    with gpu_lock(device):
+        from slowfast_vos.jobs.failures import explained
+
+        with explained():
+            yield
+
+
+@contextmanager
+def _running(
+    settings: Settings, label: str, *parts: str, seed: int | None = None, part: tuple[int, int] | None = None
+) -> Iterator[None]:
+    from slowfast_vos.jobs.runner import run_job
+    from slowfast_vos.paths import Results
+
+    path = Results(settings).log(*parts, seed=seed, part=part)
+    start_log(label, path)
+    with run_job(path.with_suffix(".json")):
+        yield
+    from slowfast_vos.reporting.status import read_status
+
+    try:
+        log.info("run %s: %s", settings.name, read_status(settings).headline)
+    except (UserError, OSError) as problem:  # the job has ended, and its results count
+        log.warning("where the run stands is not known: %s", problem)
 
 
 def parse_part(part: str) -> tuple[int, int]:
-    """Index from 0 and count of a part such as "1/4", or "1-of-4" as logs have it in their names."""
-    index, slash, count = part.replace("-of-", "/", 1).partition("/")
+    """Index from 0 and count of a part such as "1/4"."""
+    index, slash, count = part.partition("/")
     if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise UserError(f'--part: found {part!r}; expected one such as "1/4", from 1/N to N/N')
     return int(index) - 1, int(count)

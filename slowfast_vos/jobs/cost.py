@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from slowfast_vos.jobs.common import Job
+from slowfast_vos.jobs.job import Job
 from slowfast_vos.jobs.predict import write_predictions
 from slowfast_vos.measuring.cost import (
     count_operations,
@@ -79,7 +79,7 @@ def _end_to_end(job: Job, model: SlowFastMaskRCNN) -> tuple[float, int]:
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         for video in videos:
-            write_predictions(model, video, Path(folder))
+            write_predictions(model, video, Path(folder) / video.name)
         score(
             settings.val_root,
             folder,

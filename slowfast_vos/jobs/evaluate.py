@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
-from slowfast_vos.jobs.context import Context, gather_scores
+from slowfast_vos.jobs.job import Job, gather_scores
 from slowfast_vos.measuring.record import Record, read_record
 from slowfast_vos.scoring import score
 
 
-def evaluate(job: Context, task: str, setup: str) -> Record:
+def evaluate(job: Job, task: str, setup: str) -> Record:
     """Score a folder of predictions; writes the record, and the official CSV files beside it.
 
     Where a sequence's final model failed, the setup has no score: the record is a failed one.
@@ -21,29 +18,26 @@ def evaluate(job: Context, task: str, setup: str) -> Record:
     """
     results = job.results
     path = results.scores(task, setup, job.seed)
-    identity = {"task": task} | ({"job": {"baseline": setup}} if task == "baseline" else {"setup": setup})
+    about = {"task": task} | ({"job": {"baseline": setup}} if task == "baseline" else {"setup": setup})
     failures = _failures(job, setup) if task == "semi-supervised" else []
     if failures:
-        record = job.record("evaluation", **identity, error="; ".join(failures))
-        record.save(path)
-        return record
-    names = [video.name for video in job.dataset.val]
-    scores = score(
-        job.settings.val_root,
-        results.predictions(task, setup, job.seed),
-        year=2016,
-        frames=job.settings.option("frames"),
-        sequences=names,
-        resolution=job.settings.data.resolution,
-    )
-    scores.write(path.parent)
-    gathered = gather_scores(scores.per_sequence_means())
-    record = job.record("evaluation", **identity, scores=gathered)
+        record = job.record("evaluation", **about, error="; ".join(failures))
+    else:
+        scores = score(
+            job.settings.val_root,
+            results.predictions(task, setup, job.seed),
+            year=2016,
+            frames=job.settings.option("frames"),
+            sequences=[video.name for video in job.dataset.val],
+            resolution=job.settings.data.resolution,
+        )
+        scores.write(path.parent)
+        record = job.record("evaluation", **about, scores=gather_scores(scores.per_sequence_means()))
     record.save(path)
     return record
 
 
-def _failures(job: Context, setup: str) -> list[str]:
+def _failures(job: Job, setup: str) -> list[str]:
     """The sequences whose final models failed, with the reason: one line for each reason."""
     reasons: dict[str | None, list[str]] = {}
     for video in job.dataset.val:
@@ -53,12 +47,13 @@ def _failures(job: Context, setup: str) -> list[str]:
     return [f"{', '.join(names)}: {error}" for error, names in reasons.items()]
 
 
-def select_best(job: Context, setup: str, paths: Sequence[Path]) -> Record:
+def select_best(job: Job, setup: str) -> Record:
     """Choose the configuration with the best J&F on the selection sequences, the first of equals.
 
     Where every configuration failed, the record is a failed one, and so are the setup's final models.
     """
-    records = [read_record(path) for path in paths]
+    results = job.results
+    records = [read_record(results.grid(setup, *point, job.seed)) for point in results.configurations()]
     done = [record for record in records if record.scores is not None]
     if done:
         best = max(done, key=lambda record: record.scores.jf_mean)
@@ -66,5 +61,5 @@ def select_best(job: Context, setup: str, paths: Sequence[Path]) -> Record:
     else:
         error = f"all {len(records)} configurations of the grid failed, the first with: {records[0].error}"
         record = job.record("selected", setup=setup, error=error)
-    record.save(job.results.selected(setup, job.seed))
+    record.save(results.selected(setup, job.seed))
     return record

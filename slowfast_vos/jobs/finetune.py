@@ -1,97 +1,75 @@
-"""Stages 4 to 6: the grid, the choice of its best configuration, and the final models with their predictions."""
+"""Stages 4 and 6: the grid, and the final models with their predictions.
+
+Each configuration and each sequence has its record, which carries its key: a shard that was killed, or of which one
+rate was edited, computes only what is missing, and tries again what failed.
+"""
 
 from __future__ import annotations
 
-import json
 import shutil
-from hashlib import sha256
 from pathlib import Path
 
-from slowfast_vos.files import remove_file
-from slowfast_vos.jobs.attempts import attempt
-from slowfast_vos.jobs.common import Job
-from slowfast_vos.jobs.context import gather_scores
-from slowfast_vos.jobs.failures import failure_of_configuration
+from slowfast_vos.files import atomic_folder
+from slowfast_vos.jobs.failures import counted_crashes, failure_of_configuration
+from slowfast_vos.jobs.job import Job, gather_scores
 from slowfast_vos.jobs.predict import write_predictions
-from slowfast_vos.jobs.train import Selection
+from slowfast_vos.jobs.selection import Selection
+from slowfast_vos.jobs.train import weights_digest
+from slowfast_vos.measuring.provenance import Stopwatch
 from slowfast_vos.measuring.record import Epoch, Record, read_record
-from slowfast_vos.model.masks import predict_masks
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.paths import shard
-from slowfast_vos.scoring import score_masks
+from slowfast_vos.progress import progress_lines
 from slowfast_vos.training.finetune import Configuration, fine_tune
-from slowfast_vos.training.loop import job_seed, progress_lines
+from slowfast_vos.training.loop import job_seed
 from slowfast_vos.training.state import Resume
+from slowfast_vos.videos.davis import Video
 
 
 def run_grid(job: Job, setup: str, index: int, count: int) -> list[Record]:
-    """Run shard `index` of `count` of a setup's grid; one record for every configuration.
-
-    Records are kept aside as well, by the digest of all that decides them: a shard that was killed, or of which one
-    rate was edited, computes only what is missing, and tries again what failed.
-    """
-    wanted = [Configuration(*point) for point in shard(job.results.configurations(), index, count)]
-    parent, decisive = job.parent(setup), _decisive(job, setup)
-    selection = Selection(job, frozen=True)
-    store = job.results.root / "work" / "grid"
+    """Run shard `index` of `count` of a setup's grid; one record for every configuration."""
+    settings, parent = job.settings, job.parent(setup)
+    selection, start = Selection(job, frozen=True), weights_digest(parent)
+    decisive = (settings.finetune.model_dump(), settings.grid.iterations, settings.selection_sequences, start)
+    points = [Configuration(*point) for point in shard(job.results.configurations(), index, count)]
     records = []
-    for configuration in progress_lines(wanted, f"grid {setup}", lambda point: " ".join(point.as_job().values())):
-        identity = (job.settings.grid.iterations, job.settings.selection_sequences, configuration.as_job())
-        kept = store / f"{_digest(*decisive, *identity)}.json"
-        record = read_record(kept) if kept.is_file() else None
-        if record is None or record.status == "failed":
-            record = _run_configuration(job, setup, parent, selection, configuration, kept)
-            record.save(kept)
-            # Hidden ones too: a killed writer's.
-            for state in store.glob(f"*{kept.stem}.*.pt"):
-                state.unlink()
-        record.save(job.results.grid(setup, *configuration.as_job().values(), job.seed))
+    for point in progress_lines(points, f"grid {setup}", lambda point: " ".join(point.as_job().values())):
+        path = job.results.grid(setup, *point.as_job().values(), job.seed)
+        key = job.key("grid", setup, point.as_job(), *decisive)
+        record = job.cached(path, key)
+        if record is None:
+            record = _run_configuration(job, setup, parent, selection, point, path, key)
+            record.save(path)
+            shutil.rmtree(job.results.work(path), ignore_errors=True)
         records.append(record)
     return records
 
 
-def _decisive(job: Job, setup: str) -> tuple[object, ...]:
-    """What decides the outcome of every fine-tuning of a setup."""
-    parent = (job.results.parent(setup, job.seed) / "model.safetensors").read_bytes()
-    sections = ("name", "protocol", "switches", "data", "davis_root", "davis_val_root", "model", "precision")
-    settings = job.settings.digest(*sections, "finetune")
-    return settings, setup, job.seed, sha256(parent).hexdigest(), job.stopwatch.dataset
-
-
-def _digest(*decisive: object) -> str:
-    return sha256(json.dumps(decisive).encode()).hexdigest()[:24]
-
-
 def _run_configuration(
-    job: Job, setup: str, parent: SlowFastMaskRCNN, selection: Selection, configuration: Configuration, kept: Path
+    job: Job, setup: str, parent: SlowFastMaskRCNN, selection: Selection, point: Configuration, path: Path, key: str
 ) -> Record:
-    point = configuration.as_job()
+    """Fine-tune a model on each selection sequence, and score it there."""
     scores, curves = {}, []
-    watch = Job(job.settings, job.seed)
+    about = {"kind": "grid", "key": key, "clock": Stopwatch(), "setup": setup, "job": point.as_job()}
+    work = job.results.work(path)
     try:
-        with attempt(kept.with_suffix(".attempt"), kept.parent.glob(f"{kept.stem}.*.pt")):
+        with counted_crashes(work):
             for video in job.dataset.selection:
-                seed = job_seed(job.settings, job.seed, "grid", setup, *point.values(), video.name)
                 model, state = fine_tune(
                     job.settings,
                     parent,
                     video,
-                    configuration,
+                    point,
                     iterations=job.settings.grid.iterations,
-                    seed=seed,
-                    resume=Resume(kept.with_name(f"{kept.stem}.{video.name}.pt"), job.settings.save_every),
+                    seed=job_seed(job.settings, job.seed, "grid", setup, *point.as_job().values(), video.name),
+                    resume=Resume(work / f"{video.name}.pt", key, job.settings.save_every),
                 )
-                # A frozen backbone and RPN see what they saw for the configurations before.
-                chunks = selection.encoded(parent, video) if configuration.freeze == "BB_SF" else None
-                masks = predict_masks(model, video, chunks)
-                scores[video.name] = score_masks(
-                    masks, selection.annotations(video), frames=job.settings.option("frames")
-                )
+                # Under BB_SF, backbone and RPN still give the parent's features.
+                scores[video.name] = selection.score_video(model, video, frozen=point.freeze == "BB_SF")
                 curves.append(state.curve)
     except Exception as error:
-        return watch.record("grid", setup=setup, job=point, error=failure_of_configuration(error))
-    curve = mean_curve(curves)
-    return watch.record("grid", setup=setup, job=point, scores=gather_scores(scores), curve=curve)
+        return job.record(**about, error=failure_of_configuration(error))
+    return job.record(**about, scores=gather_scores(scores), curve=mean_curve(curves))
 
 
 def mean_curve(curves: list[list[Epoch]]) -> list[Epoch]:
@@ -112,57 +90,62 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
 
     A sequence that fails leaves a failed record and no predictions; so do all where no configuration was chosen.
     """
-    settings, videos = job.settings, shard(job.dataset.val, index, count)
+    videos = shard(job.dataset.val, index, count)
     selected = read_record(job.results.selected(setup, job.seed))
-    chosen = selected.job
-    out = job.results.predictions("semi-supervised", setup, job.seed)
     if selected.error:
-        return [_without_configuration(job, setup, video.name, selected.error) for video in videos]
-    configuration = Configuration(**chosen)
-    parent, decisive = job.parent(setup), _decisive(job, setup)
-    store = job.results.root / "work" / "final"
-    records, kept = [], []
+        return [_save_final(job, job.record("final", **_final(setup, video), error=selected.error)) for video in videos]
+    parent = job.parent(setup)
+    start, records = weights_digest(parent), []
     for video in progress_lines(videos, f"final {setup}", lambda video: video.name):
-        watch = Job(settings, job.seed)
-        identity = {"setup": setup, "job": {"sequence": video.name, **chosen}}
-        seed = job_seed(settings, job.seed, "final", setup, video.name)
-        kept.append(store / f"{_digest(*decisive, settings.final.iterations, identity)}.pt")
-        _empty(out / video.name)
-        try:
-            with attempt(kept[-1].with_suffix(".attempt"), store.glob(kept[-1].name)):
-                model, state = fine_tune(
-                    settings,
-                    parent,
-                    video,
-                    configuration,
-                    iterations=settings.final.iterations,
-                    seed=seed,
-                    resume=Resume(kept[-1], settings.save_every),
-                )
-                # Snakemake drops all of a killed shard's predictions; they are made again from here.
-                state.save()
-                write_predictions(model, video, out)
-            record = watch.record("final", **identity, curve=state.curve)
-        except Exception as error:
-            record = watch.record("final", **identity, error=failure_of_configuration(error))
-            _empty(out / video.name)
-        record.save(job.results.final(setup, job.seed, video.name))
-        records.append(record)
-    # A shard that was started again meanwhile has removed the results, and goes on from these.
-    if all(job.results.final(setup, job.seed, video.name).is_file() for video in videos):
-        for path in kept:
-            remove_file(path)
+        records.append(_run_sequence(job, setup, parent, start, video, selected.job))
     return records
 
 
-def _without_configuration(job: Job, setup: str, sequence: str, error: str) -> Record:
-    _empty(job.results.predictions("semi-supervised", setup, job.seed) / sequence)
-    record = job.record("final", setup=setup, job={"sequence": sequence}, error=error)
-    record.save(job.results.final(setup, job.seed, sequence))
+def _final(setup: str, video: Video, chosen: dict[str, str] | None = None) -> dict[str, object]:
+    return {"setup": setup, "job": {"sequence": video.name, **(chosen or {})}}
+
+
+def _run_sequence(
+    job: Job, setup: str, parent: SlowFastMaskRCNN, start: str, video: Video, chosen: dict[str, str]
+) -> Record:
+    settings = job.settings
+    path, out = job.results.final(setup, job.seed, video.name), _predictions(job, setup, video.name)
+    key = job.key("final", setup, video.name, chosen, settings.finetune.model_dump(), settings.final.iterations, start)
+    if (cached := job.cached(path, key)) and out.is_dir():
+        return cached
+    work = job.results.work(path)
+    about = {"kind": "final", "key": key, "clock": Stopwatch(), **_final(setup, video, chosen)}
+    try:
+        with counted_crashes(work):
+            model, state = fine_tune(
+                settings,
+                parent,
+                video,
+                Configuration(**chosen),
+                iterations=settings.final.iterations,
+                seed=job_seed(settings, job.seed, "final", setup, video.name),
+                resume=Resume(work / "state.pt", key, settings.save_every),
+            )
+            with atomic_folder(out) as folder:
+                write_predictions(model, video, folder)
+        record = job.record(**about, curve=state.curve)
+    except Exception as error:
+        record = job.record(**about, error=failure_of_configuration(error))
+    return _save_final(job, record)
+
+
+def _save_final(job: Job, record: Record) -> Record:
+    """Save a final model's record; a failed one has no predictions."""
+    assert record.setup is not None
+    sequence = record.job["sequence"]
+    if record.error:
+        with atomic_folder(_predictions(job, record.setup, sequence)):
+            pass
+    path = job.results.final(record.setup, job.seed, sequence)
+    record.save(path)
+    shutil.rmtree(job.results.work(path), ignore_errors=True)
     return record
 
 
-def _empty(folder: Path) -> None:
-    """Leave an empty folder; a network file system may keep the names of files that are still open."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
+def _predictions(job: Job, setup: str, sequence: str) -> Path:
+    return job.results.predictions("semi-supervised", setup, job.seed) / sequence

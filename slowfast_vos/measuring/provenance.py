@@ -12,10 +12,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from slowfast_vos.measuring.record import Provenance
+from typing import Any
 
 PACKAGES = ("slowfast-vos", "torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow")
 
@@ -56,25 +53,15 @@ def versions() -> dict[str, str]:
     return found
 
 
-@dataclass
+@dataclass(frozen=True)
 class Stopwatch:
-    """Started with a job; makes its provenance when the job ends."""
+    """Started with a job, or with a part of one that has its own record."""
 
-    device: str
-    driver: str | None
-    threads: int
-    dataset: str
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     clock: float = field(default_factory=time.monotonic)
 
-    def provenance(self) -> Provenance:
-        """The record's provenance, up to now."""
-        from slowfast_vos.measuring.record import Provenance
-
-        return Provenance(**self.values())
-
-    def values(self) -> dict[str, Any]:
-        """As `provenance`, in plain values."""
+    def provenance(self, *, device: str, driver: str | None, threads: int, dataset: str) -> dict[str, Any]:
+        """Fields of `record.Provenance`, up to now; `dataset` is the digest of its files."""
         head, dirty = commit()
         return {
             "commit": head,
@@ -82,10 +69,10 @@ class Stopwatch:
             "packages": versions(),
             "python": sys.version.split()[0],
             "host": platform.platform(),
-            "device": self.device,
-            "driver": self.driver,
-            "threads": self.threads,
-            "dataset": self.dataset,
+            "device": device,
+            "driver": driver,
+            "threads": threads,
+            "dataset": dataset,
             "started": self.started.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self.clock, 3),
         }

@@ -120,6 +120,7 @@ class Record(Part):
     Attributes:
         kind: which stage it belongs to.
         error: why it failed, in one line.
+        key: digest of all that decides the result, by which a restarted job reuses it.
         protocol: `paper` or `strict`, with the switches that differ.
         setup: "slow-fast", or None where it belongs to no setup.
         task: of an evaluation.
@@ -131,6 +132,7 @@ class Record(Part):
     kind: Kind
     status: Literal["done", "failed"]
     error: str | None = None
+    key: str = ""
     name: str
     protocol: str
     setup: str | None = None

@@ -9,13 +9,12 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from slowfast_vos.config import Settings, parse_settings
+from slowfast_vos.dag import BASELINES, TASKS, planned_jobs
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import read_json
 from slowfast_vos.measuring.record import Record, Scores, SequenceScores, read_record
 from slowfast_vos.paths import Results
 
-TASKS = ("unsupervised", "semi-supervised")
-BASELINES = {"detector": "all detections", "foreground": "all foreground"}
 KINDS = ("detector", "parent", "tuning", "grid", "selected", "evaluation", "baseline", "cost")
 LOOK_ALIKE = "LA"
 MISSING_SHOWN = 10
@@ -175,25 +174,14 @@ def _device(record: Record) -> str:
 
 
 def record_paths(settings: Settings, root: Path, kinds: Collection[str] = KINDS) -> list[tuple[str, Key, Path]]:
-    """Kind, key and path of every record that a run of these settings has."""
-    results = Results(settings)
-    found: list[tuple[str, Key, Path]] = []
-    for seed in settings.seeds:
-        found.append(("detector", (seed,), results.detector(seed) / "record.json"))
-        for name in BASELINES:
-            found.append(("baseline", (name, seed), results.scores("baseline", name, seed)))
-        for setup, backbone, lr in results.tunings():
-            found.append(("tuning", (setup, backbone, lr, seed), results.tuning(setup, backbone, lr, seed)))
-        for setup in settings.setups:
-            found.append(("parent", (setup, seed), results.parent(setup, seed) / "record.json"))
-            for point in results.configurations():
-                found.append(("grid", (setup, *point, seed), results.grid(setup, *point, seed)))
-            found.append(("selected", (setup, seed), results.selected(setup, seed)))
-            for task in TASKS:
-                found.append(("evaluation", (task, setup, seed), results.scores(task, setup, seed)))
-            if seed == settings.seeds[0]:
-                found.append(("cost", (setup, seed), results.cost(setup, seed)))
-    found = [(kind, key, root / path.relative_to(results.root)) for kind, key, path in found]
+    """Kind, key and path of every record that tables are made from."""
+    own = Results(settings).root
+    found = [
+        ("evaluation" if job.kind in TASKS else job.kind, key, root / path.relative_to(own))
+        for job in planned_jobs(settings, val=())
+        if job.recorded
+        for key, path in job.outputs.items()
+    ]
     return [entry for entry in found if entry[0] in kinds]
 
 

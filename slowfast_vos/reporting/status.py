@@ -1,26 +1,67 @@
-"""Where a run stands, in words: its stages, what runs, what failed and why, and the time left."""
+"""Where a run stands, from its records and its jobs' status files; needs neither torch nor Snakemake."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
-from tabulate import tabulate
 
 from slowfast_vos.config import Settings
+from slowfast_vos.dag import PlannedJob, planned_jobs
+from slowfast_vos.errors import UserError
+from slowfast_vos.files import read_json
+from slowfast_vos.jobs.runner import JobStatus
+from slowfast_vos.jobs.runner import read_status as read_status_file
 from slowfast_vos.paths import Results
-from slowfast_vos.reporting.progress import STATES, Job, State, count_results, read_jobs
-from slowfast_vos.reporting.remaining import Remaining, estimate
-from slowfast_vos.reporting.render import NOTHING
 
+State = Literal["done", "running", "failed", "stopped", "skipped", "missing"]
+STATES: tuple[State, ...] = ("done", "running", "failed", "stopped", "skipped", "missing")
 ALWAYS_SHOWN: tuple[State, ...] = ("done", "running", "failed", "missing")
 STAGES = ("data", "detector", "parents", "tuning", "grid", "selection", "finals", "predictions", "evaluation", "cost")
+STAGES += ("tables",)
 NAMED_AT_THE_END = 5
+
+
+@dataclass(frozen=True)
+class Output:
+    """One record, file or folder of a job.
+
+    Attributes:
+        error: of a failed one, in one line.
+        seconds: how long it took, if its record says so; of a missing one, how long the outdated one took.
+    """
+
+    path: Path
+    state: State
+    error: str | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A job, and what it has written so far.
+
+    Attributes:
+        state: `done` once all its outputs are there, be they failed records; `failed` if it ended without them;
+            `stopped` if it was killed or interrupted; `skipped` if a job that it needs failed; `missing` if it has not
+            begun.
+        outputs: of a running, failed or stopped job, the first missing one has the job's state.
+        outdated: what is there was made from something older than what there is now.
+    """
+
+    job: PlannedJob
+    state: State
+    outputs: tuple[Output, ...]
+    status: JobStatus | None = None
+    outdated: bool = False
 
 
 @dataclass(frozen=True)
@@ -28,97 +69,201 @@ class Status:
     """Where a run stands."""
 
     results: Results
-    jobs: list[Job]
-    remaining: Remaining
+    jobs: list[JobState]
+
+    @property
+    def counts(self) -> dict[str, Counter[State]]:
+        """By stage, how many outputs are in which state."""
+        counts: dict[str, Counter[State]] = defaultdict(Counter)
+        for one in self.jobs:
+            counts[one.job.stage].update(output.state for output in one.outputs)
+        return dict(counts)
 
     @property
     def totals(self) -> Counter[State]:
-        """Results of the whole run by state."""
-        return sum(count_results(self.jobs).values(), Counter())
+        """Outputs of the whole run by state."""
+        return sum(self.counts.values(), Counter())
 
     @property
     def headline(self) -> str:
         """The run in one line: jobs done, and the time left."""
-        states = Counter(job.state for job in self.jobs)
-        parts = [f"{states['done']} of {len(self.jobs)} jobs done"]
-        parts += [f"{states[state]} {state}" for state in ("failed", "stopped", "skipped") if states[state]]
-        return ", ".join([*parts, *([] if states["done"] == len(self.jobs) else [self._left()])])
-
-    def _left(self) -> str:
-        left, known = self.remaining, self.remaining.seconds > 0
-        if not known and left.unknown:
-            return f"time left not known yet: nothing is finished of {', '.join(left.unknown)}"
-        beside = f"with {left.workers} side by side" if left.workers > 1 else "one job at a time"
-        if left.unknown:
-            return f"about {in_words(left.seconds)} left {beside} (a guess for {', '.join(left.unknown)})"
-        return f"about {in_words(left.seconds)} left {beside}"
+        states = Counter(one.state for one in self.jobs)
+        words = [f"{states['done']} of {len(self.jobs)} jobs done"]
+        words += [f"{states[state]} {state}" for state in ("failed", "stopped", "skipped") if states[state]]
+        return ", ".join(words if states["done"] == len(self.jobs) else [*words, time_left(self.jobs)])
 
     def problems(self, *states: State) -> list[str]:
-        """A line for every result that failed (and why), and for every job that runs or was stopped, with its log."""
-        return [line for job in self.jobs for line in self._lines(job, states)]
+        """A line for every output that failed, and for every job that runs or was stopped, with its log."""
+        return [line for one in self.jobs for line in self._lines(one, states)]
 
-    def _lines(self, job: Job, states: tuple[State, ...]) -> Iterator[str]:
-        log = f"; log: {job.step.log}" if job.step.log.is_file() else ""
-        name = job.step.log.relative_to(self.results.logs).with_suffix("")
-        if job.state == "running" and "running" in states and job.note:
-            since = f", for {in_words(time.time() - job.note.started)}" if job.note.started else ""
-            yield f"running: {name}: {job.note.process}{since}{log}"
-        if job.state == "stopped" and "stopped" in states:
-            unsure = job.note is not None and job.note.state == "unknown"
+    def _lines(self, one: JobState, states: tuple[State, ...]) -> Iterator[str]:
+        log = f"; log: {one.job.log}" if one.job.log.is_file() else ""
+        name = one.job.log.relative_to(self.results.logs).with_suffix("")
+        if one.state in states and one.status and one.state == "running":
+            since = f", for {in_words(time.time() - one.status.started)}" if one.status.started else ""
+            yield f"running: {name}: {one.status.process}{since}{log}"
+        if one.state in states and one.status and one.state == "stopped":
+            unsure = one.status.state == "unknown"
             how = "may still run (no locks on this file system)" if unsure else "was killed or interrupted"
-            if job.note and job.note.error:
-                how = job.note.error
-            yield f"stopped: {name}: {how}; the same command goes on{log}"
+            yield f"stopped: {name}: {one.status.error or how}; the same command goes on{log}"
         if "failed" in states:
-            for result in job.results:
-                if result.state == "failed":
-                    yield f"failed: {result.path}: {' '.join((result.error or 'no reason given').split())}{log}"
+            for output in one.outputs:
+                if output.state == "failed":
+                    yield f"failed: {output.path}: {' '.join((output.error or 'no reason given').split())}{log}"
 
 
 def read_status(settings: Settings, base: Path = Path()) -> Status:
-    """Read where a run stands (see `progress.read_jobs`)."""
-    jobs = read_jobs(settings, base)
-    return Status(Results(settings, base), jobs, estimate(jobs))
+    """Read where a run stands.
+
+    What is older than its inputs counts as missing, since it will be made again. What an edit of the configuration
+    outdated counts as done until its job begins: only Snakemake knows (`snakemake -n`).
+
+    Raises:
+        UserError: a record or a status file cannot be read, or the dataset is not there.
+    """
+    jobs: list[JobState] = []
+    for job in planned_jobs(settings, base):
+        jobs.append(_read_job(job, [one for one in jobs if job.needs(one.job)]))
+    return Status(Results(settings, base), jobs)
+
+
+def _read_job(job: PlannedJob, needed: list[JobState]) -> JobState:
+    status = read_status_file(job.status_file)
+    outdated = _is_outdated(job, needed)
+    found = [_read_output(path, job.recorded) for path in job.outputs.values()]
+    if outdated:
+        found = [Output(one.path, "missing", seconds=one.seconds) for one in found]
+    ended = status.state if status else "done"
+    complete = not any(output.state == "missing" for output in found)
+    state: State
+    if ended == "running":
+        state = "running"
+    elif complete and (job.recorded or ended == "done"):
+        return JobState(job, "done", tuple(found), status)
+    elif ended != "done":
+        state = "failed" if ended == "failed" else "stopped"
+    else:
+        state = "skipped" if any(one.state in ("failed", "skipped") for one in needed) else "missing"
+    if not job.recorded:  # a file or a folder may be there in part
+        found = [Output(output.path, "missing") for output in found]
+    missing = [index for index, output in enumerate(found) if output.state == "missing"]
+    for index in missing:
+        behind: State = "skipped" if state in ("failed", "skipped") else "missing"
+        own = state if index == missing[0] else behind
+        error = status.error if status and own == "failed" else None
+        found[index] = Output(found[index].path, own, error, found[index].seconds)
+    return JobState(job, state, tuple(found), status, outdated)
+
+
+def _is_outdated(job: PlannedJob, needed: list[JobState]) -> bool:
+    if any(one.outdated or one.state in ("running", "failed", "stopped") for one in needed):
+        return True
+    made, used = _times(job), [time for one in needed for time in _times(one.job)]
+    return bool(made and used) and max(used) > min(made)
+
+
+def _times(job: PlannedJob) -> list[float]:
+    found = []
+    for path in job.outputs.values():
+        with suppress(FileNotFoundError):  # not made yet, or being made again
+            found.append(path.stat().st_mtime)
+    return found
+
+
+def _read_output(path: Path, recorded: bool) -> Output:
+    if not recorded:
+        return Output(path, "done" if path.exists() else "missing")
+    if not path.exists():
+        return Output(path, "missing")
+    record = read_json(path)
+    try:
+        failed = record["status"] == "failed"
+        error = (record["error"] or "no reason given") if failed else None
+        return Output(path, "failed" if failed else "done", error, float(record["provenance"]["seconds"]))
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{path}: is no record; expected its status and provenance") from None
+
+
+def time_left(jobs: list[JobState]) -> str:
+    """The time that a run still takes, in words: mean seconds of an output × those missing ÷ jobs side by side.
+
+    While a run works, what failed is not tried again; the next start tries it.
+    """
+    took: dict[tuple[str, str | None], list[float]] = defaultdict(list)
+    for one in jobs:
+        for seconds in _durations(one):
+            for subject in {one.job.subject, None}:
+                took[one.job.kind, subject].append(seconds)
+    closed = ("done", "failed", "skipped") if any(one.state == "running" for one in jobs) else ("done",)
+    known, unknown, left = [seconds for some in took.values() for seconds in some], set(), 0.0
+    for one in jobs:
+        if one.state in closed:
+            continue
+        own = took[one.job.kind, one.job.subject] or took[one.job.kind, None]
+        if not own:
+            unknown.add(one.job.stage.split()[0])
+        mean = fmean(own or known or [0.0])
+        left += mean * sum(output.state not in ("done", "failed") for output in one.outputs)
+    stages = ", ".join(sorted(unknown, key=STAGES.index))
+    if not known:
+        return f"time left not known yet: nothing is finished of {stages}"
+    workers = side_by_side(jobs)
+    beside = f"with {workers} side by side" if workers > 1 else "one job at a time"
+    guess = f" (a guess for {stages})" if unknown else ""
+    return f"about {in_words(left / workers)} left {beside}{guess}"
+
+
+def _durations(one: JobState) -> list[float]:
+    """Seconds of each output, by its record; else those of the job, shared by its outputs."""
+    recorded = [output.seconds for output in one.outputs if output.seconds is not None and output.state != "failed"]
+    if recorded or not one.status or one.status.state != "done" or one.status.seconds is None:
+        return recorded
+    return [one.status.seconds / len(one.outputs)] * len(one.outputs)
+
+
+def side_by_side(jobs: list[JobState]) -> int:
+    """The most jobs that ran at one moment, those that run now included; at least 1."""
+    changes = []
+    for status in (one.status for one in jobs):
+        if status and status.started is not None and status.state in ("done", "running"):
+            ended = status.started + (float("inf") if status.seconds is None else status.seconds)
+            changes += [(status.started, 1), (ended, -1)]
+    running = [0]
+    for _, change in sorted(changes):
+        running.append(running[-1] + change)
+    return max(*running, 1)
 
 
 def print_status(status: Status, console: Console) -> None:
-    """Print a run's stages, what needs a look, and the time left: a table on a terminal, else plain text."""
-    counts = count_results(status.jobs)
+    """Print a run's stages, what needs a look, and the time left."""
     shown = [state for state in STATES if state in ALWAYS_SHOWN or status.totals[state]]
-    rows = [
-        [stage, *(str(found[state]) if found[state] else NOTHING for state in shown), str(found.total())]
-        for stage, found in sorted(counts.items(), key=lambda item: _place(item[0]))
-    ]
-    title, head = f"run {status.results.settings.name} ({status.results.root})", ["stage", *shown, "of"]
-    if console.is_terminal:
-        table = Table(title=title, title_justify="left", header_style="bold")
-        for index, name in enumerate(head):
-            table.add_column(name, justify="right" if index else "left")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-    else:
-        right = ("left", *["right"] * (len(head) - 1))
-        print_plain(console, title, tabulate(rows, head, "plain", disable_numparse=True, colalign=right))
-    print_plain(console, *status.problems("running", "stopped", "failed"), status.headline)
+    table = Table(box=None, pad_edge=False)
+    for name in ("stage", *shown, "of"):
+        table.add_column(name, justify="left" if name == "stage" else "right", no_wrap=True)
+    for stage, found in sorted(status.counts.items(), key=lambda item: STAGES.index(item[0].split()[0])):
+        table.add_row(stage, *(str(found[state] or "–") for state in shown), str(found.total()))
+    print_lines(console, f"run {status.results.settings.name} ({status.results.root})")
+    console.print(table)
+    print_lines(console, *status.problems("running", "stopped", "failed"), status.headline)
 
 
-def print_plain(console: Console, *lines: str) -> None:
+def print_lines(console: Console, *lines: str) -> None:
     """Print lines as they are: no wrapping, no colours."""
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def ending(status: Status) -> list[str]:
-    """A run's last lines: done, failed and skipped, the first failed ones, where the logs are, how it goes on."""
+def last_lines(status: Status) -> list[str]:
+    """A run's last lines: outputs by state, the first that failed, where the logs are, how it goes on."""
     totals = status.totals
-    known = ", ".join(f"{totals[state]} {state}" for state in STATES if totals[state] or state in ("failed", "skipped"))
-    lines = [f"{totals.total()} results: {known}"]
-    failed = status.problems("failed", "stopped")
+    counts = ", ".join(
+        f"{totals[state]} {state}" for state in STATES if totals[state] or state in ("failed", "skipped")
+    )
+    lines, failed = [f"{totals.total()} results: {counts}"], status.problems("failed", "stopped")
     lines += failed[:NAMED_AT_THE_END]
     if len(failed) > NAMED_AT_THE_END:
         lines.append(f"and {len(failed) - NAMED_AT_THE_END} more: `slowfast-vos status` lists all")
-    if any(job.state != "done" for job in status.jobs):
+    if any(one.state != "done" for one in status.jobs):
         lines.append(f"logs: {status.results.logs}; the same command goes on from here")
     return lines
 
@@ -128,8 +273,3 @@ def in_words(seconds: float) -> str:
     if seconds < 90:
         return f"{max(round(seconds / 10), 1) * 10} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
-
-
-def _place(stage: str) -> int:
-    kind = stage.split()[0]
-    return STAGES.index(kind) if kind in STAGES else len(STAGES)

@@ -1,15 +1,20 @@
-"""Why a job failed: one line that says what to do; a configuration's failure is its own."""
+"""Why a job failed: one line that says what to do; a configuration's failure or crash is its own."""
 
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from slowfast_vos.errors import UserError
+from slowfast_vos.errors import LostError, UserError
 from slowfast_vos.jobs import finetune
-from slowfast_vos.jobs.failures import failure_of_configuration
+from slowfast_vos.jobs.failures import CrashedError, counted_crashes, failure_of_configuration
+from slowfast_vos.jobs.runner import read_status
 from slowfast_vos.measuring.record import read_record
 from slowfast_vos.training.loop import DivergedError
 
@@ -17,6 +22,15 @@ if TYPE_CHECKING:
     from conftest import Run
 
 SETUP, SEED = "1-3", 63
+LOST = RuntimeError("CUDA error: device-side assert triggered")
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from slowfast_vos.jobs.failures import counted_crashes
+
+with counted_crashes(Path(sys.argv[1])):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 79 GiB."
 LOWER = (
     "lower model.max_size or take precision: bf16, in inference model.chunk_length, in the parents' training "
@@ -85,3 +99,74 @@ def test_a_gpu_that_is_full_ends_in_one_line_that_says_what_to_lower(
     assert said.startswith("error: out of GPU memory (CUDA ")
     assert said.endswith(f"; {LOWER}")
     assert "Traceback" not in done.stderr
+
+
+def crash(folder: Path, error: BaseException = LOST) -> None:
+    with pytest.raises(type(error)), counted_crashes(folder):
+        raise error
+
+
+def test_a_killed_process_counts(tmp_path: Path) -> None:
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+        assert done.returncode == -signal.SIGKILL
+    with pytest.raises(CrashedError, match="its process died 2 times without getting further"):
+        counted_crashes(tmp_path).__enter__()
+    with counted_crashes(tmp_path):  # from the start again
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("error", [LOST, LostError("no CUDA device")])
+def test_a_lost_gpu_counts(tmp_path: Path, error: Exception) -> None:
+    for _ in range(2):
+        crash(tmp_path, error)
+    crash(tmp_path, CrashedError())
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), RuntimeError("CUDA error: out of memory"), SystemExit(143)])
+def test_an_error_of_its_own_and_a_stop_do_not_count(tmp_path: Path, error: BaseException) -> None:
+    crash(tmp_path)
+    crash(tmp_path, error)
+    for _ in range(2):
+        crash(tmp_path)
+    crash(tmp_path, CrashedError())
+
+
+def test_a_training_that_got_further_starts_the_count_again(tmp_path: Path) -> None:
+    state = tmp_path / "state.pt"
+    for step in range(5):
+        state.write_text(str(step))
+        crash(tmp_path)
+    crash(tmp_path)
+    crash(tmp_path, CrashedError())
+
+
+def test_a_configuration_that_loses_the_gpu_each_time_is_a_failed_row_at_the_third(
+    inside: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = finetune.fine_tune
+
+    def lose(*arguments: Any, **options: Any) -> Any:
+        if arguments[3].lr == "0.0021":
+            raise LOST
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(finetune, "fine_tune", lose)
+    parent, root = inside.results.parent(SETUP, SEED), inside.folder / "results" / "losing"
+    shutil.copytree(parent, root / parent.relative_to(inside.results.root))
+    changes = {"name": "losing", "grid": {"lr": ["0.0021", "0.003"], "freeze": ["BB_SF"]}}
+    status = inside.folder / "logs" / "losing" / "grid" / SETUP / f"seed={SEED}.part=1-of-1.json"
+    for _ in range(2):
+        done = inside.verb("grid", "--setup", SETUP, **changes)
+        assert (done.exit_code, done.stderr.count("Traceback")) == (1, 1)
+        found = read_status(status)
+        assert (found.state, found.error) == ("stopped", "RuntimeError: CUDA error: device-side assert triggered")
+    done = inside.verb("grid", "--setup", SETUP, **changes)
+    assert done.exit_code == 0, done.output
+    paths = [root / f"grid/{SETUP}/freeze=BB_SF/scale=0/lr={lr}/seed={SEED}.json" for lr in ("0.0021", "0.003")]
+    lost, other = map(read_record, paths)
+    assert not list(root.rglob("crashes.json"))
+    shutil.rmtree(root)
+    assert lost.error.startswith("its process died 2 times")
+    assert other.status == "done"

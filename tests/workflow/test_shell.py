@@ -1,17 +1,17 @@
-"""The shell that every rule runs in, and `keep`, which shows and keeps what a job says."""
+"""What a rule's job gets from its shell and its log: the signals themselves, and no failure for a log's sake."""
 
 from __future__ import annotations
 
-import ast
-import os
+import logging
 import re
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from slowfast_vos.cli.app import start_log
 
 from workflow_runs import ROOT
 
@@ -29,29 +29,56 @@ time.sleep(60)
 """
 
 
-def command(job: str, log: Path) -> list[str]:
-    """A job as Snakemake runs it."""
-    text = (ROOT / "workflow" / "rules" / "common.smk").read_text()
-    (prefix,) = re.findall(r"shell\.prefix\((.*?)\n\)", text, re.DOTALL)
-    return ["bash", "-c", f"{ast.literal_eval(prefix.strip()).format()}{job} 2>&1 | keep {log}"]
-
-
-def test_a_cluster_that_signals_every_process_leaves_the_job_time_to_save(tmp_path: Path) -> None:
+def test_a_signal_to_the_shell_of_a_rule_leaves_the_job_time_to_save(tmp_path: Path) -> None:
     (tmp_path / "job.py").write_text(SAVES)
-    line = command(f"{sys.executable} {tmp_path / 'job.py'}", tmp_path / "job.log")
-    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, start_new_session=True) as shell:
+    text = (ROOT / "workflow" / "rules" / "common.smk").read_text()
+    (prefix,) = re.findall(r'shell\.prefix\("(.*)"\)', text)
+    line = ["bash", "-c", f"{prefix}{sys.executable} {tmp_path / 'job.py'}"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as shell:
         assert shell.stdout.readline() == "began\n"
-        tree = subprocess.run(["ps", "-o", "pid=", "-g", str(shell.pid)], capture_output=True, text=True, check=True)
-        for process in tree.stdout.split():
-            with suppress(ProcessLookupError):
-                os.kill(int(process), signal.SIGTERM)
+        shell.send_signal(signal.SIGTERM)
+        assert shell.stdout.read() == "saved\n"
         assert shell.wait(timeout=20) == 128 + signal.SIGTERM
-    assert (tmp_path / "job.log").read_text() == "began\nsaved\n"
 
 
-@pytest.mark.parametrize(("job", "code"), [("echo said", 0), ("echo said; exit 3", 3)])
-def test_a_log_that_cannot_be_written_decides_nothing(tmp_path: Path, job: str, code: int) -> None:
-    log = tmp_path / "no-folder" / "job.log"
-    done = subprocess.run(command(f"({job})", log), capture_output=True, text=True, timeout=20, check=False)
-    assert (done.returncode, done.stdout) == (code, "said\n")
-    assert "job.log" in done.stderr
+@pytest.fixture
+def lines(capfd: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
+    """Lines on stderr without their times; the handlers of the log are those of before after the test."""
+    root = logging.getLogger()
+    before = root.handlers[:]
+    root.handlers.clear()
+    yield lambda: [line[9:] if line[2:3] == ":" else line for line in capfd.readouterr().err.splitlines()]
+    root.handlers[:] = before
+    logging.captureWarnings(False)
+
+
+def test_a_log_file_has_what_the_terminal_shows(tmp_path: Path, lines: Callable[[], list[str]]) -> None:
+    path = tmp_path / "logs" / "grid.log"
+    start_log("grid 3-7", path)
+    logging.info("began")
+    logging.error("a: found 1\nb: found 2")
+    expected = ["grid 3-7: began", "error: a: found 1", "error: b: found 2"]
+    assert lines() == expected
+    assert [line.removeprefix(path.read_text()[:9]) for line in path.read_text().splitlines()] == expected
+
+
+def test_a_log_file_that_cannot_be_written_stops_no_job(tmp_path: Path, lines: Callable[[], list[str]]) -> None:
+    (tmp_path / "file").write_text("")
+    start_log("grid", tmp_path / "file" / "grid.log")
+    logging.info("began")
+    first, second = lines()
+    assert first.startswith(f"grid: {tmp_path / 'file' / 'grid.log'}: cannot be written (")
+    assert second == "grid: began"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_said_once(lines: Callable[[], list[str]]) -> None:
+    start_log("grid", Path("/dev/full"))
+    logging.info("began")
+    logging.info("went on")
+    shown = lines()
+    assert shown[0] == "grid: began"
+    assert sorted(shown[1:]) == [
+        "grid: /dev/full: cannot be written ([Errno 28] No space left on device)",
+        "grid: went on",
+    ]

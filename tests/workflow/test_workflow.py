@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from slowfast_vos.config import load_settings
-from slowfast_vos.reporting.plan import plan
+from slowfast_vos.dag import planned_jobs
 from slowfast_vos.videos.synthetic import sequence_names
 
 from workflow_runs import ENVIRONMENT, TINY, snakemake
@@ -39,8 +39,7 @@ def test_a_tiny_run_reaches_the_last_table_and_says_where_it_is(
     assert (folder / "reports/tiny/figures/jf-vs-time.png").stat().st_size
     assert "reports/tiny/tables" in done.stdout + done.stderr
     assert "run tiny: 30 of 30 jobs done\n" in done.stdout + done.stderr
-    without = [step.log for step in plan(load_settings(TINY)) if not (folder / step.note).exists()]
-    assert [path.stem for path in without] == ["synthesize"]
+    assert all((folder / job.status_file).exists() for job in planned_jobs(load_settings(TINY)))
 
 
 @pytest.mark.slow
@@ -170,10 +169,11 @@ def test_the_paper_protocol_and_several_seeds_reach_the_tables(
 def test_the_jobs_that_status_counts_are_those_of_the_workflow(tmp_path: Path) -> None:
     dry = snakemake(tmp_path, "--cores", "1", "-n", "--quiet", "host")
     logs = {line.split()[1] for line in dry.stdout.splitlines() if line.startswith("    log: ")}
-    steps = plan(load_settings(TINY))
-    assert {str(step.log) for step in steps} == logs - {"logs/tiny/check-records.log"}
+    planned = planned_jobs(load_settings(TINY))
+    assert {str(job.log) for job in planned} == logs - {"logs/tiny/check-records.log"}
     made = {name for line in dry.stdout.splitlines() if "output: " in line for name in line.split(": ")[1].split(", ")}
-    assert {str(path) for step in steps for path in step.results} <= made
+    assert {str(path) for job in planned for path in job.outputs.values()} <= made
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_wrong_configuration_is_refused_in_one_line_before_anything_runs(tmp_path: Path) -> None:

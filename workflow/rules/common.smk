@@ -1,13 +1,21 @@
 # What several rules share.
 
-ENVIRONMENT = workflow.source_path("../envs/slowfast-vos.yaml")
-# Where a GPU works, a thread reads ahead of it.
+# For `--software-deployment-method conda`: an environment of this name, set up as the README says.
+ENVIRONMENT = "slowfast-vos"
+# Where a GPU works, a thread prefetches frames.
 THREADS = SETTINGS.threads + GPU
-# `keep LOG` shows and keeps what a job says, to the end: Ctrl-C and a cluster's SIGTERM stop the job, not its log, and a
-# log that cannot be written stops no job. The shell itself outlives a SIGTERM, so that the job has time to save.
-shell.prefix(
-    "set -euo pipefail; trap : TERM; keep() {{ trap '' INT TERM; tee \"$1\" || true; }}; "
-)
+# The job itself gets the signals of a cluster, and has time to save its state.
+shell.prefix("exec ")
+
+
+def verb(name):
+    """The beginning of a rule's command."""
+    return f"slowfast-vos {name} --config {CONFIG} "
+
+
+def part_of(index, count):
+    """The part of a job that shares its work with others; a function of the threads, since that makes nothing rerun."""
+    return lambda wildcards, threads: f"{index + 1}/{count}"
 
 
 def cores_of_a_measurement(wildcards):
@@ -17,10 +25,14 @@ def cores_of_a_measurement(wildcards):
     return THREADS if on_a_cluster else 1_000_000
 
 
+def outputs_of(*kinds):
+    """The records of all jobs of some kinds."""
+    return [path for job in JOBS if job.kind in kinds for path in job.outputs.values()]
+
+
 def predictions(wildcards):
-    """What an evaluation reads: a folder of predictions, or the final models' records and predictions."""
+    """What an evaluation reads: a folder of predictions, or the records of the final models."""
     if wildcards.task != "semi-supervised":
         return RESULTS.predictions(wildcards.task, wildcards.subject, wildcards.seed)
-    folder = RESULTS.predictions("semi-supervised", wildcards.subject, wildcards.seed)
-    records = [RESULTS.final(wildcards.subject, wildcards.seed, name) for name in VAL]
-    return [*records, *(folder / name for name in VAL)]
+    setup, seed = wildcards.subject, wildcards.seed
+    return [RESULTS.final(setup, seed, name) for name in VAL]

@@ -6,7 +6,6 @@ rule cost:
     input:
         RESULTS.dataset,
         rules.parent.output.model,
-        config=ancient(CONFIG),
     output:
         RESULTS.cost("{setup}", "{seed}"),
     log:
@@ -19,5 +18,4 @@ rule cost:
     params:
         key=SETTINGS.key("cost"),
     shell:
-        "slowfast-vos cost --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
-        "2>&1 | keep {log}"
+        verb("cost") + "--setup {wildcards.setup} --seed {wildcards.seed}"

@@ -13,14 +13,9 @@ if SETTINGS.data.kind == "synthetic":
             ENVIRONMENT
         threads: 2
         params:
-            root=SETTINGS.data_root,
-            options=" ".join(
-                f"--{key} {value}"
-                for key, value in SETTINGS.data.synthetic.model_dump().items()
-            ),
+            key=SETTINGS.data.synthetic.model_dump(),
         shell:
-            "slowfast-vos synthesize --root {params.root} {params.options} "
-            "--processes {threads} 2>&1 | keep {log}"
+            verb("synthesize") + "--processes {threads}"
 
 else:
     DATA = []
@@ -29,7 +24,6 @@ else:
 rule check_data:
     input:
         DATA,
-        config=ancient(CONFIG),
     output:
         RESULTS.dataset,
     log:
@@ -44,4 +38,4 @@ rule check_data:
         selection=SETTINGS.selection_sequences,
         skipped=SKIPPED,
     shell:
-        "slowfast-vos check-data --config {input.config} 2>&1 | keep {log}"
+        verb("check-data")

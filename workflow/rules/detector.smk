@@ -4,10 +4,9 @@
 rule detector:
     input:
         RESULTS.dataset,
-        config=ancient(CONFIG),
     output:
-        model=RESULTS.detector("{seed}") / "model.safetensors",
-        record=RESULTS.detector("{seed}") / "record.json",
+        model=update(RESULTS.detector("{seed}") / "model.safetensors"),
+        record=update(RESULTS.detector("{seed}") / "record.json"),
     log:
         RESULTS.log("detector", seed="{seed}"),
     conda:
@@ -18,4 +17,4 @@ rule detector:
     params:
         key=SETTINGS.key("detector"),
     shell:
-        "slowfast-vos train-detector --config {input.config} --seed {wildcards.seed} 2>&1 | keep {log}"
+        verb("train-detector") + "--seed {wildcards.seed}"

@@ -5,7 +5,6 @@ rule predict_parent:
     input:
         RESULTS.dataset,
         rules.parent.output.model,
-        config=ancient(CONFIG),
     output:
         directory(RESULTS.predictions("unsupervised", "{setup}", "{seed}")),
     log:
@@ -16,15 +15,13 @@ rule predict_parent:
     resources:
         gpu=GPU,
     shell:
-        "slowfast-vos predict-parent --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
-        "2>&1 | keep {log}"
+        verb("predict-parent") + "--setup {wildcards.setup} --seed {wildcards.seed}"
 
 
 rule predict_baseline:
     input:
         RESULTS.dataset,
         rules.detector.output.model,
-        config=ancient(CONFIG),
     output:
         directory(RESULTS.predictions("baseline", "{baseline}", "{seed}")),
     log:
@@ -35,14 +32,13 @@ rule predict_baseline:
     resources:
         gpu=GPU,
     shell:
-        "slowfast-vos predict-baseline --config {input.config} --baseline {wildcards.baseline} "
-        "--seed {wildcards.seed} 2>&1 | keep {log}"
+        verb("predict-baseline")
+        + "--baseline {wildcards.baseline} --seed {wildcards.seed}"
 
 
 rule evaluate:
     input:
         predictions,
-        config=ancient(CONFIG),
     output:
         RESULTS.scores("{task}", "{subject}", "{seed}"),
     log:
@@ -52,5 +48,5 @@ rule evaluate:
     params:
         frames=SETTINGS.option("frames"),
     shell:
-        "slowfast-vos evaluate --config {input.config} --task {wildcards.task} --setup {wildcards.subject} "
-        "--seed {wildcards.seed} 2>&1 | keep {log}"
+        verb("evaluate") + "--task {wildcards.task} --setup {wildcards.subject} "
+        "--seed {wildcards.seed}"

@@ -1,30 +1,22 @@
-# Stages 6 and 7: one fine-tuned model per validation sequence, and its predictions, in shards of sequences.
+# Stages 6 and 7: one fine-tuned model per validation sequence, in shards of sequences. Its record is written after its
+# predictions, and stands for both.
 
-FINAL_SHARDS = min(SETTINGS.final.shards, len(VAL))
-
-for index in range(FINAL_SHARDS):
+for index, count in parts(SETTINGS.final.shards, len(VAL)):
 
     rule:
         name:
-            f"final_{index + 1}_of_{FINAL_SHARDS}"
+            f"final_{index + 1}_of_{count}"
         input:
             RESULTS.dataset,
             rules.parent.output.model,
             rules.select.output,
-            config=ancient(CONFIG),
         output:
             [
-                RESULTS.final("{setup}", "{seed}", name)
-                for name in shard(VAL, index, FINAL_SHARDS)
-            ],
-            [
-                directory(
-                    RESULTS.predictions("semi-supervised", "{setup}", "{seed}") / name
-                )
-                for name in shard(VAL, index, FINAL_SHARDS)
+                update(RESULTS.final("{setup}", "{seed}", name))
+                for name in shard(VAL, index, count)
             ],
         log:
-            RESULTS.log("final", "{setup}", seed="{seed}", part=(index, FINAL_SHARDS)),
+            RESULTS.log("final", "{setup}", seed="{seed}", part=(index, count)),
         priority: 10
         conda:
             ENVIRONMENT
@@ -33,7 +25,7 @@ for index in range(FINAL_SHARDS):
             gpu=GPU,
         params:
             key=SETTINGS.key("final"),
+            part=part_of(index, count),
         shell:
-            "part={log}; part=${{part##*part=}}; "
-            "slowfast-vos finetune --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
-            "--part ${{part%.log}} 2>&1 | keep {log}"
+            verb("finetune")
+            + "--setup {wildcards.setup} --seed {wildcards.seed} --part {params.part}"

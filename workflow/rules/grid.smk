@@ -1,25 +1,22 @@
 # Stages 4 and 5: the semi-supervised grid of each setup in shards, and its best configuration.
-# A shard keeps finished records aside: killed, or with one rate edited, it computes only what is missing. Which part of
-# the whole it is, its log's name tells: as one of the params, another number of shards would make everything again.
+# Snakemake leaves records where they are (`update`): killed, or with one rate edited, a shard computes only those that
+# lack its key.
 
-SHARDS = min(SETTINGS.grid.shards, len(RESULTS.configurations()))
-
-for index in range(SHARDS):
+for index, count in parts(SETTINGS.grid.shards, len(RESULTS.configurations())):
 
     rule:
         name:
-            f"grid_{index + 1}_of_{SHARDS}"
+            f"grid_{index + 1}_of_{count}"
         input:
             RESULTS.dataset,
             rules.parent.output.model,
-            config=ancient(CONFIG),
         output:
             [
-                RESULTS.grid("{setup}", *point, "{seed}")
-                for point in shard(RESULTS.configurations(), index, SHARDS)
+                update(RESULTS.grid("{setup}", *point, "{seed}"))
+                for point in shard(RESULTS.configurations(), index, count)
             ],
         log:
-            RESULTS.log("grid", "{setup}", seed="{seed}", part=(index, SHARDS)),
+            RESULTS.log("grid", "{setup}", seed="{seed}", part=(index, count)),
         priority: 20
         conda:
             ENVIRONMENT
@@ -28,10 +25,10 @@ for index in range(SHARDS):
             gpu=GPU,
         params:
             key=SETTINGS.key("grid"),
+            part=part_of(index, count),
         shell:
-            "part={log}; part=${{part##*part=}}; "
-            "slowfast-vos grid --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
-            "--part ${{part%.log}} 2>&1 | keep {log}"
+            verb("grid")
+            + "--setup {wildcards.setup} --seed {wildcards.seed} --part {params.part}"
 
 
 rule select:
@@ -40,7 +37,6 @@ rule select:
             RESULTS.grid("{setup}", *point, "{seed}")
             for point in RESULTS.configurations()
         ],
-        config=ancient(CONFIG),
     output:
         RESULTS.selected("{setup}", "{seed}"),
     log:
@@ -49,5 +45,4 @@ rule select:
     conda:
         ENVIRONMENT
     shell:
-        "slowfast-vos select --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
-        "2>&1 | keep {log}"
+        verb("select") + "--setup {wildcards.setup} --seed {wildcards.seed}"

@@ -5,10 +5,9 @@ rule parent:
     input:
         RESULTS.dataset,
         rules.detector.output.model,
-        config=ancient(CONFIG),
     output:
-        model=RESULTS.parent("{setup}", "{seed}") / "model.safetensors",
-        record=RESULTS.parent("{setup}", "{seed}") / "record.json",
+        model=update(RESULTS.parent("{setup}", "{seed}") / "model.safetensors"),
+        record=update(RESULTS.parent("{setup}", "{seed}") / "record.json"),
     log:
         RESULTS.log("parent", "{setup}", seed="{seed}"),
     priority: 30
@@ -20,17 +19,15 @@ rule parent:
     params:
         key=SETTINGS.key("parent"),
     shell:
-        "slowfast-vos train-parent --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
-        "2>&1 | keep {log}"
+        verb("train-parent") + "--setup {wildcards.setup} --seed {wildcards.seed}"
 
 
 rule tuning:
     input:
         RESULTS.dataset,
         rules.detector.output.model,
-        config=ancient(CONFIG),
     output:
-        RESULTS.tuning("{setup}", "{backbone}", "{lr}", "{seed}"),
+        update(RESULTS.tuning("{setup}", "{backbone}", "{lr}", "{seed}")),
     log:
         RESULTS.log(
             "tuning", "{setup}", "backbone={backbone}", "lr={lr}", seed="{seed}"
@@ -43,5 +40,5 @@ rule tuning:
     params:
         key=SETTINGS.key("tuning"),
     shell:
-        "slowfast-vos tune --config {input.config} --setup {wildcards.setup} --seed {wildcards.seed} "
-        "--backbone {wildcards.backbone} --lr {wildcards.lr} 2>&1 | keep {log}"
+        verb("tune") + "--setup {wildcards.setup} --seed {wildcards.seed} "
+        "--backbone {wildcards.backbone} --lr {wildcards.lr}"

@@ -1,23 +1,18 @@
 # Stage 10: tables and figures, from the records alone; pictures of the predictions.
 
-RECORDS = [path for _, _, path in record_paths(SETTINGS, RESULTS.root)]
-EVALUATIONS = [
-    path
-    for kind, _, path in record_paths(SETTINGS, RESULTS.root)
-    if kind in ("evaluation", "baseline")
-]
+EVALUATIONS = outputs_of("baseline", *TASKS)
 
 
 rule tables:
     input:
         RESULTS.dataset,
-        RECORDS,
-        config=ancient(CONFIG),
+        EVALUATIONS,
+        outputs_of("detector", "parent", "tuning", "grid", "selected", "cost"),
     output:
         [
             report(
                 RESULTS.reports / "tables" / f"{name}.{suffix}",
-                caption="../report/tables.rst",
+                caption=f"../report/{name.partition('-')[0] if name.startswith('grid') else name}.rst",
                 category="Tables",
                 labels={"table": name, "format": suffix},
             )
@@ -36,14 +31,12 @@ rule tables:
     conda:
         ENVIRONMENT
     shell:
-        "slowfast-vos tables --config {input.config} 2>&1 | keep {log}"
+        verb("tables")
 
 
 rule plots:
     input:
-        RESULTS.dataset,
-        RECORDS,
-        config=ancient(CONFIG),
+        rules.tables.input,
     output:
         report(
             directory(RESULTS.reports / "figures"),
@@ -58,14 +51,13 @@ rule plots:
     conda:
         ENVIRONMENT
     shell:
-        "slowfast-vos plots --config {input.config} 2>&1 | keep {log}"
+        verb("plots")
 
 
 rule strips:
     input:
         RESULTS.dataset,
         EVALUATIONS,
-        config=ancient(CONFIG),
     output:
         report(
             directory(RESULTS.reports / "strips"),
@@ -80,7 +72,7 @@ rule strips:
     conda:
         ENVIRONMENT
     shell:
-        "slowfast-vos strips --config {input.config} 2>&1 | keep {log}"
+        verb("strips")
 
 
 # The run's exit code: it fails, after all else is there, if a row of the tables is a failed record.
@@ -89,7 +81,6 @@ rule check_records:
         RESULTS.reports / "tables" / "records.csv",
         rules.plots.output,
         rules.strips.output,
-        config=ancient(CONFIG),
     output:
         RESULTS.root / "complete.json",
     log:
@@ -99,4 +90,4 @@ rule check_records:
     conda:
         ENVIRONMENT
     shell:
-        "slowfast-vos check-records --config {input.config} --out {output} 2>&1 | keep {log}"
+        verb("check-records") + "--out {output}"

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from slowfast_vos.errors import UserError
-from slowfast_vos.measuring import lease
-from slowfast_vos.measuring.gpus import Gpu, gpus_per_job, list_gpus, visible_gpus
+from slowfast_vos.jobs import gpus
+from slowfast_vos.jobs.gpus import VARIABLE, Gpu, gpu_lock, gpus_per_job, list_gpus, own_folder, visible_gpus
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -27,23 +27,23 @@ DIVIDED = [Gpu("MIG-1111", 0, "GPU-aaaa"), Gpu("MIG-2222", 0, "GPU-aaaa"), Gpu("
 JOB = """
 import logging, multiprocessing, os, subprocess, sys, time
 from pathlib import Path
-from slowfast_vos.measuring import lease
-from slowfast_vos.measuring.gpus import Gpu
+from slowfast_vos.jobs import gpus, runner
 
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="log %(message)s")
 folder, devices, seconds, children = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
-lease.SECONDS_BETWEEN_TRIES = 0.01
-gpus = [Gpu(f"GPU-{index}", index) for index in range(devices)]
-took = lease.lease_gpu("auto", gpus, Path(folder))
-assert os.environ["CUDA_VISIBLE_DEVICES"] == took and "torch" not in sys.modules
-if children:
-    fork = multiprocessing.get_context("fork")
-    forked = fork.Process(target=time.sleep, args=(60,))
-    forked.start()
-    print("children", forked.pid, subprocess.Popen(["sleep", "60"], close_fds=False).pid, flush=True)
-print("took", took, time.monotonic(), flush=True)
-time.sleep(seconds)
-print("gave", took, time.monotonic(), flush=True)
+runner.SECONDS_BETWEEN_TRIES = 0.01
+gpus.own_folder = lambda: Path(folder)
+gpus.list_gpus = lambda: [gpus.Gpu(f"GPU-{index}", index) for index in range(devices)]
+with gpus.gpu_lock("auto") as took:
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == took and "torch" not in sys.modules
+    if children:
+        fork = multiprocessing.get_context("fork")
+        forked = fork.Process(target=time.sleep, args=(60,))
+        forked.start()
+        print("children", forked.pid, subprocess.Popen(["sleep", "60"], close_fds=False).pid, flush=True)
+    print("took", took, time.monotonic(), flush=True)
+    time.sleep(seconds)
+    print("gave", took, time.monotonic(), flush=True)
 """
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -52,7 +52,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 def start(tmp_path: Path) -> Iterator[Start]:
     """Starts jobs on stand-in devices, and ends them with the test."""
     jobs: list[subprocess.Popen[str]] = []
-    environment = {key: value for key, value in os.environ.items() if key != lease.VARIABLE}
+    environment = {key: value for key, value in os.environ.items() if key != VARIABLE}
 
     def run(seconds: float = 60, devices: int = 1, children: bool = False, **variables: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", JOB, str(tmp_path), str(devices), str(seconds), str(int(children))]
@@ -75,12 +75,13 @@ def until(job: subprocess.Popen[str], word: str) -> list[str]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder for locks; the lease, if one is taken, ends with the test."""
-    monkeypatch.setenv(lease.VARIABLE, "restored afterwards")
-    monkeypatch.delenv(lease.VARIABLE)
-    yield tmp_path
-    lease.release()
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for locks, and two devices that nobody else sees."""
+    monkeypatch.setenv(VARIABLE, "restored afterwards")
+    monkeypatch.delenv(VARIABLE)
+    monkeypatch.setattr(gpus, "own_folder", lambda: tmp_path)
+    monkeypatch.setattr(gpus, "list_gpus", lambda: TWO[:])
+    return tmp_path
 
 
 def test_six_jobs_on_two_devices_never_share_one(start: Start) -> None:
@@ -152,43 +153,50 @@ def test_only_devices_that_cuda_may_see_are_taken(gpus: list[Gpu], names: str | 
     assert [gpu.uuid for gpu in visible_gpus(gpus, names)] == expected
 
 
-def test_a_lease_shows_the_process_its_device_alone_and_lasts(folder: Path) -> None:
-    assert lease.lease_gpu("cuda", TWO, folder) == "GPU-aaaa"
-    assert os.environ[lease.VARIABLE] == "GPU-aaaa"
-    assert lease.lease_gpu("auto", TWO, folder) == "GPU-aaaa"
-    lease.release()
-    assert lease.lease_gpu("auto", TWO[1:], folder) is None  # what it sees now is the first device alone
+def test_a_job_sees_the_gpu_that_it_locked_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with gpu_lock("cuda") as uuid:
+        assert uuid == os.environ[VARIABLE] == "GPU-aaaa"
+    assert VARIABLE not in os.environ
+    monkeypatch.setenv(VARIABLE, "GPU-bbbb")
+    with gpu_lock("auto") as uuid:
+        assert uuid == "GPU-bbbb"
+    assert os.environ[VARIABLE] == "GPU-bbbb"
 
 
-def test_a_device_that_other_programs_use_comes_last(folder: Path) -> None:
-    assert lease.lease_gpu("auto", [Gpu("GPU-aaaa", 0, processes=1), Gpu("GPU-bbbb", 1)], folder) == "GPU-bbbb"
+def test_a_device_that_other_programs_use_comes_last(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpus, "list_gpus", lambda: [Gpu("GPU-aaaa", 0, processes=1), TWO[1]])
+    with gpu_lock("auto") as uuid:
+        assert uuid == "GPU-bbbb"
 
 
-def test_without_a_visible_gpu_nothing_is_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert lease.lease_gpu("cpu", TWO, folder) is None
-    assert lease.lease_gpu("auto", [], folder) is None
-    assert lease.VARIABLE not in os.environ
-    monkeypatch.setenv(lease.VARIABLE, "")
-    assert lease.lease_gpu("cuda", TWO, folder) is None
-    assert os.environ[lease.VARIABLE] == ""
+def test_without_a_visible_gpu_nothing_is_taken(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with gpu_lock("cpu") as uuid:
+        assert (uuid, os.environ.get(VARIABLE)) == (None, None)
+    for names in ("", "-1", "7"):
+        monkeypatch.setenv(VARIABLE, names)
+        with gpu_lock("cuda") as uuid:
+            assert (uuid, os.environ[VARIABLE]) == (None, names)
     assert not list(folder.iterdir())
+    assert caplog.messages == [f"{VARIABLE}=7: names no GPU that the driver lists, so none is reserved"]
 
 
 def test_the_folder_of_the_locks_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = lease.own_folder(tmp_path)
+    own = own_folder(tmp_path)
     assert own.stat().st_mode & 0o777 == 0o700
-    assert lease.own_folder(tmp_path) == own
+    assert own_folder(tmp_path) == own
     own.rmdir()
     own.symlink_to(tmp_path)
     with pytest.raises(UserError, match="expected a folder of this user"):
-        lease.own_folder(tmp_path)
+        own_folder(tmp_path)
     own.unlink()
     own.mkdir()
     other = os.getuid() + 1
     monkeypatch.setattr(os, "getuid", lambda: other)
     own.rename(tmp_path / f"slowfast-vos-{other}")
     with pytest.raises(UserError, match="found another user's"):
-        lease.own_folder(tmp_path)
+        own_folder(tmp_path)
 
 
 class FakeNvml(SimpleNamespace):
@@ -236,7 +244,7 @@ class FakeNvml(SimpleNamespace):
         return ["somebody's"]
 
 
-def test_a_lost_gpu_is_left_out_and_the_others_are_listed(
+def test_a_lost_gpu_is_ignored_and_the_others_are_listed(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Lost(FakeNvml):
@@ -247,33 +255,28 @@ def test_a_lost_gpu_is_left_out_and_the_others_are_listed(
 
     monkeypatch.setitem(sys.modules, "pynvml", Lost())
     assert list_gpus() == [Gpu("GPU-whole", 0, processes=1)]
-    assert "GPU 1 is left out: its driver says GPU is lost" in caplog.text
+    assert "GPU 1 is ignored: its driver says GPU is lost" in caplog.text
 
 
 def test_a_divided_gpu_is_as_many_devices_as_it_has_instances(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
-    monkeypatch.delenv(lease.VARIABLE, raising=False)
+    monkeypatch.delenv(VARIABLE, raising=False)
     divided = [Gpu(f"MIG-{index}", 1, "GPU-divided") for index in (1, 4)]
     assert list_gpus() == [Gpu("GPU-whole", 0, processes=1), *divided]
     assert gpus_per_job("auto") == 1
-    monkeypatch.setenv(lease.VARIABLE, "-1")
+    monkeypatch.setenv(VARIABLE, "-1")
     assert gpus_per_job("auto") == 0
 
 
-def test_verbs_with_a_network_take_a_device_first(
+def test_verbs_with_a_network_lock_a_gpu_first(
     invoke: Callable[..., Result], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(lease, "list_gpus", lambda: TWO)
-    monkeypatch.setattr(lease, "own_folder", lambda: folder / "locks")
     Path("some.yaml").write_text("data: {kind: davis, held_out: [bear]}")
     for arguments in (
         ("predict-baseline", "--config", "some.yaml", "--baseline", "foreground"),
         ("predict", "--checkpoint", "gone.safetensors", "--video", "gone", "--out", "out"),
     ):
-        monkeypatch.delenv(lease.VARIABLE, raising=False)
-        assert invoke(*arguments).exit_code == 1
-        assert os.environ[lease.VARIABLE] == "GPU-aaaa"
-    monkeypatch.delenv(lease.VARIABLE)
-    invoke("predict", "--checkpoint", "gone", "--video", "gone", "--out", "out", "--device", "cpu")
-    assert lease.VARIABLE not in os.environ
+        done = invoke(*arguments)
+        assert (done.exit_code, done.stderr.count("runs on GPU 0")) == (1, 1)
+    assert "runs on" not in invoke("predict", *arguments[1:], "--device", "cpu").stderr

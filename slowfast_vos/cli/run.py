@@ -1,0 +1,210 @@
+"""The verbs of a run's jobs, one per rule of the workflow, in the order of its stages."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from itertools import product
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slowfast_vos.cli.app import (
+    Config,
+    Out,
+    Part,
+    Seed,
+    SetupOption,
+    app,
+    open_job,
+    parse_part,
+    parse_setup,
+    read_settings,
+    report_job,
+)
+from slowfast_vos.dag import BASELINES, TASKS
+from slowfast_vos.errors import UserError
+
+
+@app.command("train-detector")
+def train_detector(config: Config, seed: Seed = None) -> None:
+    """Train Mask R-CNN on single frames."""
+    with open_job(config, seed, "detector") as job:
+        from slowfast_vos.jobs.train import run_detector
+
+        run_detector(job)
+
+
+@app.command("train-parent")
+def train_parent(config: Config, setup: SetupOption, seed: Seed = None) -> None:
+    """Train the unsupervised parent of a setup."""
+    with open_job(config, seed, "parent", parse_setup(setup)) as job:
+        from slowfast_vos.jobs.train import run_parent
+
+        run_parent(job, parse_setup(setup))
+
+
+@app.command()
+def tune(
+    config: Config,
+    setup: SetupOption,
+    backbone: Annotated[str, typer.Option(help="frozen or trained.")],
+    lr: Annotated[str, typer.Option(help="Learning rate.")],
+    seed: Seed = None,
+) -> None:
+    """Train one point of the unsupervised stage's tuning."""
+    setup, tuning = parse_setup(setup), read_settings(config).tuning
+    if (backbone, lr) not in product(tuning.backbone, tuning.lr):
+        raise UserError(f"--backbone {backbone} --lr {lr}: found a point that is not in {config}'s tuning")
+    with open_job(config, seed, "tuning", setup, f"backbone={backbone}", f"lr={lr}") as job:
+        from slowfast_vos.jobs.train import run_tuning
+
+        run_tuning(job, setup, backbone, lr)
+
+
+@app.command()
+def grid(config: Config, setup: SetupOption, seed: Seed = None, part: Part = "1/1") -> None:
+    """Fine-tune and score the configurations of a setup's grid, or one part of them."""
+    setup, shard = parse_setup(setup), parse_part(part)
+    with open_job(config, seed, "grid", setup, part=shard) as job:
+        from slowfast_vos.jobs.finetune import run_grid
+
+        records = run_grid(job, setup, *shard)
+        failed = sum(record.status == "failed" for record in records)
+        typer.echo(f"{len(records) - failed} done, {failed} failed")
+
+
+@app.command()
+def select(config: Config, setup: SetupOption, seed: Seed = None) -> None:
+    """Choose the best configuration of a setup's grid on the selection sequences."""
+    setup = parse_setup(setup)
+    with open_job(config, seed, "select", setup, network=False) as job:
+        from slowfast_vos.jobs.evaluate import select_best
+
+        best = select_best(job, setup)
+        typer.echo(f"{setup}: {best.error or f'{best.job}, J&F on selection {best.scores.jf_mean:.3f}'}")
+
+
+@app.command()
+def finetune(config: Config, setup: SetupOption, seed: Seed = None, part: Part = "1/1") -> None:
+    """Fine-tune one final model per validation sequence with the chosen configuration, and predict."""
+    setup, shard = parse_setup(setup), parse_part(part)
+    with open_job(config, seed, "final", setup, part=shard) as job:
+        from slowfast_vos.jobs.finetune import run_final
+
+        run_final(job, setup, *shard)
+
+
+@app.command("predict-parent")
+def predict_parent(config: Config, setup: SetupOption, seed: Seed = None) -> None:
+    """Predict the validation sequences with a setup's parent."""
+    setup = parse_setup(setup)
+    with open_job(config, seed, "predict", setup) as job:
+        from slowfast_vos.jobs import predict
+
+        typer.echo(f"predictions in {predict.predict_parent(job, setup)}")
+
+
+@app.command("predict-baseline")
+def predict_baseline(
+    config: Config,
+    baseline: Annotated[str, typer.Option(help="detector (all that it finds) or foreground (every pixel).")],
+    seed: Seed = None,
+) -> None:
+    """Predict the validation sequences without any temporal model."""
+    if baseline not in BASELINES:
+        raise UserError(f'--baseline: found {baseline!r}; expected "detector" or "foreground"')
+    with open_job(config, seed, "predict", baseline) as job:
+        from slowfast_vos.jobs import predict
+
+        typer.echo(f"predictions in {predict.predict_baseline(job, baseline)}")
+
+
+@app.command()
+def evaluate(
+    config: Config,
+    task: Annotated[str, typer.Option(help="unsupervised, semi-supervised or baseline.")],
+    setup: Annotated[str, typer.Option(help="A setup, or the baseline's name.")],
+    seed: Seed = None,
+) -> None:
+    """Score a run's predictions of the validation sequences."""
+    if task not in (*TASKS, "baseline"):
+        raise UserError(f"--task: found {task!r}; expected unsupervised, semi-supervised or baseline")
+    if task != "baseline" or setup not in BASELINES:
+        setup = parse_setup(setup)
+    with open_job(config, seed, "evaluate", task, setup, network=False) as job:
+        from slowfast_vos.jobs import evaluate
+
+        record = evaluate.evaluate(job, task, setup)
+        typer.echo(record.error or f"{task} {setup}: J&F {record.scores.jf_mean:.3f}")
+
+
+@app.command()
+def cost(config: Config, setup: SetupOption, seed: Seed = None) -> None:
+    """Measure parameters, operations, memory and time of a setup."""
+    setup = parse_setup(setup)
+    with open_job(config, seed, "cost", setup) as job:
+        from slowfast_vos.jobs.cost import measure_cost
+
+        measure_cost(job, setup)
+
+
+@app.command()
+def tables(config: Config, out: Out = None) -> None:
+    """Write the tables of a run, from its records alone."""
+    with report_job(config, "tables") as settings:
+        from slowfast_vos.paths import Results
+        from slowfast_vos.reporting.tables import write_tables
+
+        results = Results(settings)
+        write_tables(settings, results.root, out or results.reports / "tables", results.reports / "figures")
+
+
+@app.command()
+def plots(config: Config, out: Out = None) -> None:
+    """Draw the figures of a run, from its records alone."""
+    with report_job(config, "plots") as settings:
+        from slowfast_vos.files import atomic_folder
+        from slowfast_vos.paths import Results
+        from slowfast_vos.reporting.plots import write_plots
+
+        results = Results(settings)
+        with nullcontext(out) if out else atomic_folder(results.reports / "figures") as folder:
+            write_plots(settings, results.root, folder)
+
+
+@app.command()
+def strips(config: Config, out: Out = None) -> None:
+    """Draw predictions over their frames, as pictures and animations."""
+    with report_job(config, "strips") as settings:
+        from slowfast_vos.files import atomic_folder
+        from slowfast_vos.paths import Results
+        from slowfast_vos.reporting.overlays import write_strips
+
+        results = Results(settings)
+        with nullcontext(out) if out else atomic_folder(results.reports / "strips") as folder:
+            write_strips(settings, results.root, folder)
+
+
+@app.command("check-records")
+def check_records(config: Config, out: Annotated[Path, typer.Option(help="File that says so.")]) -> None:
+    """Check a run's records, which makes its exit code: none may be a failed one, nor of other settings.
+
+    Snakemake does not know the settings of jobs that ended while it was dead.
+    """
+    with report_job(config, "check-records") as settings:
+        from slowfast_vos.dag import planned_jobs
+        from slowfast_vos.files import write_json
+        from slowfast_vos.measuring.record import read_record
+        from slowfast_vos.paths import Results
+        from slowfast_vos.reporting.collect import has_settings
+
+        paths = [path for job in planned_jobs(settings) if job.recorded for path in job.outputs.values()]
+        records = {path: read_record(path) for path in paths}
+        if others := [path for path, record in records.items() if not has_settings(record, settings)]:
+            expected = "expected the run's; remove it, and the same command makes it again"
+            raise UserError("\n".join(f"{path}: found other settings of its stage; {expected}" for path in others))
+        if failed := sum(record.status == "failed" for record in records.values()):
+            table = Results(settings).reports / "tables" / "records.csv"
+            raise UserError(f"{table}: found {failed} of {len(records)} records failed; `slowfast-vos status` says why")
+        write_json(out, {"done": len(records), "failed": 0})

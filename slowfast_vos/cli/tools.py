@@ -1,0 +1,178 @@
+"""The verbs that serve a person: a run's status, predictions of any video, scores of any masks, and the data."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slowfast_vos.cli.app import Config, app, on_device, read_settings, report_job
+from slowfast_vos.cli.show import print_report, progress_bar
+from slowfast_vos.errors import UserError
+from slowfast_vos.scoring.command import Year
+
+# Exit code of `status` where something failed.
+FAILED = 3
+
+
+@app.command()
+def predict(
+    checkpoint: Annotated[Path, typer.Option(help="A parent's checkpoint.")],
+    video: Annotated[Path, typer.Option(help="A folder of frames, in the order of their names.")],
+    out: Annotated[Path, typer.Option(help="Folder for the masks, out/VIDEO/FRAME.png.")],
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Segment any folder of frames with a parent's checkpoint."""
+    with on_device(device):
+        from slowfast_vos.jobs.predict import predict_video
+
+        typer.echo(f"predictions in {predict_video(checkpoint, video, out, device)}")
+
+
+@app.command()
+def summary(config: Config) -> None:
+    """Print a run's main table, once it is there; count what is done, failed and skipped."""
+    from rich.console import Console
+
+    from slowfast_vos.paths import Results
+    from slowfast_vos.reporting.status import last_lines, print_lines, read_status
+
+    settings = read_settings(config)
+    results, console, status = Results(settings), Console(), read_status(settings)
+    if all(one.state == "done" for one in status.jobs):
+        from slowfast_vos.reporting.tables import summary as summarise
+
+        places = {name: results.reports / name for name in ("tables", "figures", "strips")}
+        console.print(summarise(settings, results.root, places))
+    print_lines(console, *last_lines(status))
+
+
+@app.command()
+def status(
+    config: Annotated[Path | None, typer.Option("--config", help="Configuration; all runs here without it.")] = None,
+) -> None:
+    """Show where a run stands: done, running, failed, missing, and the time left. Exits with 3 if something failed."""
+    from rich.console import Console
+
+    from slowfast_vos.reporting.status import print_status, read_status
+
+    console = Console()
+    paths = [config] if config else sorted(Path("results").glob("*/settings.json"))
+    if not paths:
+        raise UserError("results: found no run (results/NAME/settings.json); expected one, or --config")
+    failed, problems = False, []
+    for index, path in enumerate(paths):
+        if index:
+            console.print()
+        try:
+            found = read_status(read_settings(path))
+        except UserError as error:  # the other runs are shown all the same
+            problems.append(str(error))
+            continue
+        print_status(found, console)
+        failed |= bool(found.totals["failed"])
+    if problems:
+        raise UserError("\n".join(problems))
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def synthesize(
+    root: Annotated[Path | None, typer.Option(help="Folder to write the dataset to.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Draw the dataset of this configuration instead.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the whole dataset.")] = 63,
+    train: Annotated[int, typer.Option(help="Training sequences.")] = 12,
+    val: Annotated[int, typer.Option(help="Validation sequences.")] = 8,
+    frames: Annotated[int, typer.Option(help="Frames of a sequence.")] = 24,
+    height: Annotated[int, typer.Option(help="Height of a frame in pixels.")] = 240,
+    width: Annotated[int, typer.Option(help="Width of a frame in pixels.")] = 400,
+    processes: Annotated[int, typer.Option(help="Sequences drawn side by side.")] = 1,
+) -> None:
+    """Draw the generated dataset, in DAVIS's layout; the same options give the same bytes.
+
+    Either a run's (--config) or one of the sizes given here (--root).
+    """
+    if (root is None) == (config is None):
+        raise UserError(
+            f"synthesize: found {'neither' if root is None else 'both'} of --root and --config; expected one"
+        )
+    if root is not None:
+        sizes = {"train": train, "val": val, "frames": frames, "height": height, "width": width}
+        _draw(root, {"seed": seed, **sizes}, processes)
+    elif config is not None:
+        with report_job(config, "synthesize") as settings:
+            _draw(settings.data_root, settings.data.synthetic.model_dump(), processes)
+
+
+def _draw(root: Path, options: dict[str, int], processes: int) -> None:
+    from slowfast_vos.jobs.runner import hold_lock
+    from slowfast_vos.videos.synthetic import synthesize as draw
+
+    # A job of a Snakemake that was killed may still draw here.
+    with hold_lock(root / ".lock", lambda: f"another process draws {root}"), progress_bar() as progress:
+        draw(root, **options, processes=processes, progress=partial(progress, "drawing sequences"))
+    typer.echo(f"{options['train']} training and {options['val']} validation sequences in {root}")
+
+
+@app.command("check-data")
+def check_data(
+    config: Annotated[Path | None, typer.Option(help="Check what this configuration uses.")] = None,
+    davis_root: Annotated[Path | None, typer.Option(help="Check a DAVIS tree instead, all of it.")] = None,
+    year: Annotated[Year | None, typer.Option(help="Edition of the tree; each that it lists without it.")] = None,
+    resolution: Annotated[str, typer.Option(help="480p, Full-Resolution or 1080p.")] = "480p",
+    split: Annotated[
+        list[str] | None,
+        typer.Option(help="Split to check; may be repeated; train and val without it. trainval is both."),
+    ] = None,
+) -> None:
+    """Read every frame and mask once; list all problems before anything trains.
+
+    Either of a run (--config) or of any DAVIS tree (--davis-root).
+    """
+    if (config is None) == (davis_root is None):
+        found = "neither" if config is None else "both"
+        raise UserError(f"check-data: found {found} of --config and --davis-root; expected one")
+    if davis_root is not None:
+        _check_davis(davis_root, resolution, year, split or ["train", "val"])
+    elif config is not None:
+        if year or split or resolution != "480p":
+            raise UserError(
+                "check-data: found --year, --resolution or --split with --config; expected them with --davis-root"
+            )
+        _check_run(config)
+
+
+def _check_run(config: Path) -> None:
+    from slowfast_vos.files import write_json
+    from slowfast_vos.paths import Results
+    from slowfast_vos.progress import progress_lines
+    from slowfast_vos.videos.dataset import check_dataset, describe_dataset, open_dataset
+
+    with report_job(config, "check-data") as settings:
+        dataset = open_dataset(settings)
+        checked = check_dataset(dataset, lambda videos: progress_lines(videos, "checked", lambda video: video.name))
+        write_json(Results(settings).dataset, checked | describe_dataset(dataset))
+        typer.echo(f"{len(checked['sequences'])} sequences, {sum(checked['sequences'].values())} frames: no problem")
+
+
+def _check_davis(root: Path, resolution: str, year: Year | None, splits: list[str]) -> None:
+    from slowfast_vos.videos.davis import DavisTree
+    from slowfast_vos.videos.tree_check import check_tree, editions
+
+    tree = DavisTree(root, resolution)
+    years = editions(tree) if year is None else [int(year)]
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder; expected a DAVIS tree")
+    with progress_bar() as progress:
+        reports = [check_tree(tree, one, splits, progress=partial(progress, f"checking DAVIS {one}")) for one in years]
+    for report in reports:
+        print_report(report, tree)
+    # A file may be wrong in both editions.
+    problems = list(dict.fromkeys(problem for report in reports for problem in report.problems))
+    if problems:
+        problems.append(f"{root}: found {len(problems)} problem{'s' * (len(problems) > 1)}; expected none")
+        raise UserError("\n".join(problems))
+    typer.echo(f"no problem in {root}")

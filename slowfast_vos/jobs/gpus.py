@@ -1,0 +1,202 @@
+"""The GPUs of this machine, and a lock for each: Snakemake counts GPUs but does not say which job has which.
+
+Needs no torch, since every parse of the Snakefile asks for the GPUs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from filelock import FileLock
+
+from slowfast_vos.errors import UserError
+from slowfast_vos.jobs.runner import try_lock, wait_for
+
+log = logging.getLogger(__name__)
+VARIABLE = "CUDA_VISIBLE_DEVICES"
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU, or one instance of a GPU that MIG divides.
+
+    Attributes:
+        uuid: of the device itself.
+        index: as nvidia-smi counts; instances have that of their GPU.
+        whole: UUID of the GPU that an instance is part of.
+        processes: number of processes of any user that compute on it now.
+    """
+
+    uuid: str
+    index: int
+    whole: str | None = None
+    processes: int = 0
+
+    def __str__(self) -> str:
+        return f"GPU {self.index}" + (f" ({self.uuid})" if self.whole else "")
+
+
+def list_gpus() -> list[Gpu]:
+    """Every device, in nvidia-smi's order; none where there is no driver.
+
+    Raises:
+        UserError: there is a driver, and it does not say how many devices it has.
+    """
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return []
+    try:
+        return [gpu for index in range(pynvml.nvmlDeviceGetCount()) for gpu in _at(pynvml, index)]
+    except pynvml.NVMLError as error:
+        raise UserError(f"the GPU driver does not answer ({error}); see what nvidia-smi says") from error
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _at(nvml: ModuleType, index: int) -> list[Gpu]:
+    """The devices at an index; none, and a warning, where one is lost or not accessible."""
+    try:
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        uuid = nvml.nvmlDeviceGetUUID(handle)
+        instances = [Gpu(nvml.nvmlDeviceGetUUID(one), index, uuid, _processes(nvml, one)) for one in _mig(nvml, handle)]
+        return instances or [Gpu(uuid, index, None, _processes(nvml, handle))]
+    except nvml.NVMLError as error:
+        log.warning("GPU %d is ignored: its driver says %s", index, error)
+        return []
+
+
+def _mig(nvml: ModuleType, handle: Any) -> Iterator[Any]:
+    """Handles of the instances of a GPU that MIG divides."""
+    try:
+        divided = nvml.nvmlDeviceGetMigMode(handle)[0] == nvml.NVML_DEVICE_MIG_ENABLE
+        count = nvml.nvmlDeviceGetMaxMigDeviceCount(handle) if divided else 0
+    except nvml.NVMLError_NotSupported:  # a GPU without MIG
+        return
+    for index in range(count):
+        try:
+            yield nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
+        except nvml.NVMLError_NotFound:  # fewer instances than there may be
+            continue
+
+
+def _processes(nvml: ModuleType, handle: Any) -> int:
+    try:
+        return len(nvml.nvmlDeviceGetComputeRunningProcesses(handle))
+    except (nvml.NVMLError_NotSupported, nvml.NVMLError_NoPermission):
+        return 0  # it only decides which free device comes first
+
+
+def visible_gpus(gpus: Sequence[Gpu], names: str | None) -> list[Gpu]:
+    """The devices that CUDA_VISIBLE_DEVICES lets a process see.
+
+    Args:
+        names: the variable's value: indices as nvidia-smi counts, UUIDs, beginnings of UUIDs, names of instances. As in
+            CUDA, the first name that matches nothing (such as -1) ends the list, and of a divided GPU one instance is
+            seen. None (not set) means all.
+    """
+    if names is None:
+        return list(gpus)
+    found: dict[str, Gpu] = {}
+    for name in map(str.strip, names.split(",")):
+        if name.isdecimal():
+            matching = [gpu for gpu in gpus if gpu.index == int(name)]
+        elif name.startswith(("GPU-", "MIG-")):
+            matching = [gpu for gpu in gpus if gpu.uuid.startswith(name) or (gpu.whole or "").startswith(name)]
+        else:
+            matching = []
+        if not matching:
+            break
+        found[matching[0].uuid] = matching[0]
+    return list(found.values())
+
+
+def gpus_per_job(device: str) -> int:
+    """GPUs that a training job asks for: one for "cuda", and for "auto" where there is one."""
+    if device == "auto":
+        return int(bool(visible_gpus(list_gpus(), os.environ.get(VARIABLE))))
+    return int(device == "cuda")
+
+
+@contextmanager
+def gpu_lock(device: str) -> Iterator[str | None]:
+    """Hold the lock of a GPU that no other job of this user has, and show this process no other GPU.
+
+    Enter it before CUDA starts; waits while all GPUs are taken.
+
+    Args:
+        device: "auto", "cpu" or "cuda"; "cpu" takes none.
+
+    Yields:
+        the device's UUID; None where no GPU is visible.
+
+    Raises:
+        UserError: the folder of the lock files is not the user's own, or cannot be written.
+    """
+    names = os.environ.get(VARIABLE)
+    listed = [] if device == "cpu" else list_gpus()
+    candidates = visible_gpus(listed, names)
+    if not candidates:
+        if listed and names and names.strip() != "-1":
+            log.warning("%s=%s: names no GPU that the driver lists, so none is reserved", VARIABLE, names)
+        yield None
+        return
+    # Devices that other programs use come last: their users take no lock here.
+    candidates.sort(key=lambda gpu: gpu.processes)
+    places = {gpu: own_folder() / f"{gpu.uuid.replace('/', '-')}.lock" for gpu in candidates}
+
+    def take_one() -> tuple[Gpu, FileLock] | None:
+        for gpu, place in places.items():
+            if lock := try_lock(place):
+                return gpu, lock
+        return None
+
+    gpu, lock = wait_for(take_one, lambda: "; ".join(f"{gpu} is held by {_holder(at)}" for gpu, at in places.items()))
+    try:
+        places[gpu].write_text(f"process {os.getpid()} ({' '.join(sys.argv[1:])[:120]})\n", encoding="utf-8")
+        os.environ[VARIABLE] = gpu.uuid
+        log.info("runs on %s", gpu)
+        yield gpu.uuid
+    finally:
+        lock.release()
+        if names is None:
+            os.environ.pop(VARIABLE, None)
+        else:
+            os.environ[VARIABLE] = names
+
+
+def _holder(place: Path) -> str:
+    try:
+        return place.read_text(encoding="utf-8", errors="replace").strip() or "a process that just began"
+    except OSError as error:
+        return f"an unknown process ({error.strerror})"
+
+
+def own_folder(base: Path = Path("/tmp")) -> Path:
+    """The folder of lock files that all jobs of a user on this host share.
+
+    Neither in $TMPDIR nor in $XDG_RUNTIME_DIR, which differ between a user's sessions, and a cluster's jobs.
+
+    Raises:
+        UserError: somebody else made a folder of this name.
+    """
+    folder = base / f"slowfast-vos-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); locks of GPUs lie there") from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise UserError(f"{folder}: found another user's; expected a folder of this user, for locks of GPUs")
+    return folder

@@ -1,0 +1,191 @@
+"""What every job of a run has: settings, paths, videos, models, and the frame of a record.
+
+torch is imported where a model is built, so that jobs without one start at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slowfast_vos.config import Settings
+from slowfast_vos.errors import UserError
+from slowfast_vos.files import read_json
+from slowfast_vos.measuring.provenance import Stopwatch, processor
+from slowfast_vos.measuring.record import Kind, Provenance, Record, Scores, SequenceScores, read_record
+from slowfast_vos.paths import Results
+from slowfast_vos.setups import Setup
+from slowfast_vos.videos.dataset import Dataset, open_dataset
+
+if TYPE_CHECKING:
+    from torchvision.models.detection.mask_rcnn import MaskRCNN
+
+    from slowfast_vos.measuring.devices import Device
+    from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
+
+log = logging.getLogger(__name__)
+# What decides the outcome of every training, beside its own section.
+SHARED = ("name", "protocol", "switches", "data", "davis_root", "davis_val_root", "model", "precision")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of a run.
+
+    Attributes:
+        settings: the run's configuration.
+        seed: the run's seed that the job belongs to, one of `settings.seeds`.
+        clock: running since the job was made.
+    """
+
+    settings: Settings
+    seed: int
+    clock: Stopwatch = field(default_factory=Stopwatch)
+
+    @cached_property
+    def results(self) -> Results:
+        """The run's paths."""
+        return Results(self.settings)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The run's videos."""
+        return open_dataset(self.settings)
+
+    @cached_property
+    def data_digest(self) -> str:
+        """Digest of every file of the checked dataset."""
+        checked = self.results.dataset
+        return read_json(checked)["digest"] if checked.is_file() else "unchecked"
+
+    @cached_property
+    def device(self) -> Device:
+        """The device that networks run on."""
+        import torch
+
+        from slowfast_vos.measuring.devices import find_device
+
+        torch.set_num_threads(self.settings.threads)
+        return find_device(self.settings.device)
+
+    def record(self, kind: Kind, *, key: str = "", clock: Stopwatch | None = None, **values: Any) -> Record:
+        """A record with the run's identity filled in; `error` makes it a failed one.
+
+        Args:
+            key: digest of what decides the result (see `key`).
+            clock: of a part of the job that has its own record.
+        """
+        # A job without a network asks for no device.
+        used = self.__dict__.get("device")
+        provenance = (clock or self.clock).provenance(
+            device=used.name if used else processor(),
+            driver=used.driver if used else None,
+            threads=self.settings.threads,
+            dataset=self.data_digest,
+        )
+        return Record(
+            kind=kind,
+            status="failed" if values.get("error") else "done",
+            key=key,
+            name=self.settings.name,
+            protocol=self.settings.protocol_name,
+            seed=self.seed,
+            settings=self.settings.model_dump(mode="json"),
+            provenance=Provenance(**provenance),
+            **values,
+        )
+
+    def key(self, *decisive: object) -> str:
+        """Digest of all that decides a result: the shared settings, the data, the seed, and `decisive`."""
+        text = json.dumps([self.settings.digest(*SHARED), self.data_digest, self.seed, *decisive])
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+    def cached(self, path: Path, key: str) -> Record | None:
+        """The record at `path`, if the very same job has written it; a failed one is computed again."""
+        if not path.is_file():
+            return None
+        record = read_record(path)
+        if record.status == "failed" or record.key != key:
+            return None
+        log.info("%s: reused, since it has this job's key", path)
+        return record
+
+    def detector(self, *, trained: bool = True) -> MaskRCNN:
+        """The run's detector if `trained`, else one to be trained, its first layers frozen."""
+        import torch
+
+        from slowfast_vos.model.checkpoints import load_state, read_checkpoint
+        from slowfast_vos.model.detector import build_detector
+
+        device, options = self.device.torch, self.settings.model.options()
+        if not trained:
+            layers = self.settings.detector.trainable_backbone_layers
+            options["trainable_backbone_layers"] = min(layers, options["trainable_backbone_layers"])
+        model = build_detector(precision=self.settings.precision, **options)
+        if trained:
+            path = self.results.detector(self.seed) / "model.safetensors"
+            load_state(model, read_checkpoint(path)[0], source=str(path))
+        return model.to(device, memory_format=torch.channels_last)
+
+    def network(self, setup: str) -> SlowFastMaskRCNN:
+        """The network of a setup, randomly initialised."""
+        from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
+
+        device, frames = self.device.torch, Setup.parse(setup)
+        model = SlowFastMaskRCNN(
+            frames.slow,
+            frames.fast,
+            border=self.settings.option("border"),
+            chunk_length=self.settings.model.chunk_length,
+            precision=self.settings.precision,
+            **self.settings.model.options(),
+        )
+        return model.to(device)
+
+    def parent(self, setup: str, path: Path | None = None) -> SlowFastMaskRCNN:
+        """A parent of a setup, in evaluation mode: the run's own, or the checkpoint at `path`.
+
+        Raises:
+            UserError: its training failed, or the checkpoint is of another setup.
+        """
+        from slowfast_vos.model.checkpoints import load_state, read_checkpoint
+
+        path = path or self.results.parent(setup, self.seed) / "model.safetensors"
+        model = self.network(setup)
+        state, about = read_checkpoint(path)
+        if about.get("setup") != setup:
+            raise UserError(f"{path}: found a checkpoint of setup {about.get('setup')}; expected {setup}")
+        load_state(model, state, source=str(path))
+        return model.eval()
+
+    def about(self, setup: str | None) -> dict[str, Any]:
+        """The header of a checkpoint: how to build its network."""
+        return {"setup": setup, "seed": self.seed, "settings": self.settings.model_dump(mode="json")}
+
+
+def gather_scores(sequences: dict[str, dict[str, float]]) -> Scores:
+    """A record's scores from the official statistics of each sequence, each of which has one object.
+
+    Args:
+        sequences: by name, the official columns (`J-Mean`, …).
+    """
+    columns = SequenceScores.model_fields
+    each = {
+        name: SequenceScores(**{column: figures[official_name(column)] for column in columns})
+        for name, figures in sequences.items()
+    }
+    means = {column: float(np.mean([getattr(one, column) for one in each.values()])) for column in columns}
+    return Scores(jf_mean=(means["j_mean"] + means["f_mean"]) / 2, **means, sequences=each)
+
+
+def official_name(column: str) -> str:
+    """The official toolkit's name of a column: `j_mean` is `J-Mean`."""
+    measure, statistic = column.split("_")
+    return f"{measure.upper()}-{statistic.capitalize()}"

@@ -1,0 +1,194 @@
+"""Running a job: its lock, and its status file beside its log, which `slowfast-vos status` reads.
+
+The kernel releases a lock when its process dies, however it dies: a killed job is never taken for a running one, and
+no two processes run the same job. Needs no torch.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from filelock import FileLock, Timeout
+
+from slowfast_vos.errors import LostError, UserError
+from slowfast_vos.files import write_json
+
+log = logging.getLogger(__name__)
+SECONDS_BETWEEN_TRIES = 0.2
+SECONDS_BETWEEN_LINES = 60.0
+T = TypeVar("T")
+State = Literal["running", "done", "failed", "stopped", "unknown"]
+
+
+class NoLocksError(UserError):
+    """The file system has no locks (some network file systems)."""
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """What is known of a job.
+
+    Attributes:
+        state: `stopped` was killed or interrupted; `unknown` began on a file system without locks.
+        started: seconds since 1970.
+        seconds: duration of a job that ended, from before torch is imported.
+        error: why it failed, in one line.
+    """
+
+    state: State
+    pid: int | None = None
+    host: str | None = None
+    started: float | None = None
+    seconds: float | None = None
+    error: str | None = None
+
+    @property
+    def process(self) -> str:
+        """The process that runs the job, in words."""
+        return f"process {self.pid} on {self.host}" if self.pid else "a process that just began"
+
+
+def try_lock(path: Path) -> FileLock | None:
+    """Lock a file (created if missing) until `release` or the end of this process; None if another process holds it.
+
+    Raises:
+        NoLocksError: the file system has no locks.
+        UserError: the file cannot be written.
+    """
+    lock = FileLock(path, fallback_to_soft=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        return None
+    except OSError as error:
+        if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise NoLocksError(f"{path}: cannot be locked ({error.strerror})") from error
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+    return lock
+
+
+def wait_for(take: Callable[[], T | None], reason: Callable[[], str]) -> T:
+    """Try to take something until that succeeds; log the reason after two seconds, then once a minute."""
+    next_line = time.monotonic() + 2
+    while (taken := take()) is None:
+        if time.monotonic() >= next_line:
+            log.info("waits: %s", reason())
+            next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+        time.sleep(SECONDS_BETWEEN_TRIES)
+    return taken
+
+
+def hold_run(path: Path) -> FileLock | None:
+    """Lock a run, for one Snakemake; None, and a warning, where the file system has no locks.
+
+    Raises:
+        UserError: another Snakemake works at this run.
+    """
+    try:
+        lock = try_lock(path)
+    except NoLocksError as error:
+        log.warning("%s; start no second Snakemake at this run", error)
+        return None
+    if lock is None:
+        raise UserError(f"{path.parent}: another Snakemake works at this run; expected to be the only one")
+    return lock
+
+
+@contextmanager
+def hold_lock(path: Path, reason: Callable[[], str]) -> Iterator[None]:
+    """Hold a file's lock; waits while another process holds it. Without locks, warn and go on."""
+    try:
+        lock = wait_for(lambda: try_lock(path), reason)
+    except NoLocksError as error:
+        log.warning("%s; make sure that no second process does the same", error)
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def run_job(path: Path) -> Iterator[None]:
+    """Hold a job's lock and keep its status file up to date; waits while a duplicate of this job runs.
+
+    Args:
+        path: of the status file.
+
+    Raises:
+        UserError: the status file cannot be written.
+    """
+    with hold_lock(path.with_suffix(".lock"), lambda: f"{_read(path).process} runs this very job"):
+        clock = time.monotonic()
+        running = JobStatus("running", os.getpid(), platform.node(), time.time())
+        write_json(path, asdict(running))
+
+        def end(state: State, error: str | None = None) -> None:
+            status = replace(running, state=state, seconds=round(time.monotonic() - clock, 3), error=error)
+            try:
+                write_json(path, asdict(status))
+            except UserError as problem:  # the job itself has ended, and its results count
+                log.warning("%s", problem)
+
+        try:
+            yield
+        except LostError as error:
+            end("stopped", _one_line(error))
+            raise
+        except Exception as error:
+            end("failed", _one_line(error))
+            raise
+        except BaseException:  # interrupted, or asked to end
+            end("stopped")
+            raise
+        end("done")
+
+
+def _one_line(error: Exception) -> str:
+    name = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    return name + " ".join(str(error).split())
+
+
+def read_status(path: Path) -> JobStatus | None:
+    """Read a job's status file; None if the job never began.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    if not path.is_file():
+        return None
+    status = _read(path)
+    if status.state != "running":
+        return status
+    try:
+        lock = try_lock(path.with_suffix(".lock"))
+    except NoLocksError:
+        return replace(status, state="unknown")
+    if lock is None:
+        return status
+    lock.release()
+    return replace(status, state="stopped")
+
+
+def _read(path: Path) -> JobStatus:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return JobStatus(**{field.name: values[field.name] for field in fields(JobStatus)})
+    except FileNotFoundError:  # its process has the lock, and writes next
+        return JobStatus("running")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, TypeError, KeyError):
+        raise UserError(f"{path}: found no job status; expected one as this version writes it, or no file") from None
