@@ -32,7 +32,7 @@ def synthesize(
     processes: Annotated[int, typer.Option(help="Sequences drawn side by side.")] = 1,
 ) -> None:
     """Draw the generated dataset, in DAVIS's layout; the same options give the same bytes."""
-    from slowfast_vos.videos.synthetic import synthesize as draw
+    from slowfast_vos.generated import synthesize as draw
 
     # Of a Snakemake that was killed, another may still draw here.
     try:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from slowfast_vos.config import parse_settings
+from slowfast_vos.generated import sequence_names
 from slowfast_vos.jobs import finetune
 from slowfast_vos.jobs.common import Job
 from slowfast_vos.jobs.context import COLUMNS, official
@@ -21,7 +22,6 @@ from slowfast_vos.jobs.train import Selection
 from slowfast_vos.measuring.record import Record, read_record
 from slowfast_vos.model.checkpoints import read_checkpoint
 from slowfast_vos.training.state import Resume, TrainingState
-from slowfast_vos.videos.synthetic import sequence_names
 from torch import nn
 
 if TYPE_CHECKING:

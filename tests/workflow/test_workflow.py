@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 from slowfast_vos.config import load_settings
+from slowfast_vos.generated import sequence_names
 from slowfast_vos.reporting.plan import plan
-from slowfast_vos.videos.synthetic import sequence_names
 
 from workflow_runs import ENVIRONMENT, TINY, snakemake
 
