@@ -220,7 +220,7 @@ def invoke() -> Callable[..., Result]:
 @pytest.fixture(scope="session")
 def dataset_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generated dataset of three training and two validation sequences of five frames."""
-    from slowfast_vos.videos.synthetic import synthesize
+    from slowfast_vos.generated import synthesize
 
     root = tmp_path_factory.mktemp("data")
     synthesize(root, **DATA)
@@ -233,7 +233,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, dataset_root: Path, invok
 
     Tests add to it what they like, and leave what it wrote as it is.
     """
-    from slowfast_vos.videos.synthetic import sequence_names
+    from slowfast_vos.generated import sequence_names
 
     folder = tmp_path_factory.mktemp("run")
     held_out = sequence_names("train", 3)[:1]

@@ -108,8 +108,8 @@ def synthesize(
 
 
 def _draw(root: Path, options: dict[str, int], processes: int) -> None:
+    from slowfast_vos.generated import synthesize as draw
     from slowfast_vos.jobs.runner import hold_lock
-    from slowfast_vos.videos.synthetic import synthesize as draw
 
     # A job of a Snakemake that was killed may still draw here.
     with hold_lock(root / ".lock", lambda: f"another process draws {root}"), progress_bar() as progress:

@@ -87,7 +87,7 @@ def validation_names(settings: Settings) -> list[str]:
     """
     data = settings.data
     if data.kind == "synthetic":
-        from slowfast_vos.videos.synthetic import sequence_names
+        from slowfast_vos.generated import sequence_names
 
         return sequence_names("val", data.synthetic.val)
     _, tree = _trees(settings)

@@ -25,6 +25,7 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from slowfast_vos.config import Settings, load_settings  # noqa: E402
+from slowfast_vos.generated import sequence_names, synthesize  # noqa: E402
 from slowfast_vos.measuring.cost import exhaust, time_runs  # noqa: E402
 from slowfast_vos.measuring.devices import find_device  # noqa: E402
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN  # noqa: E402
@@ -32,7 +33,6 @@ from slowfast_vos.model.streaming import detect, foreground  # noqa: E402
 from slowfast_vos.training.finetune import Augment  # noqa: E402
 from slowfast_vos.videos.davis import DavisTree, Video, targets  # noqa: E402
 from slowfast_vos.videos.pngs import write_mask  # noqa: E402
-from slowfast_vos.videos.synthetic import sequence_names, synthesize  # noqa: E402
 from stages import (  # noqa: E402
     FREEZES,
     PRECISIONS,

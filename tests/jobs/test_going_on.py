@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 from slowfast_vos.config import parse_settings
+from slowfast_vos.generated import sequence_names
 from slowfast_vos.jobs import finetune, selection
 from slowfast_vos.jobs.job import Job, official_name
 from slowfast_vos.jobs.selection import Selection
 from slowfast_vos.measuring.record import SequenceScores, read_record
 from slowfast_vos.model.checkpoints import read_checkpoint
 from slowfast_vos.training.state import Resume, TrainingState
-from slowfast_vos.videos.synthetic import sequence_names
 from torch import Tensor, nn
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from slowfast_vos.generated import sequence_names
 from slowfast_vos.measuring.record import read_record
-from slowfast_vos.videos.synthetic import sequence_names
 
 if TYPE_CHECKING:
     from conftest import Run

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from slowfast_vos.config import Settings, parse_settings
 from slowfast_vos.errors import UserError
+from slowfast_vos.generated import sequence_names
 from slowfast_vos.videos.dataset import check_dataset, describe_dataset, open_dataset, validation_names
 from slowfast_vos.videos.pngs import write_mask
-from slowfast_vos.videos.synthetic import sequence_names
 
 ROLES = ("train", "selection", "epoch_selection", "val")
 TRAIN, VAL = sequence_names("train", 3), sequence_names("val", 2)

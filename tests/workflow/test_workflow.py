@@ -11,7 +11,7 @@ import pytest
 import yaml
 from slowfast_vos.config import load_settings
 from slowfast_vos.dag import planned_jobs
-from slowfast_vos.videos.synthetic import sequence_names
+from slowfast_vos.generated import sequence_names
 
 from workflow_runs import ENVIRONMENT, TINY, snakemake
 

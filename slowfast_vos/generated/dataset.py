@@ -1,0 +1,171 @@
+"""A generated dataset in DAVIS's layout, in which the object is what moves.
+
+Beside it stand distractors, drawn from the same family and as still as the ground, so that a single frame cannot tell
+which is the object and a few consecutive ones can.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import cv2
+
+from slowfast_vos.errors import UserError
+from slowfast_vos.files import atomic_write, write_text
+from slowfast_vos.generated.recipes import Recipe, sequences
+from slowfast_vos.generated.rendering import attributes_of, render
+from slowfast_vos.generated.scenes import make_scene
+from slowfast_vos.videos.pngs import write_mask
+
+VERSION = 1
+RESOLUTION = "480p"  # the folder's name in DAVIS, whatever the frames' size
+JPEG_QUALITY = 92
+LEAST = {"seed": 0, "train": 1, "val": 1, "frames": 2, "height": 64, "width": 96, "processes": 1}
+
+ATTRIBUTES = {
+    "AC": "appearance change: the light fades and returns",
+    "BC": "background clutter: the object's colours are close to the ground's",
+    "CS": "camera shake: hand-held instead of a slow pan",
+    "DB": "dynamic background: a different-looking thing moves too and is not annotated",
+    "DEF": "deformation: the body bends by 8 % of its length or more",
+    "FM": "fast motion: more than 1/12 of the frame's height per frame on average",
+    "LA": "look-alikes (our own): things of the object's family that stand still and are not annotated",
+    "MB": "motion blur",
+    "OCC": "occlusion: in some frame more than a fifth of an object's pixels is hidden",
+    "OV": "out of view: in some frame more than half of an object lies outside",
+    "ROT": "rotation: an object turns by more than 120 degrees",
+    "SC": "shape complexity: limbs, arms or wings",
+    "SV": "scale variation: an object's area changes by a factor of 2 or more",
+}
+README = """Generated videos for slowfast-vos
+=================================
+
+Format: DAVIS (JPEGImages, Annotations, ImageSets, Annotations/db_info.yml).
+Generator: slowfast-vos synthesize, version {version}; seed {seed}; {train} training and {val} validation
+sequences of {frames} frames, {height} x {width} pixels.
+Licence: CC0 1.0 (public domain). No photograph was used: every pixel is computed.
+
+The object is what moves relative to the ground. Training masks number the objects from 1, as DAVIS 2017 does;
+validation masks hold one object, 1, as DAVIS 2016 does. Where look-alikes stand still beside it (LA), no single
+frame tells which is the object, while adjacent frames do. In validation some sequences also show a passer-by (DB)
+that moves, looks different and is not annotated.
+
+Attributes, after DAVIS, each measured on the scene and true of it:
+{attributes}
+"""
+
+
+def synthesize(
+    root: Path,
+    *,
+    seed: int = 63,
+    train: int = 12,
+    val: int = 8,
+    frames: int = 24,
+    height: int = 240,
+    width: int = 400,
+    processes: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write the generated dataset under `root`, byte for byte the same for the same arguments.
+
+    Every sequence depends on the seed, its split and its name, not on how many there are.
+
+    Args:
+        root: folder to write; made where it is missing.
+        seed: 0 or more.
+        train, val: number of sequences, 1 or more each.
+        frames: frames per sequence, 2 or more.
+        height, width: of a frame in pixels, 64 and 96 or more.
+        processes: sequences drawn side by side; the bytes do not depend on it.
+        progress: called after every sequence with the numbers done and to do.
+
+    Raises:
+        UserError: a value out of range, or a root that holds another dataset.
+    """
+    root = Path(root)
+    numbers = {"seed": seed, "train": train, "val": val, "frames": frames, "height": height, "width": width}
+    for name, value in (numbers | {"processes": processes}).items():
+        if type(value) is not int or value < LEAST[name]:
+            raise UserError(f"{name}: found {value!r}; expected a whole number, {LEAST[name]} or more")
+    _refuse_another_dataset(root)
+    meanings = "\n".join(f"  {name:<4}{meaning}" for name, meaning in ATTRIBUTES.items())
+    write_text(root / "README.txt", README.format(version=VERSION, attributes=meanings, **numbers))
+    splits = {"train": sequences("train", train), "val": sequences("val", val)}
+    work = [(split, name, recipe) for split, recipes in splits.items() for name, recipe in recipes.items()]
+    draw = partial(_draw_sequence, root, seed=seed, frames=frames, height=height, width=width)
+    info = f"attributes: [{', '.join(ATTRIBUTES)}]\nsets: [training,test]\nsequences:\n"
+    with _mapping(processes) as run:
+        for done, entry in enumerate(run(draw, *zip(*work, strict=True)), 1):
+            info += entry
+            if progress is not None:
+                progress(done, len(work))
+    names = {"train": [*splits["train"]], "val": [*splits["val"]], "trainval": [*splits["train"], *splits["val"]]}
+    for split, chosen in names.items():
+        _write_split(root, split, chosen, frames)
+    write_text(root / "Annotations" / "db_info.yml", info)
+
+
+@contextmanager
+def _mapping(processes: int) -> Iterator[Callable[..., Iterator[str]]]:
+    """A `map` that works in as many processes."""
+    if processes == 1:
+        yield map
+        return
+    # OpenCV's threads do not survive a fork. Ctrl-C interrupts this process, which then stops the workers.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, context, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+    try:
+        yield pool.map
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _refuse_another_dataset(root: Path) -> None:
+    readme = root / "README.txt"
+    ours = readme.is_file() and readme.read_text(encoding="utf-8", errors="replace").startswith(README.splitlines()[0])
+    listings = [path for path in (root / "ImageSets").rglob("*") if path.is_file()]
+    if not ours and (listings or (root / "Annotations/db_info.yml").exists()):
+        raise UserError(f"{root}: found another dataset; expected an empty folder or one of generated videos")
+
+
+def _draw_sequence(root: Path, split: str, name: str, recipe: Recipe, *, frames: int, **options: int) -> str:
+    """Write frames and masks, remove frames of an earlier, longer run, and return the entry for db_info.yml."""
+    cv2.setNumThreads(1)
+    scene = make_scene(split, name, recipe, frames=frames, **options)
+    images, masks = (root / kind / RESOLUTION / name for kind in ("JPEGImages", "Annotations"))
+    pictures = []
+    for t, picture in enumerate(render(scene)):
+        _, data = cv2.imencode(".jpg", picture.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        with atomic_write(images / f"{t:05d}.jpg") as temporary:
+            temporary.write_bytes(data.tobytes())
+        write_mask(masks / f"{t:05d}.png", picture.ids)
+        pictures.append(picture)
+    for path in [*images.glob("*.jpg"), *masks.glob("*.png")]:
+        if path.stem.isdigit() and int(path.stem) >= frames:
+            path.unlink()
+    return (
+        f"- attributes: [{', '.join(attributes_of(scene, pictures))}]\n"
+        f"  name: {name}\n"
+        f"  num_frames: {frames}\n"
+        f"  set: {'training' if split == 'train' else 'test'}\n"
+        "  eval_t: True\n"
+    )
+
+
+def _write_split(root: Path, split: str, names: list[str], frames: int) -> None:
+    """Write the split's lists of sequences and of pairs of frame and mask."""
+    listing = "".join(f"{name}\n" for name in names)
+    pairs = "".join(
+        f"/JPEGImages/{RESOLUTION}/{name}/{t:05d}.jpg /Annotations/{RESOLUTION}/{name}/{t:05d}.png\n"
+        for name in names
+        for t in range(frames)
+    )
+    for folder, text in (("2016", listing), ("2017", listing), (RESOLUTION, pairs)):
+        write_text(root / "ImageSets" / folder / f"{split}.txt", text)
