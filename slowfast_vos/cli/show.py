@@ -11,8 +11,8 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+    from slowfast_vos.videos.check import TreeReport
     from slowfast_vos.videos.davis import DavisTree
-    from slowfast_vos.videos.tree_check import TreeReport
 
 Tell = Callable[[str, int, int | None], None]
 """Told what is being done, how much of it is done, and of how much, where that is known."""

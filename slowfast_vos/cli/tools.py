@@ -159,8 +159,8 @@ def _check_run(config: Path) -> None:
 
 
 def _check_davis(root: Path, resolution: str, year: Year | None, splits: list[str]) -> None:
+    from slowfast_vos.videos.check import check_tree, editions
     from slowfast_vos.videos.davis import DavisTree
-    from slowfast_vos.videos.tree_check import check_tree, editions
 
     tree = DavisTree(root, resolution)
     years = editions(tree) if year is None else [int(year)]

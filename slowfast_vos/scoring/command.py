@@ -9,29 +9,12 @@ from typing import Annotated
 
 import typer
 
-from slowfast_vos.errors import UserError
+from slowfast_vos.scoring.protocols import score
 from slowfast_vos.scoring.results import GLOBAL_COLUMNS, Scores
 
-
-class Year(StrEnum):
-    """The benchmark's edition."""
-
-    DAVIS_2016 = "2016"
-    DAVIS_2017 = "2017"
-
-
-class Task(StrEnum):
-    """What was known of the objects."""
-
-    UNSUPERVISED = "unsupervised"
-    SEMI_SUPERVISED = "semi-supervised"
-
-
-class Frames(StrEnum):
-    """The frames that count."""
-
-    ALL = "all"
-    INNER = "inner"
+Year = StrEnum("Year", {"DAVIS_2016": "2016", "DAVIS_2017": "2017"})
+Task = StrEnum("Task", {"UNSUPERVISED": "unsupervised", "SEMI_SUPERVISED": "semi-supervised"})
+Frames = StrEnum("Frames", {"ALL": "all", "INNER": "inner"})
 
 
 def score_command(
@@ -56,25 +39,19 @@ def score_command(
 
     The paper's own scoring: --year 2016 --frames all.
     """
-    from slowfast_vos.scoring.protocols import score
-
-    try:
-        scores = score(
-            davis_root,
-            predictions,
-            year=int(year),
-            split=split,
-            task=task.value,
-            frames=None if frames is None else frames.value,
-            sequences=sequence or None,
-            resolution=resolution,
-            processes=processes,
-            progress=sys.stderr.isatty(),
-        )
-        written = scores.write(out, per_frame=per_frame)
-    except UserError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+    scores = score(
+        davis_root,
+        predictions,
+        year=int(year),
+        split=split,
+        task=task,
+        frames=frames,
+        sequences=sequence or None,
+        resolution=resolution,
+        processes=processes,
+        progress=sys.stderr.isatty(),
+    )
+    written = scores.write(out, per_frame=per_frame)
     _print_tables(scores)
     typer.echo(f"Written: {', '.join(str(path) for path in written)}")
 

@@ -35,7 +35,8 @@ def boundary(mask: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: the mask is not a non-empty [H, W] of bool or integers.
     """
-    region = Region.of_mask(*_checked(mask))
+    mask = _checked(mask)
+    region = Region.of_mask(mask, tolerance(*mask.shape))
     return region.unpack(region.edge)
 
 
@@ -97,7 +98,7 @@ def checked_pair(prediction: np.ndarray, annotation: np.ndarray) -> tuple[np.nda
     Raises:
         ValueError: they are not [H, W] of bool or integers, both of one size.
     """
-    (prediction, _), (annotation, _) = _checked(prediction), _checked(annotation)
+    prediction, annotation = _checked(prediction), _checked(annotation)
     if prediction.shape != annotation.shape:
         raise ValueError(f"prediction {prediction.shape} and annotation {annotation.shape} differ in size")
     return prediction, annotation
@@ -107,15 +108,15 @@ def _regions(prediction: np.ndarray, annotation: np.ndarray, void: np.ndarray | 
     prediction, annotation = checked_pair(prediction, annotation)
     radius = tolerance(*annotation.shape)
     if void is not None:
-        void, _ = _checked(void)
+        void = _checked(void)
         if void.shape != annotation.shape:
             raise ValueError(f"void {void.shape} and annotation {annotation.shape} differ in size")
         prediction, annotation = (np.where(void, 0, mask) for mask in (prediction, annotation))
     return Region.of_mask(prediction, radius), Region.of_mask(annotation, radius)
 
 
-def _checked(mask: np.ndarray) -> tuple[np.ndarray, int]:
+def _checked(mask: np.ndarray) -> np.ndarray:
     mask = np.asarray(mask)
     if mask.ndim != 2 or mask.size == 0 or mask.dtype.kind not in "bui":
         raise ValueError(f"a mask is [H, W] of bool or integers, got {list(mask.shape)} of {mask.dtype}")
-    return mask, tolerance(*mask.shape)
+    return mask

@@ -17,16 +17,18 @@ from pathlib import Path
 import numpy as np
 
 from slowfast_vos.errors import UserError
-from slowfast_vos.scoring.frames import SequenceScores, measure_frame, score_sequence
-from slowfast_vos.scoring.layout import (
+from slowfast_vos.scoring.frames import (
     Protocol,
     SequenceFiles,
     annotation_folder,
-    list_sequences,
-    split_sequences,
+    count_objects,
+    find_sequences,
+    read_pairs,
 )
-from slowfast_vos.scoring.measures import checked_pair
-from slowfast_vos.scoring.results import GLOBAL_COLUMNS, Scores, object_statistics
+from slowfast_vos.scoring.measures import checked_pair, contour_accuracy_of, region_similarity_of, tolerance
+from slowfast_vos.scoring.regions import Region
+from slowfast_vos.scoring.results import GLOBAL_COLUMNS, Scores, SequenceScores, object_statistics
+from slowfast_vos.videos.davis import VOID, DavisTree
 
 
 def score(
@@ -66,19 +68,19 @@ def score(
     """
     root, protocol = Path(davis_root), Protocol.of(year, task, frames)
     if processes < 1:
-        raise UserError(f"processes: found {processes}, expected at least 1")
+        raise UserError(f"processes: found {processes}; expected at least 1")
     folder = annotation_folder(root, protocol, resolution)
-    names = split_sequences(root, year, split, resolution) if sequences is None else list(dict.fromkeys(sequences))
+    names = list(dict.fromkeys(DavisTree(root, resolution).split(split, year) if sequences is None else sequences))
     if not names:
-        raise UserError("sequences: found none, expected at least one")
-    found, problems = list_sequences(folder, Path(predictions), names, protocol)
+        raise UserError("sequences: found none; expected at least one")
+    found, problems = find_sequences(folder, Path(predictions), names, protocol)
     work = partial(score_sequence, protocol=protocol, measure=not problems)
     scored = list(_with_bar(_in_parallel(work, found, processes), len(found), progress))
     problems += [problem for sequence in scored for problem in sequence.problems]
     if problems:
-        raise UserError("\n".join(problems))
+        raise UserError("\n".join(dict.fromkeys(problems)))
     if not any(len(sequence.region) for sequence in scored):
-        raise UserError(f"{folder}: found no object in the first frame of any sequence, expected at least one")
+        raise UserError(f"{folder}: found no object in the first frame of any sequence; expected at least one")
     return Scores(scored)
 
 
@@ -109,6 +111,77 @@ def score_masks(
         raise ValueError(f"no frame is left to score ({frames} frames)")
     figures = object_statistics(*np.stack(values, axis=-1))
     return {name: figures[name] for name in GLOBAL_COLUMNS}
+
+
+def score_sequence(files: SequenceFiles, protocol: Protocol, *, measure: bool = True) -> SequenceScores:
+    """Score a sequence, or with `measure` off only look for problems; no mask outlives its frame.
+
+    A problem of one frame stops the measuring, not the reading, so that all problems are found.
+    """
+    scores = SequenceScores(files.annotations.name, files.scored)
+    try:
+        objects = count_objects(files, protocol)
+    except UserError as error:
+        objects = None
+        scores.problems.append(str(error))
+    values: list[np.ndarray] = []
+    for prediction, annotation in read_pairs(files, protocol, objects, scores.problems):
+        if measure and not scores.problems:
+            values.append(measure_frame(prediction, annotation, objects, protocol))
+    if measure and not scores.problems:
+        scores.region, scores.contour = _match(values, objects) if protocol.matched else np.stack(values, axis=-1)
+    return scores
+
+
+def measure_frame(prediction: np.ndarray, annotation: np.ndarray, objects: int, protocol: Protocol) -> np.ndarray:
+    """J and F of one frame.
+
+    Args:
+        prediction: [H, W] ids.
+        annotation: [H, W] ids, `VOID` where nothing is known.
+        objects: how many ids, from 1 on, are objects.
+        protocol: the rules.
+
+    Returns:
+        [2, objects] float64, J and F. Where proposals are to be matched, [2, proposals + 1, objects]: each proposal
+        with each object, the last row that of a proposal which this frame lacks.
+    """
+    radius = tolerance(*annotation.shape)
+    proposals = int(prediction.max()) if protocol.matched else objects
+    if protocol.single_object:
+        predicted, annotated = [Region.of_mask(prediction, radius)], [Region.of_mask(annotation, radius)]
+    else:
+        if protocol.matched and (void := annotation == VOID).any():
+            prediction = np.where(void, 0, prediction)
+        predicted = Region.of_ids(prediction, proposals, radius)
+        annotated = Region.of_ids(annotation, objects, radius)
+    if protocol.matched:
+        predicted.append(Region.of_mask(np.zeros_like(prediction), radius))
+        pairs = [(one, other) for one in predicted for other in annotated]
+    else:
+        pairs = list(zip(predicted, annotated, strict=True))
+    values = [[measure(*pair) for pair in pairs] for measure in (region_similarity_of, contour_accuracy_of)]
+    shape = (2, proposals + 1, objects) if protocol.matched else (2, objects)
+    return np.array(values, dtype=np.float64).reshape(shape)
+
+
+def _match(values: Sequence[np.ndarray], objects: int) -> tuple[np.ndarray, np.ndarray]:
+    """Assign proposals to objects by the best (mean J + mean F) / 2.
+
+    Args:
+        values: for each of N frames [2, proposals + 1, objects], as from `measure_frame`.
+
+    Returns:
+        J and F, [objects, N] each, in the order of the chosen proposals, as in the official toolkit.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    # Every frame gets as many proposals as the fullest, and at least one for each object.
+    count = max(objects, *(frame.shape[1] - 1 for frame in values))
+    region, contour = np.stack([frame.take(np.arange(count), axis=1, mode="clip") for frame in values], axis=-1)
+    quality = (np.mean(region, axis=2) + np.mean(contour, axis=2)) / 2
+    rows, columns = linear_sum_assignment(-quality)
+    return region[rows, columns], contour[rows, columns]
 
 
 def _in_parallel(

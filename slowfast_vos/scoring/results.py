@@ -5,19 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from slowfast_vos.files import write_text
-from slowfast_vos.scoring import statistics
-from slowfast_vos.scoring.frames import SequenceScores
-
-if TYPE_CHECKING:
-    import pandas as pd
+from slowfast_vos.scoring.statistics import decay, mean, recall
 
 STATISTICS = ("J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 GLOBAL_COLUMNS = ("J&F-Mean", *STATISTICS)
@@ -25,16 +21,35 @@ OBJECT_COLUMNS = ("Sequence", *STATISTICS, "J&F-Mean")
 FRAME_COLUMNS = ("Sequence", "Frame", "J", "F")
 
 
+@dataclass
+class SequenceScores:
+    """The scores of one sequence.
+
+    Attributes:
+        name: the sequence.
+        frames: the names of the N scored frames.
+        region, contour: J and F, [objects, N].
+        problems: one line for each file that cannot be scored; without any the arrays hold every frame.
+    """
+
+    name: str
+    frames: tuple[str, ...]
+    region: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    contour: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    problems: list[str] = field(default_factory=list)
+
+    def objects(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Each object's official name (`blackswan_1`), J and F, [N] each."""
+        for index, (region, contour) in enumerate(zip(self.region, self.contour, strict=True), start=1):
+            yield f"{self.name}_{index}", region, contour
+
+
 def object_statistics(region: np.ndarray, contour: np.ndarray) -> dict[str, float]:
     """Mean, recall and decay of J and F, [N] each, under the official column names; J&F-Mean last."""
     figures = {
         f"{measure}-{name}": statistic(values)
         for measure, values in (("J", region), ("F", contour))
-        for name, statistic in (
-            ("Mean", statistics.mean),
-            ("Recall", statistics.recall),
-            ("Decay", statistics.decay),
-        )
+        for name, statistic in (("Mean", mean), ("Recall", recall), ("Decay", decay))
     }
     return figures | {"J&F-Mean": (figures["J-Mean"] + figures["F-Mean"]) / 2}
 
@@ -53,9 +68,9 @@ class Scores:
     def objects(self) -> dict[str, dict[str, float]]:
         """The statistics of each object, by its official name `SEQUENCE_1`, `SEQUENCE_2`, …"""
         return {
-            f"{sequence.name}_{index}": object_statistics(region, contour)
+            name: object_statistics(region, contour)
             for sequence in self.sequences
-            for index, (region, contour) in enumerate(zip(sequence.region, sequence.contour, strict=True), start=1)
+            for name, region, contour in sequence.objects()
         }
 
     @cached_property
@@ -63,27 +78,10 @@ class Scores:
         """The official global figures: plain means over objects, not sequences."""
         return _means(self.objects.values())
 
-    @property
-    def per_object(self) -> pd.DataFrame:
-        """A row for each object: Sequence (`blackswan_1`), J-Mean, J-Recall, J-Decay, F-…, J&F-Mean."""
-        import pandas as pd
-
-        return pd.DataFrame(list(self._object_rows()), columns=list(OBJECT_COLUMNS))
-
-    @property
-    def per_frame(self) -> pd.DataFrame:
-        """A row for each object and scored frame: Sequence (`blackswan_1`), Frame (`00001`), J, F."""
-        import pandas as pd
-
-        return pd.DataFrame(list(self._frame_rows()), columns=list(FRAME_COLUMNS))
-
     def per_sequence_means(self) -> dict[str, dict[str, float]]:
-        """The means over each sequence's objects, by the sequence's name; sequences without objects are left out."""
+        """The means over each sequence's objects, by the sequence's name; without the sequences that have no object."""
         return {
-            sequence.name: _means(
-                object_statistics(region, contour)
-                for region, contour in zip(sequence.region, sequence.contour, strict=True)
-            )
+            sequence.name: _means(self.objects[name] for name, *_ in sequence.objects())
             for sequence in self.sequences
             if len(sequence.region)
         }
@@ -97,29 +95,26 @@ class Scores:
             UserError: the folder cannot be written to.
         """
         out = Path(out_dir)
-        tables: dict[str, tuple[Sequence[str], Iterable[Sequence[Any]]]] = {
-            "global.csv": (GLOBAL_COLUMNS, [[self.global_[name] for name in GLOBAL_COLUMNS]]),
-            "per-sequence.csv": (OBJECT_COLUMNS, self._object_rows()),
+        objects = [{"Sequence": name, **figures} for name, figures in self.objects.items()]
+        tables: dict[str, tuple[Sequence[str], Iterable[dict[str, Any]]]] = {
+            "global.csv": (GLOBAL_COLUMNS, [self.global_]),
+            "per-sequence.csv": (OBJECT_COLUMNS, objects),
         }
         if per_frame:
             tables["per-frame.csv"] = FRAME_COLUMNS, self._frame_rows()
-        for name, (columns, rows) in tables.items():
+        for file, (columns, rows) in tables.items():
             text = io.StringIO()
-            writer = csv.writer(text, lineterminator="\n")
-            writer.writerow(columns)
+            writer = csv.DictWriter(text, columns, lineterminator="\n")
+            writer.writeheader()
             writer.writerows(rows)
-            write_text(out / name, text.getvalue())
-        return [out / name for name in tables]
+            write_text(out / file, text.getvalue())
+        return [out / file for file in tables]
 
-    def _object_rows(self) -> Iterator[list[Any]]:
-        for name, figures in self.objects.items():
-            yield [name, *(figures[column] for column in OBJECT_COLUMNS[1:])]
-
-    def _frame_rows(self) -> Iterator[list[Any]]:
+    def _frame_rows(self) -> Iterator[dict[str, Any]]:
         for sequence in self.sequences:
-            for index, values in enumerate(zip(sequence.region, sequence.contour, strict=True), start=1):
+            for name, *values in sequence.objects():
                 for frame, region, contour in zip(sequence.frames, *values, strict=True):
-                    yield [f"{sequence.name}_{index}", frame, float(region), float(contour)]
+                    yield {"Sequence": name, "Frame": frame, "J": float(region), "F": float(contour)}
 
 
 def _means(rows: Iterable[dict[str, float]]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """The three DAVIS statistics of a measure over one object's scored frames.
 
-Definitions: the official davis2017-evaluation (`utils.db_statistics`), with one error of it mended: it casts frame
-numbers to 8 bits, so that its decay is NaN from 256 frames on.
+Definitions: the official davis2017-evaluation (`utils.db_statistics`), except that it casts frame numbers to 8
+bits, so that its decay is NaN from 256 frames on; here it is the intended value.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ BINS = 4
 
 
 def mean(values: np.ndarray) -> float:
-    """Mean over frames [N], NaN left aside; NaN where nothing remains."""
+    """Mean over frames [N], NaN ignored; NaN where nothing remains."""
     return _nanmean(np.asarray(values, dtype=np.float64))
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
+from slowfast_vos.videos.check import check_sequence
 from slowfast_vos.videos.davis import DavisTree, Video
-from slowfast_vos.videos.sequence_check import check_sequence
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Dataset:
         tree, val_tree: where they lie; those that validate may have one of their own (`davis_val_root`).
         attributes: DAVIS attributes by sequence.
         binary_train: the training masks' objects are one (DAVIS 2016), not several (2017).
-        skipped: sequences that a partial copy lacks (`data.allow_partial`).
+        skipped: sequences missing from a partial copy (`data.allow_partial`).
     """
 
     tree: DavisTree
@@ -66,10 +66,10 @@ def open_dataset(settings: Settings) -> Dataset:
         raise UserError("\n".join(problems))
     return Dataset(
         *trees,
-        *([videos[name] for name in roles[role]] for role in ("train", "selection", "epoch_selection", "val")),
-        trees[0].attributes() | trees[1].attributes(),
-        data.train_year == 2016,
-        skipped_names(settings),
+        **{role: [videos[name] for name in names] for role, names in roles.items()},
+        attributes=trees[0].attributes() | trees[1].attributes(),
+        binary_train=data.train_year == 2016,
+        skipped=skipped_names(settings),
     )
 
 
@@ -80,7 +80,7 @@ def _trees(settings: Settings) -> tuple[DavisTree, DavisTree]:
 
 
 def validation_names(settings: Settings) -> list[str]:
-    """The validation sequences, known before the generated ones are drawn; of a partial copy, those present.
+    """The validation sequences, known before the generated ones are drawn; in a partial copy, those present.
 
     Raises:
         UserError: the dataset's split file is missing, or lacks a sequence that the settings name.
@@ -96,7 +96,7 @@ def validation_names(settings: Settings) -> list[str]:
 
 
 def skipped_names(settings: Settings) -> list[str]:
-    """What `data.allow_partial` leaves out, by name; a tree that grows makes it shorter, and is checked anew.
+    """The sequences that `data.allow_partial` skips; a tree that grows makes the list shorter, and is checked again.
 
     Raises:
         UserError: a split file is missing.
@@ -110,9 +110,9 @@ def skipped_names(settings: Settings) -> list[str]:
 
 
 def _roles(settings: Settings, tree: DavisTree, val_tree: DavisTree) -> dict[str, list[str]]:
-    """Which sequences train, select and validate; `data.allow_partial` leaves out what the trees lack.
+    """Which sequences train, select and validate; `data.allow_partial` skips those that the trees lack.
 
-    What selects is never left out: another selection would give other results under the same name.
+    Sequences that select are never skipped: another selection would give other results under the same name.
     """
     data = settings.data
     train = _restrict(tree.split("train", data.train_year), data.train_only, "data.train_only")
@@ -162,10 +162,10 @@ def _restrict(names: list[str], only: list[str] | None, key: str) -> list[str]:
 
 
 def check_dataset(dataset: Dataset, progress: Any = iter) -> dict[str, Any]:
-    """Read every frame and mask once.
+    """Check every frame and mask.
 
     Args:
-        progress: wraps the iterable of videos, to show how far it is.
+        progress: wraps the list of videos, to show how many are done.
 
     Returns:
         frames by sequence, and a digest of every file's bytes.
@@ -175,18 +175,15 @@ def check_dataset(dataset: Dataset, progress: Any = iter) -> dict[str, Any]:
     """
     problems: list[str] = []
     digest = hashlib.sha256()
-    frames: dict[str, int] = {}
-    fine_tuned = {video.name for video in [*dataset.selection, *dataset.val]}
-    validated = {video.name for video in dataset.val}
     lengths = dataset.tree.lengths() | dataset.val_tree.lengths()
     videos = {video.name: video for video in [*dataset.train, *dataset.selection, *dataset.val]}
     for video in progress(list(videos.values())):
-        frames[video.name] = len(video)
+        validates = video in dataset.val
         report = check_sequence(
-            dataset.val_tree if video.name in validated else dataset.tree,
+            dataset.val_tree if validates else dataset.tree,
             video.name,
-            binary=dataset.binary_train or video.name in validated,
-            needs_object=video.name in fine_tuned,
+            binary=dataset.binary_train or validates,
+            needs_object=validates or video in dataset.selection,
             length=lengths.get(video.name),
         )
         problems += report.problems
@@ -195,11 +192,11 @@ def check_dataset(dataset: Dataset, progress: Any = iter) -> dict[str, Any]:
             digest.update(path.read_bytes() if path.is_file() else b"")
     if problems:
         raise UserError("\n".join(problems))
-    return {"sequences": frames, "digest": digest.hexdigest()}
+    return {"sequences": {name: len(video) for name, video in videos.items()}, "digest": digest.hexdigest()}
 
 
 def describe_dataset(dataset: Dataset) -> dict[str, Any]:
-    """Roles and attributes of the sequences, by name, and those that a partial copy lacks."""
+    """Roles and attributes of the sequences, by name, and those missing from a partial copy."""
     roles = {role: [video.name for video in getattr(dataset, role)] for role in ("train", "selection", "val")}
     names = [name for role in roles.values() for name in role]
     attributes = {name: dataset.attributes.get(name, []) for name in names}

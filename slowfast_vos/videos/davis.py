@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import yaml
 from PIL import Image, UnidentifiedImageError
 
 from slowfast_vos.errors import UserError
-from slowfast_vos.videos.splits import read_split
+from slowfast_vos.videos.pngs import read_mask
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+T, R = TypeVar("T"), TypeVar("R")
+YEARS = (2016, 2017)
 VOID = 255
 
 
@@ -40,29 +42,32 @@ class Video:
 
         return torch.from_numpy(read_frame(self.frames[index])).permute(2, 0, 1).float().div(255)
 
-    def iterate(self, ahead: int = 0) -> Iterator[Tensor]:
-        """The frames in order, read as they are asked for; a thread reads the next `ahead` of them meanwhile."""
-        if not ahead:
-            yield from map(self.frame, range(len(self)))
-            return
-        thread = ThreadPoolExecutor(1, "frames")
-        waiting: deque[Future[Tensor]] = deque()
-        try:
-            for index in range(len(self)):
-                waiting.append(thread.submit(self.frame, index))
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            thread.shutdown(cancel_futures=True)
+    def iterate(self, prefetch: int = 0) -> Iterator[Tensor]:
+        """The frames in order; a thread reads up to `prefetch` of them before they are asked for."""
+        return prefetched(self.frame, range(len(self)), prefetch)
 
     def ids(self, index: int, *, binary: bool) -> np.ndarray:
         """Object ids `[H, W]` of a mask; if `binary`, every pixel that is not 0 is object 1 (as in DAVIS 2016)."""
-        from slowfast_vos.videos.pngs import read_mask
-
         ids = read_mask(self.masks[index])
         return (ids != 0).astype(np.uint8) if binary else np.where(ids == VOID, 0, ids)
+
+
+def prefetched(read: Callable[[T], R], items: Iterable[T], count: int) -> Iterator[R]:
+    """`map(read, items)`, of which a thread computes up to `count` results before they are asked for."""
+    if not count:
+        yield from map(read, items)
+        return
+    thread = ThreadPoolExecutor(1, "prefetch")
+    waiting: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            waiting.append(thread.submit(read, item))
+            if len(waiting) > count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        thread.shutdown(cancel_futures=True)
 
 
 def read_frame(path: Path) -> np.ndarray:
@@ -136,18 +141,34 @@ class DavisTree:
     resolution: str = "480p"
 
     def split(self, name: str, year: int) -> list[str]:
-        """Sequence names of a split, such as `val` of 2016; see `read_split`.
+        """Sequence names of a split, such as `val` of 2016, in the order of its list.
+
+        2017: `ImageSets/2017/NAME.txt`. 2016: `ImageSets/2016/NAME.txt`, or else DAVIS 2016's own pairs of paths in
+        `ImageSets/480p/NAME.txt`. A `trainval` that has no list is train followed by val.
 
         Raises:
-            UserError: the split file is missing, unreadable or names nothing.
+            UserError: the list is missing, unreadable or names nothing.
         """
-        split = read_split(self.root, name, year, self.resolution)
-        if split.path is None:
-            places = " or ".join(map(str, split.places))
-            raise UserError(f"{places}: missing; expected the sequences of {year} {name}")
-        if not split.names:
-            raise UserError(f"{split.path}: found no sequence; expected one name a line")
-        return list(split.names)
+        places = self.split_places(name, year)
+        path = next((place for place in places if place.is_file()), None)
+        if path is None and name == "trainval":
+            return list(dict.fromkeys(self.split("train", year) + self.split("val", year)))
+        if path is None:
+            raise UserError(f"{' or '.join(map(str, places))}: missing; expected the sequences of {year} {name}")
+        try:
+            lines = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: cannot be read ({error}); expected one sequence in each line") from error
+        # A line is a sequence, or a pair of an image and a mask whose folders name it.
+        names = [Path(line).parent.name if "/" in line else line for line in lines]
+        if not names or not all(names):
+            raise UserError(f"{path}: found no sequence; expected one name a line")
+        return list(dict.fromkeys(names))
+
+    def split_places(self, name: str, year: int) -> list[Path]:
+        """Where the list of a split may lie, best first."""
+        folders = (str(year), self.resolution) if year == 2016 else (str(year),)
+        return [self.root / "ImageSets" / folder / f"{name}.txt" for folder in folders]
 
     def video(self, name: str) -> Video:
         """The frames and masks of a sequence.
@@ -155,35 +176,40 @@ class DavisTree:
         Raises:
             UserError: the sequence is missing, or its frames and masks do not correspond.
         """
-        frames = self._files("JPEGImages", name, ".jpg")
-        masks = self._files("Annotations", name, ".png")
-        problems = self.unpaired(name, frames, masks)
-        if problems:
-            raise UserError("\n".join(problems))
+        frames, masks, problems = self.files(name)
+        if problems:  # where both folders are missing, one line is enough
+            raise UserError("\n".join(problems if frames and masks else problems[:1]))
         return Video(name, frames, masks)
 
-    def unpaired(self, name: str, frames: Sequence[Path], masks: Sequence[Path]) -> list[str]:
-        """What each frame without a mask, and each mask without a frame, lacks; one line for each."""
-        annotated, shown = {path.stem for path in masks}, {path.stem for path in frames}
-        missing_masks = [
-            f"{self.folder('Annotations', name) / path.stem}.png: missing; expected a mask of {path}"
-            for path in frames
-            if path.stem not in annotated
-        ]
-        missing_frames = [
-            f"{self.folder('JPEGImages', name) / path.stem}.jpg: missing; expected the frame of {path}"
-            for path in masks
-            if path.stem not in shown
-        ]
-        return missing_masks + missing_frames
+    def files(self, name: str) -> tuple[tuple[Path, ...], tuple[Path, ...], list[str]]:
+        """The frames and masks of a sequence that are there, and what is missing of them, one line each."""
+        kinds = {"JPEGImages": ("frames", ".jpg"), "Annotations": ("masks", ".png")}
+        problems: list[str] = []
+        found = {}
+        for kind, (what, suffix) in kinds.items():
+            folder = self.folder(kind, name)
+            found[kind] = tuple(sorted(folder.glob(f"*{suffix}")))
+            if not found[kind]:
+                lacking = f"no {suffix} file" if folder.is_dir() else "no such folder"
+                problems.append(f"{folder}: found {lacking}; expected the {what} of {name}")
+        frames, masks = found["JPEGImages"], found["Annotations"]
+        if frames and masks:
+            problems += self._unpaired(frames, masks, self.folder("Annotations", name), ".png", "a mask")
+            problems += self._unpaired(masks, frames, self.folder("JPEGImages", name), ".jpg", "the frame")
+        return frames, masks, problems
 
-    def videos(self, names: Sequence[str]) -> list[Video]:
-        """As `video`, for several names."""
-        return [self.video(name) for name in names]
+    @staticmethod
+    def _unpaired(
+        files: tuple[Path, ...], others: tuple[Path, ...], folder: Path, suffix: str, what: str
+    ) -> Iterator[str]:
+        there = {path.stem for path in others}
+        for path in files:
+            if path.stem not in there:
+                yield f"{folder / path.stem}{suffix}: missing; expected {what} of {path}"
 
     def attributes(self) -> dict[str, list[str]]:
         """Attributes of each sequence, from db_info.yml; empty where the tree has none."""
-        return {entry["name"]: list(entry.get("attributes") or []) for entry in self._info()}
+        return {entry["name"]: entry["attributes"] for entry in self._info()}
 
     def lengths(self) -> dict[str, int]:
         """Frames of each sequence, from db_info.yml; empty where the tree has none or it does not tell."""
@@ -211,16 +237,6 @@ class DavisTree:
     def folder(self, kind: str, name: str) -> Path:
         """`JPEGImages/480p/NAME`, say."""
         return self.root / kind / self.resolution / name
-
-    def _files(self, kind: str, name: str, suffix: str) -> tuple[Path, ...]:
-        folder = self.folder(kind, name)
-        files = tuple(sorted(path for path in folder.glob(f"*{suffix}"))) if folder.is_dir() else ()
-        if not files:
-            found = "no such folder" if not folder.is_dir() else f"no {suffix} file"
-            raise UserError(
-                f"{folder}: found {found}; expected the {'frames' if suffix == '.jpg' else 'masks'} of {name}"
-            )
-        return files
 
 
 def open_video(folder: Path) -> Video:

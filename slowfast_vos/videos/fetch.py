@@ -15,9 +15,9 @@ from slowfast_vos.errors import UserError
 from slowfast_vos.files import write_text
 from slowfast_vos.locks import NoLocksError, try_lock
 from slowfast_vos.videos.archives import ARCHIVES, Archive, add_lists_of_2016
+from slowfast_vos.videos.check import TreeReport, check_tree
 from slowfast_vos.videos.davis import DavisTree
 from slowfast_vos.videos.download import download
-from slowfast_vos.videos.tree_check import TreeReport, check_tree
 from slowfast_vos.videos.unpack import unpack
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image
 from scipy.optimize import linear_sum_assignment
-from slowfast_vos.scoring.layout import MAX_PROPOSALS
+from slowfast_vos.scoring.frames import MAX_PROPOSALS
 
 Figures = dict[str, dict[str, Any]]
 

@@ -85,7 +85,7 @@ def test_objects_are_counted_in_the_first_frame_also_where_it_is_not_scored(tmp_
     scores = scored(tmp_path, annotations, stack({}, {1: (0, 10)}, {}), **SEMI)
     # Id 2 is skipped and counts as an object that is always empty; id 4 comes later and is ignored.
     assert regions(scores) == [[1.0], [1.0], [1.0]]
-    assert scores.per_object["Sequence"].tolist() == ["bars_1", "bars_2", "bars_3"]
+    assert list(scores.objects) == ["bars_1", "bars_2", "bars_3"]
 
 
 def test_an_id_too_many_in_a_frame_that_is_not_scored_does_no_harm(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_means_are_over_objects_not_sequences(tmp_path: Path) -> None:
     assert scores.global_["J-Mean"] == pytest.approx(2 / 3)
     assert list(scores.global_) == COLUMNS
     assert {name: row["J-Mean"] for name, row in scores.per_sequence_means().items()} == {"two": 1.0, "one": 0.0}
-    assert scores.per_object["Sequence"].tolist() == ["two_1", "two_2", "one_1"]
+    assert list(scores.objects) == ["two_1", "two_2", "one_1"]
 
 
 def test_a_sequence_without_objects_adds_no_rows(tmp_path: Path) -> None:
@@ -206,14 +206,12 @@ def test_tables_and_files_hold_full_precision(tmp_path: Path) -> None:
     overall, objects, frames = (list(csv.DictReader(path.open())) for path in written)
     assert [{name: float(value) for name, value in row.items()} for row in overall] == [scores.global_]
     assert list(overall[0]) == COLUMNS
-    for rows, table in ((objects, scores.per_object), (frames, scores.per_frame)):
-        assert list(rows[0]) == table.columns.tolist()
-        for column in table:
-            kind = str if column in ("Sequence", "Frame") else float
-            assert [kind(row[column]) for row in rows] == table[column].tolist()
-    assert set(objects[0]) == {"Sequence", *COLUMNS}
+    assert list(objects[0]) == ["Sequence", *COLUMNS[1:], COLUMNS[0]]
+    assert {row.pop("Sequence"): {name: float(row[name]) for name in row} for row in objects} == scores.objects
     assert list(frames[0]) == ["Sequence", "Frame", "J", "F"]
-    assert [row["Frame"] for row in frames] == [f"{index:05d}" for index in range(1, 8)]
+    [(name, region, contour)] = scores.sequences[0].objects()
+    assert [(row["Sequence"], row["Frame"]) for row in frames] == [(name, f"{index:05d}") for index in range(1, 8)]
+    assert [[float(row[key]) for row in frames] for key in "JF"] == [region.tolist(), contour.tolist()]
     assert scores.write(tmp_path / "less") == [tmp_path / "less" / name for name in ("global.csv", "per-sequence.csv")]
 
 

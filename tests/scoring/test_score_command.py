@@ -6,20 +6,19 @@ import csv
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import slowfast_vos
-import typer
 from folders import save, write_dataset, write_masks
 from PIL import Image
-from slowfast_vos.scoring.command import score_command
-from typer.testing import CliRunner
 
-app = typer.Typer()
-app.command("score")(score_command)
+if TYPE_CHECKING:
+    from click.testing import Result
+
 SEMI = ("--year", "2017", "--task", "semi-supervised")
 UNSUPERVISED = ("--year", "2017", "--task", "unsupervised")
 SIZE = (24, 40)
@@ -39,7 +38,7 @@ class Case:
     root: Path
     results: Path
     out: Path
-    options: list[str] = field(default_factory=list)
+    invoke: Callable[..., Result]
 
     def frame(self, index: int = 1, sequence: str = "cat") -> Path:
         return self.results / sequence / f"{index:05d}.png"
@@ -47,17 +46,17 @@ class Case:
     def annotation(self, index: int = 1, sequence: str = "cat") -> Path:
         return self.root / "Annotations" / "480p" / sequence / f"{index:05d}.png"
 
-    def run(self, *options: str) -> object:
-        folders = ["--davis-root", str(self.root), "--predictions", str(self.results), "--out", str(self.out)]
-        return CliRunner().invoke(app, [*folders, *self.options, *options])
+    def run(self, *options: str) -> Result:
+        folders = ("--davis-root", str(self.root), "--predictions", str(self.results), "--out", str(self.out))
+        return self.invoke("score", *folders, *options)
 
 
 @pytest.fixture
-def case(tmp_path: Path) -> Case:
+def case(tmp_path: Path, invoke: Callable[..., Result]) -> Case:
     stacks = {"cat": masks(), "dog": masks(1)}
     root = write_dataset(tmp_path / "davis", stacks, year=2016)
     write_dataset(root, stacks, year=2017)
-    return Case(root, write_masks(tmp_path / "results", stacks), tmp_path / "out")
+    return Case(root, write_masks(tmp_path / "results", stacks), tmp_path / "out", invoke)
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -168,25 +167,25 @@ BAD = [
     spoil(lambda c: [(c.results / n).rename(c.results / f"x-{n}") for n in ("cat", "dog")], "found none of", "x-cat"),
     spoil(lambda c: removed(c, c.root), "davis: no such folder", "expected a DAVIS dataset"),
     spoil(lambda c: removed(c, c.root / "Annotations"), "Annotations/480p: no such folder", "expected"),
-    spoil(lambda c: None, "ImageSets/2016/test.txt: missing", "expected the list", options=("--split", "test")),
+    spoil(lambda c: None, "ImageSets/480p/test.txt: missing", "expected the sequences of 2016 test", options=("--split", "test")),
     spoil(lambda c: None, "ImageSets/2017/test.txt: missing", options=(*SEMI, "--split", "test")),
-    spoil(lambda c: (c.root / "ImageSets/2016/val.txt").write_text("\n"), "val.txt: found no sequences", "expected"),
+    spoil(lambda c: (c.root / "ImageSets/2016/val.txt").write_text("\n"), "val.txt: found no sequence", "expected"),
     spoil(lambda c: None, "480p/bird: no such folder", "expected", options=("--sequence", "bird", "--sequence", "cat")),
-    spoil(lambda c: empty_folder(c, c.annotation().parent), "480p/cat: no annotated frames", "expected"),
+    spoil(lambda c: empty_folder(c, c.annotation().parent), "480p/cat: empty folder", "expected the annotations"),
     spoil(lambda c: c.out.write_text("a file"), "cannot be written"),
     # Sequences and frames.
     spoil(lambda c: removed(c, c.results / "cat"), "results/cat: missing sequence", "expected", "00003.png"),
     spoil(lambda c: as_file(c, c.results / "cat"), "results/cat: is a file", "expected a folder"),
-    spoil(lambda c: empty_folder(c, c.results / "cat"), "results/cat: empty folder", "expected the 4 frames"),
+    spoil(lambda c: empty_folder(c, c.results / "cat"), "results/cat: empty folder", "expected a folder with the 4 frames"),
     spoil(lambda c: replace(c.frame(2)), "cat/00002.png: missing frame", "expected the 4 frames"),
     spoil(lambda c: c.frame(0).rename(c.frame(4)), "cat/00004.png: frame without annotation", "expected only"),
     spoil(
         lambda c: [path(i).unlink() for path in (c.annotation, c.frame) for i in (2, 3)],
-        "found 2 frames, expected at least 3",
+        "found 2 frames; expected at least 3",
     ),
     # Files.
-    spoil(lambda c: save(c.frame(), masks()[0][:12]), "cat/00001.png: found 40x12 pixels", "expected 40x24"),
-    spoil(lambda c: save(c.frame(), masks()[0][:1]), "cat/00001.png: found 40x1 pixels", "expected 40x24"),
+    spoil(lambda c: save(c.frame(), masks()[0][:12]), "cat/00001.png: found 40×12 pixels", "expected 40×24 as the annotation"),
+    spoil(lambda c: save(c.frame(), masks()[0][:1]), "cat/00001.png: found 40×1 pixels", "expected 40×24 as the annotation"),
     spoil(lambda c: replace(c.frame(), c.frame().read_bytes()[:60]), "cat/00001.png: truncated PNG", "expected"),
     spoil(lambda c: corrupted(c.frame()), "cat/00001.png: corrupt PNG", "expected a mask"),
     spoil(lambda c: replace(c.frame(), b""), "cat/00001.png: empty file", "expected a mask"),
@@ -196,10 +195,10 @@ BAD = [
     spoil(lambda c: (replace(c.frame()), c.frame().mkdir()), "cat/00001.png: is a folder", "expected a mask"),
     spoil(lambda c: looped(c.frame()), "cat/00001.png: cannot be read", "expected a mask"),
     spoil(lambda c: corrupted(c.annotation()), "480p/cat/00001.png: corrupt PNG", "expected a mask"),
-    spoil(lambda c: save(c.annotation(2), masks()[0][:9]), "480p/cat/00002.png: found 40x9", "the first frame has"),
+    spoil(lambda c: save(c.annotation(2), masks()[0][:9]), "480p/cat/00002.png: found 40×9", "as the first frame"),
     # Ids.
     spoil(
-        lambda c: soft(c.frame()), "00001.png: found 255 different values up to 255", "a soft mask", "expected 0 and"
+        lambda c: soft(c.frame()), "00001.png: found 255 different values up to 255", "a soft mask", "; expected 0 and"
     ),
     spoil(lambda c: soft(c.frame()), "found 255 different values up to 255 (a soft mask?)", "expected", options=SEMI),
     spoil(
@@ -226,6 +225,7 @@ def test_bad_input_is_refused_in_one_line(
     assert isinstance(result.exception, SystemExit)
     assert result.stdout == ""
     lines = result.stderr.splitlines()
+    assert all(line.startswith("error: ") for line in lines)
     telling = [line for line in lines if all(part in line for part in found)]
     assert telling, result.stderr
     assert len(lines) == 1, result.stderr
@@ -244,7 +244,7 @@ def test_all_problems_are_told_together(case: Case, processes: str) -> None:
     lines = result.stderr.splitlines()
     expected = {
         "cat/00001.png: missing frame",
-        "cat/00002.png: found 40x5 pixels",
+        "cat/00002.png: found 40×5 pixels",
         "dog/00001.png: corrupt PNG",
         "dog/00002.png: found 255 different values",
         "dog/00007.png: frame without annotation",

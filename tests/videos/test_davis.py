@@ -82,7 +82,7 @@ def test_a_video_has_its_frames_and_masks_in_order(make_video: MakeVideo, tmp_pa
     assert [path.name for path in video.frames] == ["00000.jpg", "00001.jpg", "00002.jpg"]
     assert [path.stem for path in video.masks] == [path.stem for path in video.frames]
     assert [torch.equal(a, video.frame(i)) for i, a in enumerate(video.iterate())] == [True] * 3
-    assert DavisTree(tmp_path).videos(["square"]) == [video]
+    assert DavisTree(tmp_path).video("square") == video
 
 
 def test_a_frame_is_rgb_in_0_to_1(tmp_path: Path) -> None:

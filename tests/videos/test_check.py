@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from slowfast_vos.videos.davis import DavisTree
 from slowfast_vos.videos.pngs import write_mask
-from slowfast_vos.videos.tree_check import check_tree
+from slowfast_vos.videos.check import check_tree
 
 from davis_trees import HEIGHT, WIDTH, frame, grey, ids, mask, write_list, write_tree
 
@@ -95,7 +95,7 @@ def test_real_quirks_are_notes(invoke: Invoke, tree16: Path) -> None:
     done = invoke("check-data", "--davis-root", str(tree16))
     assert done.exit_code == 0, done.output
     assert "note: masks: 10 grey, 1 palette, 1 grey with alpha" in done.stdout
-    assert f"note: alpha is left aside in {mask(tree16, 'dog', 1)}" in done.stdout
+    assert f"note: alpha is ignored in {mask(tree16, 'dog', 1)}" in done.stdout
     assert "note: frames without an object: cows (1)" in done.stdout
 
 
