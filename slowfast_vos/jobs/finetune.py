@@ -21,8 +21,7 @@ from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.paths import shard
 from slowfast_vos.progress import progress_lines
 from slowfast_vos.training.finetune import Configuration, fine_tune
-from slowfast_vos.training.loop import job_seed
-from slowfast_vos.training.state import Resume
+from slowfast_vos.training.loop import Resume, job_seed
 from slowfast_vos.videos.davis import Video
 
 

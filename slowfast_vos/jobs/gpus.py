@@ -13,8 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 from filelock import FileLock
 
@@ -27,29 +25,21 @@ VARIABLE = "CUDA_VISIBLE_DEVICES"
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU, or one instance of a GPU that MIG divides.
-
-    Attributes:
-        uuid: of the device itself.
-        index: as nvidia-smi counts; instances have that of their GPU.
-        whole: UUID of the GPU that an instance is part of.
-        processes: number of processes of any user that compute on it now.
-    """
+    """A GPU: its UUID, its index as nvidia-smi counts, and how many processes of any user compute on it now."""
 
     uuid: str
     index: int
-    whole: str | None = None
     processes: int = 0
 
     def __str__(self) -> str:
-        return f"GPU {self.index}" + (f" ({self.uuid})" if self.whole else "")
+        return f"GPU {self.index}"
 
 
 def list_gpus() -> list[Gpu]:
-    """Every device, in nvidia-smi's order; none where there is no driver.
+    """Every GPU, in nvidia-smi's order; none where there is no driver.
 
     Raises:
-        UserError: there is a driver, and it does not say how many devices it has.
+        UserError: there is a driver, and it does not say how many GPUs it has.
     """
     import pynvml
 
@@ -57,69 +47,38 @@ def list_gpus() -> list[Gpu]:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
         return []
+    found = []
     try:
-        return [gpu for index in range(pynvml.nvmlDeviceGetCount()) for gpu in _at(pynvml, index)]
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            try:
+                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+                processes = len(pynvml.nvmlDeviceGetComputeRunningProcesses(handle))
+                found.append(Gpu(pynvml.nvmlDeviceGetUUID(handle), index, processes))
+            except pynvml.NVMLError as error:  # lost, or not accessible
+                log.warning("GPU %d is ignored: its driver says %s", index, error)
     except pynvml.NVMLError as error:
         raise UserError(f"the GPU driver does not answer ({error}); see what nvidia-smi says") from error
     finally:
         pynvml.nvmlShutdown()
-
-
-def _at(nvml: ModuleType, index: int) -> list[Gpu]:
-    """The devices at an index; none, and a warning, where one is lost or not accessible."""
-    try:
-        handle = nvml.nvmlDeviceGetHandleByIndex(index)
-        uuid = nvml.nvmlDeviceGetUUID(handle)
-        instances = [Gpu(nvml.nvmlDeviceGetUUID(one), index, uuid, _processes(nvml, one)) for one in _mig(nvml, handle)]
-        return instances or [Gpu(uuid, index, None, _processes(nvml, handle))]
-    except nvml.NVMLError as error:
-        log.warning("GPU %d is ignored: its driver says %s", index, error)
-        return []
-
-
-def _mig(nvml: ModuleType, handle: Any) -> Iterator[Any]:
-    """Handles of the instances of a GPU that MIG divides."""
-    try:
-        divided = nvml.nvmlDeviceGetMigMode(handle)[0] == nvml.NVML_DEVICE_MIG_ENABLE
-        count = nvml.nvmlDeviceGetMaxMigDeviceCount(handle) if divided else 0
-    except nvml.NVMLError_NotSupported:  # a GPU without MIG
-        return
-    for index in range(count):
-        try:
-            yield nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
-        except nvml.NVMLError_NotFound:  # fewer instances than there may be
-            continue
-
-
-def _processes(nvml: ModuleType, handle: Any) -> int:
-    try:
-        return len(nvml.nvmlDeviceGetComputeRunningProcesses(handle))
-    except (nvml.NVMLError_NotSupported, nvml.NVMLError_NoPermission):
-        return 0  # it only decides which free device comes first
+    return found
 
 
 def visible_gpus(gpus: Sequence[Gpu], names: str | None) -> list[Gpu]:
-    """The devices that CUDA_VISIBLE_DEVICES lets a process see.
+    """The GPUs that CUDA_VISIBLE_DEVICES lets a process see.
 
     Args:
-        names: the variable's value: indices as nvidia-smi counts, UUIDs, beginnings of UUIDs, names of instances. As in
-            CUDA, the first name that matches nothing (such as -1) ends the list, and of a divided GPU one instance is
-            seen. None (not set) means all.
+        names: the variable's value: indices as nvidia-smi counts, UUIDs, or beginnings of UUIDs. As in CUDA, the first
+            name that matches nothing (such as -1) ends the list. None (not set) means all.
     """
     if names is None:
         return list(gpus)
-    found: dict[str, Gpu] = {}
+    found: dict[Gpu, None] = {}
     for name in map(str.strip, names.split(",")):
-        if name.isdecimal():
-            matching = [gpu for gpu in gpus if gpu.index == int(name)]
-        elif name.startswith(("GPU-", "MIG-")):
-            matching = [gpu for gpu in gpus if gpu.uuid.startswith(name) or (gpu.whole or "").startswith(name)]
-        else:
-            matching = []
+        matching = [gpu for gpu in gpus if name == str(gpu.index) or (name[:4] == "GPU-" and gpu.uuid.startswith(name))]
         if not matching:
             break
-        found[matching[0].uuid] = matching[0]
-    return list(found.values())
+        found[matching[0]] = None
+    return list(found)
 
 
 def gpus_per_job(device: str) -> int:
@@ -154,7 +113,7 @@ def gpu_lock(device: str) -> Iterator[str | None]:
         return
     # Devices that other programs use come last: their users take no lock here.
     candidates.sort(key=lambda gpu: gpu.processes)
-    places = {gpu: own_folder() / f"{gpu.uuid.replace('/', '-')}.lock" for gpu in candidates}
+    places = {gpu: own_folder() / f"{gpu.uuid}.lock" for gpu in candidates}
 
     def take_one() -> tuple[Gpu, FileLock] | None:
         for gpu, place in places.items():

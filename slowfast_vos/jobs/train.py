@@ -22,9 +22,8 @@ from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.model.weights import load_weights
 from slowfast_vos.sections import Parent, Training
 from slowfast_vos.training.detector import train_detector
-from slowfast_vos.training.loop import job_seed, seed_everything
+from slowfast_vos.training.loop import Resume, TrainingState, job_seed, seed_everything
 from slowfast_vos.training.parent import train_parent
-from slowfast_vos.training.state import Resume, TrainingState
 
 
 def run_detector(job: Job) -> Record:

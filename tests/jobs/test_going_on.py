@@ -20,7 +20,7 @@ from slowfast_vos.jobs.job import Job, official_name
 from slowfast_vos.jobs.selection import Selection
 from slowfast_vos.measuring.record import SequenceScores, read_record
 from slowfast_vos.model.checkpoints import read_checkpoint
-from slowfast_vos.training.state import Resume, TrainingState
+from slowfast_vos.training.loop import Resume, TrainingState
 from torch import Tensor, nn
 
 if TYPE_CHECKING:

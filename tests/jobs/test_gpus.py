@@ -1,5 +1,5 @@
 """Two jobs never share a GPU, however they end: with stand-in devices, and processes that are killed."""
-# ruff: noqa: N801, N802, N818  (the stand-in for NVML has its names)
+# ruff: noqa: N802  (the stand-in for NVML has its names)
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from slowfast_vos.errors import UserError
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from click.testing import Result
 
 TWO = [Gpu("GPU-aaaa", 0), Gpu("GPU-bbbb", 1)]
-DIVIDED = [Gpu("MIG-1111", 0, "GPU-aaaa"), Gpu("MIG-2222", 0, "GPU-aaaa"), Gpu("GPU-bbbb", 1)]
 JOB = """
 import logging, multiprocessing, os, subprocess, sys, time
 from pathlib import Path
@@ -142,10 +141,6 @@ def test_another_list_of_visible_devices_still_sees_the_same_lock(start: Start) 
         (TWO, "1,-1,0", ["GPU-bbbb"]),
         (TWO, "7", []),
         (TWO, "NoDevFiles", []),
-        (DIVIDED, None, ["MIG-1111", "MIG-2222", "GPU-bbbb"]),
-        (DIVIDED, "MIG-2222", ["MIG-2222"]),
-        (DIVIDED, "0,1", ["MIG-1111", "GPU-bbbb"]),
-        (DIVIDED, "GPU-aaaa", ["MIG-1111"]),
         ([], "0", []),
     ],
 )
@@ -200,17 +195,9 @@ def test_the_folder_of_the_locks_is_the_users_own(tmp_path: Path, monkeypatch: p
 
 
 class FakeNvml(SimpleNamespace):
-    """NVML of one whole GPU and one that MIG divides in two."""
+    """NVML of two GPUs, on the first of which somebody computes; the second may be lost."""
 
     class NVMLError(Exception): ...
-
-    class NVMLError_NotSupported(NVMLError): ...
-
-    class NVMLError_NotFound(NVMLError): ...
-
-    class NVMLError_NoPermission(NVMLError): ...
-
-    NVML_DEVICE_MIG_ENABLE = 1
 
     def nvmlInit(self) -> None: ...
 
@@ -220,49 +207,27 @@ class FakeNvml(SimpleNamespace):
         return 2
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
-        return ("GPU-whole", "GPU-divided")[index]
+        if index == self.lost:
+            raise self.NVMLError("GPU is lost")
+        return ("GPU-aaaa", "GPU-bbbb")[index]
 
     def nvmlDeviceGetUUID(self, handle: str) -> str:
         return handle
 
-    def nvmlDeviceGetMigMode(self, handle: str) -> tuple[int, int]:
-        if handle == "GPU-whole":
-            raise self.NVMLError_NotSupported
-        return 1, 1
-
-    def nvmlDeviceGetMaxMigDeviceCount(self, handle: str) -> int:
-        return 7
-
-    def nvmlDeviceGetMigDeviceHandleByIndex(self, handle: str, index: int) -> str:
-        if index not in (1, 4):
-            raise self.NVMLError_NotFound
-        return f"MIG-{index}"
-
-    def nvmlDeviceGetComputeRunningProcesses(self, handle: str) -> list[Any]:
-        if handle.startswith("MIG"):
-            raise self.NVMLError_NoPermission
-        return ["somebody's"]
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: str) -> list[str]:
+        return ["somebody's"] * (handle == "GPU-aaaa")
 
 
 def test_a_lost_gpu_is_ignored_and_the_others_are_listed(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Lost(FakeNvml):
-        def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
-            if index == 1:
-                raise self.NVMLError("GPU is lost")
-            return super().nvmlDeviceGetHandleByIndex(index)
-
-    monkeypatch.setitem(sys.modules, "pynvml", Lost())
-    assert list_gpus() == [Gpu("GPU-whole", 0, processes=1)]
-    assert "GPU 1 is ignored: its driver says GPU is lost" in caplog.text
-
-
-def test_a_divided_gpu_is_as_many_devices_as_it_has_instances(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+    first = Gpu("GPU-aaaa", 0, processes=1)
     monkeypatch.delenv(VARIABLE, raising=False)
-    divided = [Gpu(f"MIG-{index}", 1, "GPU-divided") for index in (1, 4)]
-    assert list_gpus() == [Gpu("GPU-whole", 0, processes=1), *divided]
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(lost=None))
+    assert list_gpus() == [first, Gpu("GPU-bbbb", 1)]
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(lost=1))
+    assert list_gpus() == [first]
+    assert caplog.messages == ["GPU 1 is ignored: its driver says GPU is lost"]
     assert gpus_per_job("auto") == 1
     monkeypatch.setenv(VARIABLE, "-1")
     assert gpus_per_job("auto") == 0

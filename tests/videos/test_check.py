@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
+from slowfast_vos.videos.check import check_tree
 from slowfast_vos.videos.davis import DavisTree
 from slowfast_vos.videos.pngs import write_mask
-from slowfast_vos.videos.check import check_tree
 
 from davis_trees import HEIGHT, WIDTH, frame, grey, ids, mask, write_list, write_tree
 
