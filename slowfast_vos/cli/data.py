@@ -80,7 +80,7 @@ def check_data(
 def _check_run(config: Path) -> None:
     from slowfast_vos.files import write_json
     from slowfast_vos.paths import Results
-    from slowfast_vos.training.loop import progress_lines
+    from slowfast_vos.progress import progress_lines
     from slowfast_vos.videos.dataset import check_dataset, describe_dataset, open_dataset
 
     settings = read_settings(config)

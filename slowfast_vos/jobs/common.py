@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torchvision.models.detection.mask_rcnn import MaskRCNN
 
 from slowfast_vos.errors import UserError
@@ -18,6 +20,7 @@ from slowfast_vos.model.checkpoints import load_state, read_checkpoint
 from slowfast_vos.model.detector import build_detector
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.setups import Setup
+from slowfast_vos.videos.davis import Video
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,12 @@ class Job(Context):
     def about(self, setup: str | None) -> dict[str, Any]:
         """What a checkpoint says of itself."""
         return {"setup": setup, "seed": self.seed, "settings": self.settings.model_dump(mode="json")}
+
+
+def read_frames(model: SlowFastMaskRCNN, video: Video) -> Iterator[Tensor]:
+    """A video's frames for `model`; while a GPU works on a chunk, the next one's are read."""
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    return video.iterate(0 if on_cpu else model.chunk_length)
 
 
 def load_network(model: SlowFastMaskRCNN, path: Path, setup: str) -> SlowFastMaskRCNN:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from slowfast_vos.files import remove_file
 from slowfast_vos.jobs.attempts import attempt
-from slowfast_vos.jobs.common import Job
+from slowfast_vos.jobs.common import Job, read_frames
 from slowfast_vos.jobs.context import gather_scores
 from slowfast_vos.jobs.failures import failure_of_configuration
 from slowfast_vos.jobs.predict import write_predictions
@@ -18,10 +18,10 @@ from slowfast_vos.measuring.record import Epoch, Record, read_record
 from slowfast_vos.model.masks import predict_masks
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.paths import shard
+from slowfast_vos.progress import progress_lines
 from slowfast_vos.scoring import score_masks
 from slowfast_vos.training.finetune import Configuration, fine_tune
-from slowfast_vos.training.loop import job_seed, progress_lines
-from slowfast_vos.training.state import Resume
+from slowfast_vos.training.loop import Resume, job_seed
 
 
 def run_grid(job: Job, setup: str, index: int, count: int) -> list[Record]:
@@ -79,11 +79,11 @@ def _run_configuration(
                     configuration,
                     iterations=job.settings.grid.iterations,
                     seed=seed,
-                    resume=Resume(kept.with_name(f"{kept.stem}.{video.name}.pt"), job.settings.save_every),
+                    resume=Resume(kept.with_name(f"{kept.stem}.{video.name}.pt"), kept.stem, job.settings.save_every),
                 )
                 # A frozen backbone and RPN see what they saw for the configurations before.
                 chunks = selection.encoded(parent, video) if configuration.freeze == "BB_SF" else None
-                masks = predict_masks(model, video, chunks)
+                masks = predict_masks(model, read_frames(model, video), chunks)
                 scores[video.name] = score_masks(
                     masks, selection.annotations(video), frames=job.settings.option("frames")
                 )
@@ -137,7 +137,7 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
                     configuration,
                     iterations=settings.final.iterations,
                     seed=seed,
-                    resume=Resume(kept[-1], settings.save_every),
+                    resume=Resume(kept[-1], kept[-1].stem, settings.save_every),
                 )
                 # Snakemake drops all of a killed shard's predictions; they are made again from here.
                 state.save()

@@ -9,19 +9,19 @@ import torch
 
 from slowfast_vos.config import parse_settings
 from slowfast_vos.errors import UserError
-from slowfast_vos.jobs.common import Job, load_network
+from slowfast_vos.jobs.common import Job, load_network, read_frames
 from slowfast_vos.model.checkpoints import read_checkpoint
 from slowfast_vos.model.masks import predict_masks
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.model.streaming import MASK_THRESHOLD
-from slowfast_vos.training.loop import progress_lines
+from slowfast_vos.progress import progress_lines
 from slowfast_vos.videos.davis import Video, open_video
 from slowfast_vos.videos.pngs import write_mask
 
 
 def write_predictions(model: SlowFastMaskRCNN, video: Video, out: Path) -> None:
     """Write a video's masks as `out/VIDEO/FRAME.png`, the layout of DAVIS results."""
-    for path, mask in zip(video.frames, predict_masks(model, video), strict=True):
+    for path, mask in zip(video.frames, predict_masks(model, read_frames(model, video)), strict=True):
         write_mask(out / video.name / f"{path.stem}.png", mask)
 
 

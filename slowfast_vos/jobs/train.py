@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from slowfast_vos.jobs.attempts import attempt
-from slowfast_vos.jobs.common import Job
+from slowfast_vos.jobs.common import Job, read_frames
 from slowfast_vos.jobs.context import Annotations, gather_scores
 from slowfast_vos.jobs.failures import failure_of_configuration
 from slowfast_vos.measuring.record import Record, Scores
@@ -22,10 +22,8 @@ from slowfast_vos.model.weights import load_weights
 from slowfast_vos.scoring import score_masks
 from slowfast_vos.sections import Parent, Training
 from slowfast_vos.training.detector import train_detector
-from slowfast_vos.training.encoder import GIB
-from slowfast_vos.training.loop import job_seed, seed_everything
-from slowfast_vos.training.parent import train_parent
-from slowfast_vos.training.state import Resume, TrainingState, stop_asked
+from slowfast_vos.training.loop import Resume, TrainingState, job_seed, seed_everything, stop_asked
+from slowfast_vos.training.parent import GIB, train_parent
 from slowfast_vos.videos.davis import Video
 
 
@@ -92,7 +90,7 @@ class Selection:
 
     def score_video(self, model: SlowFastMaskRCNN, video: Video) -> dict[str, float]:
         """Official statistics of one sequence."""
-        masks = predict_masks(model, video, self.encoded(model, video))
+        masks = predict_masks(model, read_frames(model, video), self.encoded(model, video))
         return score_masks(masks, self.annotations(video), frames=self.job.settings.option("frames"))
 
 
@@ -184,4 +182,4 @@ def _resume(job: Job, path: Path, start: nn.Module, stage: Training) -> Resume:
     digest = sha256("/".join((settings, job.stopwatch.dataset, budget)).encode())
     for value in start.state_dict().values():
         digest.update(value.cpu().contiguous().numpy())
-    return Resume(job.results.work(path) / f"{digest.hexdigest()[:12]}.pt", job.settings.save_every)
+    return Resume(job.results.work(path) / "state.pt", digest.hexdigest()[:12], job.settings.save_every)

@@ -20,9 +20,9 @@ from slowfast_vos.jobs.context import COLUMNS, official
 from slowfast_vos.jobs.train import Selection
 from slowfast_vos.measuring.record import Record, read_record
 from slowfast_vos.model.checkpoints import read_checkpoint
-from slowfast_vos.training.state import Resume, TrainingState
+from slowfast_vos.training.loop import Resume, TrainingState
 from slowfast_vos.videos.synthetic import sequence_names
-from torch import nn
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from slowfast_vos import SlowFastMaskRCNN
@@ -90,8 +90,11 @@ def test_only_where_the_backbone_is_frozen_a_configuration_takes_the_parents_fea
     taken, masks = [], []
     predict_masks = finetune.predict_masks
 
-    def recording(model: SlowFastMaskRCNN, video: Video, chunks: list[Chunk] | None) -> Iterator[np.ndarray]:
+    def recording(
+        model: SlowFastMaskRCNN, frames: Iterator[Tensor], chunks: list[Chunk] | None
+    ) -> Iterator[np.ndarray]:
         taken.append(chunks is not None)
+        video = list(frames)
         masks.append([list(predict_masks(model, video, some)) for some in (chunks, None)])
         return iter(masks[-1][0])
 
@@ -240,7 +243,7 @@ def test_a_signal_while_an_epoch_is_scored_keeps_what_is_scored(
     monkeypatch.setattr(Selection, "score_video", score_video)
     settings = parse_settings({**inside.values, "protocol": "paper", "grid": {"sequences": VALIDATION[:1]}}, "tests")
     selection, model = Selection(Job(settings, SEED), frozen=True), nn.Linear(1, 1)
-    resume = Resume(tmp_path / "state.pt", 60)
+    resume = Resume(tmp_path / "state.pt", "key", 60)
 
     def state() -> TrainingState:
         return TrainingState(model, torch.optim.SGD(model.parameters(), 0.1), seed=7, total=1, resume=resume)
