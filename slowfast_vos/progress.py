@@ -1,25 +1,24 @@
-"""How far long work is."""
+"""Progress of long loops, as lines in the log."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Any
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 10.0
-T = TypeVar("T")
 
 
-def progress_lines(items: Iterable[T], what: str, name: Callable[[T], str] = str) -> Iterator[T]:
-    """Go through `items`; log a line now and then, with an estimate of the time left."""
+def progress_lines(items: Iterable[Any], what: str, name: Callable[[Any], str] = str) -> Iterator[Any]:
+    """Go through `items`, with a line in the log now and then and an estimate of the time left."""
     items = list(items)
-    started = logged = time.monotonic()
+    started = said = time.monotonic()
     for index, item in enumerate(items):
         yield item
         now = time.monotonic()
-        if now - logged > SECONDS_BETWEEN_LINES or index + 1 == len(items):
-            logged = now
+        if now - said > SECONDS_BETWEEN_LINES or index + 1 == len(items):
+            said = now
             left = (now - started) / (index + 1) * (len(items) - index - 1)
             log.info("%s: %d of %d (%s), %.0f s left", what, index + 1, len(items), name(item), left)

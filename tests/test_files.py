@@ -94,10 +94,10 @@ def small_files() -> Iterator[None]:
 def test_weights_that_find_no_room_leave_nothing_and_say_why(tmp_path: Path) -> None:
     import torch
     from slowfast_vos.model.checkpoints import save_checkpoint
-    from slowfast_vos.training.state import Resume, TrainingState
+    from slowfast_vos.training.loop import Resume, TrainingState
 
     model = torch.nn.Linear(100, 100)
-    state = TrainingState(model, torch.optim.SGD(model.parameters()), 1, 1, resume=Resume(tmp_path / "state.pt"))
+    state = TrainingState(model, torch.optim.SGD(model.parameters()), 1, 1, resume=Resume(tmp_path / "state.pt", "key"))
     weights = tmp_path / "model.safetensors"
     for path, save in ((weights, lambda: save_checkpoint(weights, model, {})), (tmp_path / "state.pt", state.save)):
         with pytest.raises(UserError) as refused, small_files():

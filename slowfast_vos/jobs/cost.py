@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,7 +26,8 @@ from slowfast_vos.measuring.record import Cost, Record, Spread
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.model.streaming import detect
 from slowfast_vos.scoring import score
-from slowfast_vos.training.loop import log
+
+log = logging.getLogger(__name__)
 
 
 def measure_cost(job: Job, setup: str) -> Record:

@@ -11,22 +11,16 @@ from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
 from slowfast_vos.errors import UserError
+from slowfast_vos.model.checkpoints import load_state, read_torch_checkpoint
 from slowfast_vos.model.detector import ROI_LEVELS, build_detector
 from slowfast_vos.model.pathways import SlowFast
 from slowfast_vos.model.precision import Precision
+from slowfast_vos.model.streaming import Features, check_sizes, detect, paste
 from slowfast_vos.setups import Setup
 
 Border = Literal["zeros", "replicate"]
-Features = dict[str, Tensor]
 Target = dict[str, Tensor]
 PARTS = ("backbone", "rpn", "slow_fast", "roi_heads")
-
-
-def check_sizes(frames: Sequence[Tensor]) -> None:
-    """Raise ValueError unless all frames are `[3, H, W]` of one size."""
-    shapes = {tuple(frame.shape) for frame in frames}
-    if len(shapes) != 1 or len(shape := next(iter(shapes))) != 3 or shape[0] != 3:
-        raise ValueError(f"frames: found shapes {sorted(shapes)}; expected [3, H, W], one size for all")
 
 
 class SlowFastMaskRCNN(nn.Module):
@@ -92,8 +86,6 @@ class SlowFastMaskRCNN(nn.Module):
         Raises:
             UserError: the file cannot be read, or a tensor is missing, left over or of another shape.
         """
-        from slowfast_vos.model.checkpoints import load_state, read_torch_checkpoint
-
         model = cls(slow, fast, **options)
         load_state(model, read_torch_checkpoint(path), source=str(path))
         return model
@@ -133,8 +125,6 @@ class SlowFastMaskRCNN(nn.Module):
                 found = "no targets" if targets is None else f"{len(targets)} targets"
                 raise ValueError(f"{found} for {len(frames)} frames; training expects one target or None per frame")
             return self.losses(frames, targets)
-        from slowfast_vos.model.streaming import detect, paste
-
         return [paste(detection) for detection in detect(self, frames)]
 
     def losses(

@@ -9,19 +9,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torchvision.models.detection.mask_rcnn import MaskRCNN
 from torchvision.models.detection.roi_heads import expand_boxes, expand_masks, paste_masks_in_image
 from torchvision.models.detection.transform import resize_boxes
 
-if TYPE_CHECKING:
-    from slowfast_vos.model.slowfast_maskrcnn import Features, SlowFastMaskRCNN
+from slowfast_vos.setups import Setup
 
 MASK_THRESHOLD = 0.5
+Features = dict[str, Tensor]
 T = TypeVar("T")
+
+
+class Network(Protocol):
+    """What streaming needs of a `SlowFastMaskRCNN`."""
+
+    setup: Setup
+    border: str
+    chunk_length: int
+    roi_levels: tuple[str, ...]
+    maskrcnn_model: MaskRCNN
+    slow_fast: nn.Module
+
+    def encode(self, images: Tensor) -> Features:
+        """Backbone and FPN: `[T, 3, H, W]` → levels `[T, C, h, w]`."""
 
 
 @dataclass
@@ -66,12 +81,17 @@ def batches(items: Iterable[T], length: int) -> Iterator[list[T]]:
     return iter(lambda: list(islice(items, length)), [])
 
 
-@torch.inference_mode()
-def encode_chunk(model: SlowFastMaskRCNN, frames: Sequence[Tensor]) -> Chunk:
-    """Run backbone, FPN and RPN once on consecutive frames, each `[3, H, W]` in [0, 1]."""
-    from slowfast_vos.model.slowfast_maskrcnn import check_sizes
+def check_sizes(frames: Sequence[Tensor]) -> None:
+    """Raise ValueError unless all frames are `[3, H, W]` of one size."""
+    shapes = {tuple(frame.shape) for frame in frames}
+    if len(shapes) != 1 or len(shape := next(iter(shapes))) != 3 or shape[0] != 3:
+        raise ValueError(f"frames: found shapes {sorted(shapes)}; expected [3, H, W], one size for all")
 
-    device = next(model.parameters()).device
+
+@torch.inference_mode()
+def encode_chunk(model: Network, frames: Sequence[Tensor]) -> Chunk:
+    """Run backbone, FPN and RPN once on consecutive frames, each `[3, H, W]` in [0, 1]."""
+    device = next(model.slow_fast.parameters()).device
     frames = [frame.to(device, non_blocking=True) for frame in frames]
     check_sizes(frames)
     images = model.maskrcnn_model.transform(frames)[0]
@@ -81,7 +101,7 @@ def encode_chunk(model: SlowFastMaskRCNN, frames: Sequence[Tensor]) -> Chunk:
     return Chunk(used, proposals, images.image_sizes[0], tuple(frames[0].shape[-2:]))
 
 
-def detect(model: SlowFastMaskRCNN, frames: Iterable[Tensor]) -> Iterator[Detection]:
+def detect(model: Network, frames: Iterable[Tensor]) -> Iterator[Detection]:
     """Detect the objects of one video, frame by frame, holding about `chunk_length` + `fast` − 1 frames of features.
 
     Args:
@@ -91,7 +111,7 @@ def detect(model: SlowFastMaskRCNN, frames: Iterable[Tensor]) -> Iterator[Detect
     return detect_chunks(model, (encode_chunk(model, some) for some in batches(frames, model.chunk_length)))
 
 
-def detect_chunks(model: SlowFastMaskRCNN, chunks: Iterable[Chunk]) -> Iterator[Detection]:
+def detect_chunks(model: Network, chunks: Iterable[Chunk]) -> Iterator[Detection]:
     """As `detect`, from frames that are already encoded."""
     before, after = model.setup.before, model.setup.after
     chunks = iter(chunks)
@@ -116,15 +136,15 @@ def detect_chunks(model: SlowFastMaskRCNN, chunks: Iterable[Chunk]) -> Iterator[
         yield from _detect_ready(model, features, waiting, sizes)
 
 
-def _beyond(model: SlowFastMaskRCNN, end: Tensor, count: int) -> Tensor:
-    """Features `[count, C, h, w]` of the frames beyond an end frame `[1, C, h, w]`."""
+def _beyond(model: Network, end: Tensor, count: int) -> Tensor:
+    """Features `[count, C, h, w]` of the frames beyond the video's first or last frame `[1, C, h, w]`."""
     end = torch.zeros_like(end) if model.border == "zeros" else end
     return end.expand(count, -1, -1, -1)
 
 
 @torch.inference_mode()
 def _detect_ready(
-    model: SlowFastMaskRCNN, features: Features, proposals: list[Tensor], sizes: tuple[tuple[int, int], tuple[int, int]]
+    model: Network, features: Features, proposals: list[Tensor], sizes: tuple[tuple[int, int], tuple[int, int]]
 ) -> list[Detection]:
     """RoI heads on the frames whose whole window is there: `len(proposals)` + `fast` − 1 frames of features."""
     # [T, C, h, w] → [1, C, T, h, w] → the module → [len(proposals), C, h, w]
@@ -134,13 +154,7 @@ def _detect_ready(
     resized, original = sizes
     found, _ = model.maskrcnn_model.roi_heads(enhanced, proposals, [resized] * len(proposals))
     return [
-        Detection(
-            resize_boxes(one["boxes"], resized, original),
-            one["labels"],
-            one["scores"],
-            one["masks"],
-            original,
-        )
+        Detection(resize_boxes(one["boxes"], resized, original), one["labels"], one["scores"], one["masks"], original)
         for one in found
     ]
 
@@ -148,12 +162,7 @@ def _detect_ready(
 def paste(detection: Detection) -> dict[str, Tensor]:
     """torchvision's form of a detection: masks `[N, 1, H, W]`, probabilities at the frame's size."""
     masks = paste_masks_in_image(detection.masks, detection.boxes, detection.size)
-    return {
-        "boxes": detection.boxes,
-        "labels": detection.labels,
-        "scores": detection.scores,
-        "masks": masks,
-    }
+    return {"boxes": detection.boxes, "labels": detection.labels, "scores": detection.scores, "masks": masks}
 
 
 @torch.inference_mode()

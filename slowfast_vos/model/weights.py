@@ -15,6 +15,7 @@ from torchvision.models.detection.mask_rcnn import MaskRCNN
 
 from slowfast_vos.errors import UserError
 from slowfast_vos.model.checkpoints import load_state, read_checkpoint, read_torch_checkpoint
+from slowfast_vos.model.detector import CLASSES
 
 PREDICTORS = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.")
 LITE0 = "tf_efficientnet_lite0"
@@ -24,8 +25,8 @@ def load_weights(model: MaskRCNN, weights: str, backbone: str) -> None:
     """Load the weights that a detector starts from.
 
     Args:
-        weights: "coco" (torchvision's Mask R-CNN, all but its predictors, which have 91 classes), "imagenet" (the
-            backbone alone), "none", or the path of a file of Mask R-CNN weights.
+        weights: "coco" (torchvision's Mask R-CNN), "imagenet" (the backbone alone), "none", or the path of a file of
+            Mask R-CNN weights. Predictors of other classes than the model's, such as COCO's 91, are left out.
         backbone: name as in `build_backbone`.
 
     Raises:
@@ -44,9 +45,11 @@ def load_weights(model: MaskRCNN, weights: str, backbone: str) -> None:
     else:
         source = weights
         state = read_checkpoint(weights)[0] if weights.endswith(".safetensors") else read_torch_checkpoint(weights)
-    kept = {name: value for name, value in model.state_dict().items() if name.startswith(PREDICTORS)}
-    others = {name: value for name, value in state.items() if not name.startswith(PREDICTORS)}
-    load_state(model, others | kept, source=source)
+    scores = state.get(f"{PREDICTORS[0]}cls_score.bias")
+    if scores is None or len(scores) != CLASSES:
+        own = {name: value for name, value in model.state_dict().items() if name.startswith(PREDICTORS)}
+        state = {name: value for name, value in state.items() if not name.startswith(PREDICTORS)} | own
+    load_state(model, state, source=source)
 
 
 def _load_body(model: MaskRCNN, backbone: str) -> None:

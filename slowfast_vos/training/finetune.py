@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import copy
-import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
-from torchvision import tv_tensors
-from torchvision.transforms import v2
 
 from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.model.streaming import batches
-from slowfast_vos.sections import FREEZES, Finetune
+from slowfast_vos.sections import FREEZES
 from slowfast_vos.setups import Setup
-from slowfast_vos.training.loop import make_sgd, total_loss
-from slowfast_vos.training.state import Resume, TrainingState
+from slowfast_vos.training.loop import Resume, TrainingState, make_sgd, total_loss
+from slowfast_vos.videos.augment import Augment
 from slowfast_vos.videos.davis import Video, targets
 
-log = logging.getLogger(__name__)
 SAMPLES_PER_EPOCH = 200
 
 
@@ -36,7 +31,7 @@ class Configuration:
 
     def as_job(self) -> dict[str, str]:
         """The configuration as a record's `job`."""
-        return {"freeze": self.freeze, "scale": self.scale, "lr": self.lr}
+        return asdict(self)
 
 
 def mirrored_order(setup: Setup, length: int) -> list[int]:
@@ -45,39 +40,6 @@ def mirrored_order(setup: Setup, length: int) -> list[int]:
     For seven frames `[3, 2, 1, 0, 1, 2, 3]`; in a shorter video its last frame stands for those beyond.
     """
     return [min(abs(offset), length - 1) for offset in range(-setup.before, setup.after + 1)]
-
-
-class Augment:
-    """One random flip, scale and rotation, the same for every frame of a window and for its mask.
-
-    Args:
-        finetune: probability of the flip, range of the rotation, how often a draw is repeated.
-        scale: isotropic scale is 1 + U(−scale, scale).
-    """
-
-    def __init__(self, finetune: Finetune, scale: float) -> None:
-        self.redraws = finetune.redraws
-        degrees = (-finetune.rotation, finetune.rotation)
-        self.transform = v2.Compose(
-            [
-                v2.RandomHorizontalFlip(finetune.flip),
-                v2.RandomAffine(degrees, scale=(1 - scale, 1 + scale), interpolation=v2.InterpolationMode.BILINEAR),
-            ]
-        )
-
-    def __call__(self, frames: Tensor, ids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Augment frames `[T, 3, H, W]` and the mask `[H, W]`; a draw that loses the object is drawn again.
-
-        Returns:
-            the frames, and the target computed from the augmented mask.
-        """
-        for _ in range(self.redraws):
-            moved, mask = self.transform(tv_tensors.Video(frames), tv_tensors.Mask(ids))
-            target = targets(mask.cpu().numpy())
-            if len(target["boxes"]):
-                return moved.as_subclass(Tensor), target
-        log.info("%d draws lost the object; the frame is used as it is", self.redraws)
-        return frames, targets(ids.cpu().numpy())
 
 
 def fine_tune(
@@ -94,7 +56,6 @@ def fine_tune(
 
     Args:
         iterations: samples; the gradients of `finetune.accumulate` of them make one optimiser step.
-        resume: where the state is kept while the training runs.
 
     Raises:
         UserError: the first frame shows no object.
@@ -104,28 +65,25 @@ def fine_tune(
     if not len(targets(ids.numpy())["boxes"]):
         raise UserError(f"{video.masks[0]}: found no object; expected one to fine-tune on")
     model = copy.deepcopy(parent)
-    model.freeze(
-        FREEZES[configuration.freeze],
-        drifting_statistics=settings.option("frozen_statistics") == "drift",
-    ).train()
-    order = mirrored_order(model.setup, len(video))
-    frames = torch.stack([video.frame(index) for index in range(max(order) + 1)])
-    augment = Augment(settings.finetune, float(configuration.scale))
+    drifting = settings.option("frozen_statistics") == "drift"
+    model.freeze(FREEZES[configuration.freeze], drifting_statistics=drifting).train()
     optimizer = make_sgd(model, settings.finetune, configuration.lr)
+    augment = Augment(settings.finetune, float(configuration.scale))
+    order = mirrored_order(model.setup, len(video))
+    frames = torch.stack([video.frame(index) for index in range(max(order) + 1)])  # [T, 3, H, W], frame 0 first
     # Augmented where the model is: a GPU would wait for a CPU's affine map of large frames.
     device = next(model.parameters()).device
     frames, ids = frames.to(device), ids.to(device)
     steps = list(batches(range(iterations), settings.finetune.accumulate))
     epochs = list(batches(steps, max(SAMPLES_PER_EPOCH // settings.finetune.accumulate, 1)))
-    state = TrainingState(model, optimizer, seed, len(epochs), video.name, resume)
+    state = TrainingState(model, optimizer, seed, len(epochs), f"{video.name}, ", resume)
     for epoch in state.epochs():
         for _, samples in state.steps(epochs[epoch]):
             optimizer.zero_grad(set_to_none=True)
             for sample in samples:
                 moved, target = augment(frames, ids)
                 target = {key: value.to(device) for key, value in target.items()}
-                wanted = [target, *[None] * (len(moved) - 1)]
-                losses = model.losses(list(moved), wanted, order)
+                losses = model.losses(list(moved), [target, *[None] * (len(moved) - 1)], order)
                 total_loss(losses, f"{video.name}, iteration {sample + 1}").backward()
                 state.add(losses)
             optimizer.step()

@@ -30,7 +30,7 @@ from slowfast_vos.measuring.cost import exhaust, time_runs  # noqa: E402
 from slowfast_vos.measuring.devices import find_device  # noqa: E402
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN  # noqa: E402
 from slowfast_vos.model.streaming import detect, foreground  # noqa: E402
-from slowfast_vos.training.finetune import Augment  # noqa: E402
+from slowfast_vos.videos.augment import Augment  # noqa: E402
 from slowfast_vos.videos.davis import DavisTree, Video, targets  # noqa: E402
 from slowfast_vos.videos.pngs import write_mask  # noqa: E402
 from stages import (  # noqa: E402

@@ -167,7 +167,12 @@ BAD = [
     spoil(lambda c: [(c.results / n).rename(c.results / f"x-{n}") for n in ("cat", "dog")], "found none of", "x-cat"),
     spoil(lambda c: removed(c, c.root), "davis: no such folder", "expected a DAVIS dataset"),
     spoil(lambda c: removed(c, c.root / "Annotations"), "Annotations/480p: no such folder", "expected"),
-    spoil(lambda c: None, "ImageSets/480p/test.txt: missing", "expected the sequences of 2016 test", options=("--split", "test")),
+    spoil(
+        lambda c: None,
+        "ImageSets/480p/test.txt: missing",
+        "expected the sequences of 2016 test",
+        options=("--split", "test"),
+    ),
     spoil(lambda c: None, "ImageSets/2017/test.txt: missing", options=(*SEMI, "--split", "test")),
     spoil(lambda c: (c.root / "ImageSets/2016/val.txt").write_text("\n"), "val.txt: found no sequence", "expected"),
     spoil(lambda c: None, "480p/bird: no such folder", "expected", options=("--sequence", "bird", "--sequence", "cat")),
@@ -176,7 +181,9 @@ BAD = [
     # Sequences and frames.
     spoil(lambda c: removed(c, c.results / "cat"), "results/cat: missing sequence", "expected", "00003.png"),
     spoil(lambda c: as_file(c, c.results / "cat"), "results/cat: is a file", "expected a folder"),
-    spoil(lambda c: empty_folder(c, c.results / "cat"), "results/cat: empty folder", "expected a folder with the 4 frames"),
+    spoil(
+        lambda c: empty_folder(c, c.results / "cat"), "results/cat: empty folder", "expected a folder with the 4 frames"
+    ),
     spoil(lambda c: replace(c.frame(2)), "cat/00002.png: missing frame", "expected the 4 frames"),
     spoil(lambda c: c.frame(0).rename(c.frame(4)), "cat/00004.png: frame without annotation", "expected only"),
     spoil(
@@ -184,8 +191,16 @@ BAD = [
         "found 2 frames; expected at least 3",
     ),
     # Files.
-    spoil(lambda c: save(c.frame(), masks()[0][:12]), "cat/00001.png: found 40×12 pixels", "expected 40×24 as the annotation"),
-    spoil(lambda c: save(c.frame(), masks()[0][:1]), "cat/00001.png: found 40×1 pixels", "expected 40×24 as the annotation"),
+    spoil(
+        lambda c: save(c.frame(), masks()[0][:12]),
+        "cat/00001.png: found 40×12 pixels",
+        "expected 40×24 as the annotation",
+    ),
+    spoil(
+        lambda c: save(c.frame(), masks()[0][:1]),
+        "cat/00001.png: found 40×1 pixels",
+        "expected 40×24 as the annotation",
+    ),
     spoil(lambda c: replace(c.frame(), c.frame().read_bytes()[:60]), "cat/00001.png: truncated PNG", "expected"),
     spoil(lambda c: corrupted(c.frame()), "cat/00001.png: corrupt PNG", "expected a mask"),
     spoil(lambda c: replace(c.frame(), b""), "cat/00001.png: empty file", "expected a mask"),

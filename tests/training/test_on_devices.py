@@ -10,7 +10,7 @@ import torch
 from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.model.masks import predict_masks
 from slowfast_vos.videos.davis import Video
-from test_state import STAGES
+from test_loop import STAGES
 
 Build = Callable[..., SlowFastMaskRCNN]
 MakeVideo = Callable[..., Video]
@@ -59,4 +59,4 @@ def test_a_stage_trains_and_predicts_as_on_a_cpu(
     best, others = (best_scores(one, video) for one in (model, reference))
     assert len(best) == 6
     assert best == pytest.approx(others, rel=0 if device == "cpu" else 0.05)
-    assert all(mask.shape == (64, 96) for mask in predict_masks(model, video))
+    assert all(mask.shape == (64, 96) for mask in predict_masks(model, video.iterate()))

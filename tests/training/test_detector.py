@@ -1,0 +1,183 @@
+"""Single frames for the detector: which, with which targets, how they are flipped, at which rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from slowfast_vos import SlowFastMaskRCNN
+from slowfast_vos.config import Settings, parse_settings
+from slowfast_vos.errors import UserError
+from slowfast_vos.jobs.common import Job
+from slowfast_vos.training.detector import (
+    Sample,
+    annotated_frames,
+    learning_rate_factor,
+    read_sample,
+    spread,
+    train_detector,
+)
+from slowfast_vos.training.loop import DivergedError, TrainingState
+from slowfast_vos.videos.davis import Video, targets
+from slowfast_vos.videos.pngs import write_mask
+from torch import nn
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.models.detection.mask_rcnn import MaskRCNN
+
+Build = Callable[..., SlowFastMaskRCNN]
+MakeVideo = Callable[..., Video]
+
+
+def settings(**values: Any) -> Settings:
+    return parse_settings({"data": {"held_out": ["bear"]}, **values}, "tests")
+
+
+def read(video: Video, index: int, *, binary: bool = False, flip: float = 0.0, seed: int = 0) -> Sample:
+    return read_sample(video, index, binary=binary, flip=flip, seed=seed)
+
+
+@pytest.mark.parametrize(("binary", "objects"), [(False, 2), (True, 1)])
+def test_a_frame_comes_with_its_objects(make_video: MakeVideo, binary: bool, objects: int) -> None:
+    video = make_video()
+    frame, target = read(video, 1, binary=binary)
+    assert torch.equal(frame, video.frame(1))
+    assert type(frame) is torch.Tensor
+    expected = targets(video.ids(1, binary=binary))
+    assert len(target["boxes"]) == objects
+    assert all(torch.equal(target[key], value) for key, value in expected.items())
+
+
+def test_a_flip_moves_the_mask_with_the_frame_and_boxes_follow(make_video: MakeVideo) -> None:
+    video = make_video()
+    frame, target = read(video, 2, flip=1)
+    assert torch.equal(frame, video.frame(2).flip(2))
+    expected = targets(np.ascontiguousarray(video.ids(2, binary=False)[:, ::-1]))
+    assert all(torch.equal(target[key], value) for key, value in expected.items())
+
+
+def test_a_flip_depends_on_its_seed_alone_and_leaves_torchs_generator_as_it_is(make_video: MakeVideo) -> None:
+    video, state = make_video(length=1), torch.get_rng_state()
+
+    def flips(seeds: list[int]) -> dict[int, bool]:
+        return {seed: not torch.equal(read(video, 0, flip=0.5, seed=seed)[0], video.frame(0)) for seed in seeds}
+
+    forward = flips(list(range(8)))
+    assert forward == flips(list(range(7, -1, -1)))
+    assert set(forward.values()) == {True, False}
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_frames_without_an_object_are_left_out(make_video: MakeVideo) -> None:
+    video = make_video()
+    write_mask(video.masks[3], np.zeros((64, 96), np.uint8))
+    assert [index for _, index in annotated_frames([video, video], None, binary=True)] == [0, 1, 2, 4] * 2
+    assert [index for _, index in annotated_frames([video], 2, binary=True)] == [0, 2]
+
+
+def train(model: MaskRCNN, video: Video, workers: int = 0, **stage: Any) -> TrainingState:
+    run = settings(detector={"lr": "0.01", "epochs": 1, **stage}, loading_workers=workers)
+    return train_detector(run, model, [video], binary=False, seed=1)
+
+
+def test_workers_that_load_change_no_byte(network: Build, make_video: MakeVideo) -> None:
+    video, trained = make_video(length=5), []
+    for workers in (0, 2):
+        model = network().maskrcnn_model
+        state = train(model, video, workers, epochs=2, warmup_steps=1)
+        trained.append((model.state_dict(), [point.losses for point in state.curve]))
+    (alone, losses), (helped, others) = trained
+    assert losses == others
+    assert all(torch.equal(value, helped[name]) for name, value in alone.items())
+
+
+def test_every_epoch_flips_other_frames(network: Build, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[int, int]] = []
+
+    def noting(video: Video, index: int, *, seed: int, **options: Any) -> Sample:
+        drawn.append((index, seed))
+        return read_sample(video, index, seed=seed, **options)
+
+    monkeypatch.setattr("slowfast_vos.training.detector.read_sample", noting)
+    train(network().maskrcnn_model, make_video(length=3), epochs=2)
+    assert sorted(index for index, _ in drawn) == [0, 0, 1, 1, 2, 2]
+    assert len({seed for _, seed in drawn}) == 6
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_frame_that_cannot_be_loaded_is_named_in_one_line(
+    network: Build, make_video: MakeVideo, workers: int
+) -> None:
+    video = make_video()
+    video.frames[1].write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"^\S+00001\.jpg: cannot be read; expected a picture[^\n]*$"):
+        train(network().maskrcnn_model, video, workers)
+
+
+def test_a_detector_learns_and_says_where_it_diverges(network: Build, make_video: MakeVideo) -> None:
+    video = make_video(length=2)
+    state = train(network().maskrcnn_model, video, epochs=4, warmup_steps=0)
+    assert state.curve[-1].loss < state.curve[0].loss
+    assert [point.iteration for point in state.curve] == [1, 2, 3, 4]
+    with pytest.raises(DivergedError, match=r"^detector, epoch \d, step 1: found a loss that is not finite"):
+        train(network().maskrcnn_model, video, epochs=4, lr="1e30", warmup_steps=0)
+
+
+def test_the_detector_trains_what_torchvisions_own_builder_trains() -> None:
+    sizes = {"fpn_channels": 16, "box_hidden": 16, "mask_channels": [8], "mask_hidden": 8}
+    values = {"data": {"held_out": ["bear"]}, "model": {"backbone": "resnet50", **sizes}}
+    theirs = resnet_fpn_backbone(backbone_name="resnet50", weights=None, trainable_layers=3).body
+
+    def trained(body: nn.Module) -> set[str]:
+        return {name for name, value in body.named_parameters() if value.requires_grad}
+
+    job = Job(parse_settings(values, "tests"), 63)
+    assert trained(job.detector(state=False).backbone.body) == trained(theirs)
+    later = trained(job.network("1-3").maskrcnn_model.backbone.body)
+    assert {"conv1.weight", "layer1.0.conv1.weight"} <= later
+    fewer = parse_settings({**values, "model": {**values["model"], "trainable_backbone_layers": 1}}, "tests")
+    body = Job(fewer, 63).detector(state=False).backbone.body
+    assert {name.split(".")[0] for name in trained(body)} == {"layer4"}
+
+
+@pytest.mark.parametrize(
+    ("warmup", "steps", "factors"),
+    [
+        (4, 100, {0: 0.001, 1: 0.25075, 2: 0.5005, 3: 0.75025, 4: 1, 5: 1}),
+        # It ends with a short epoch, and takes at most 1000 steps, as in the authors' code.
+        (1000, 11, {0: 0.001, 5: 0.001 + 0.999 / 2, 10: 1}),
+        (1000, 1, {0: 1}),
+        (1000, 2110, {999: 0.001 + 0.999 * 0.999, 1000: 1}),
+    ],
+)
+def test_the_warm_up_is_linear_within_the_first_epoch(warmup: int, steps: int, factors: dict[int, float]) -> None:
+    run = settings(detector={"warmup_steps": warmup})
+    assert {step: learning_rate_factor(run, 0, step, steps) for step in factors} == pytest.approx(factors)
+    assert learning_rate_factor(run, 1, 0, steps) == 1
+
+
+def test_the_papers_warm_up_takes_1000_steps() -> None:
+    assert settings().detector.warmup_steps == 1000
+
+
+def test_the_rate_decays_by_steps_of_epochs() -> None:
+    factors = [learning_rate_factor(settings(), epoch, 50, 51) for epoch in range(10)]
+    assert factors == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.001])
+
+
+@pytest.mark.parametrize(
+    ("length", "count", "expected"),
+    [
+        (5, None, [0, 1, 2, 3, 4]),
+        (5, 9, [0, 1, 2, 3, 4]),
+        (5, 5, [0, 1, 2, 3, 4]),
+        (8, 2, [0, 4]),
+        (24, 4, [0, 6, 12, 18]),
+        (10, 3, [0, 3, 6]),
+        (1, 1, [0]),
+    ],
+)
+def test_frames_are_spread_evenly(length: int, count: int | None, expected: list[int]) -> None:
+    assert spread(length, count) == expected

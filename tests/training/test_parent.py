@@ -1,0 +1,226 @@
+"""The steps of the unsupervised stage: which frames, which losses, and that caching changes nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from equal_scores import scores
+from slowfast_vos import SlowFastMaskRCNN
+from slowfast_vos.measuring.record import Scores
+from slowfast_vos.sections import Parent
+from slowfast_vos.training import parent as stage
+from slowfast_vos.training.loop import DivergedError, TrainingState, seed_everything
+from slowfast_vos.training.parent import FeatureCache, clip_losses, epoch_steps, read_clip, train_parent
+from slowfast_vos.videos.davis import Video
+from torch import Tensor
+
+Build = Callable[..., SlowFastMaskRCNN]
+MakeVideo = Callable[..., Video]
+
+
+def unread(name: str, length: int) -> Video:
+    return Video(name, tuple(Path(f"{index:05d}.jpg") for index in range(length)))
+
+
+def steps(videos: list[Video], **options: object) -> list[tuple[str, list[int]]]:
+    return [(video.name, centres) for video, centres in epoch_steps(videos, Parent(**options))]
+
+
+def test_an_epoch_goes_through_consecutive_frames_in_file_order() -> None:
+    videos = [unread("b", 5), unread("a", 2)]
+    assert steps(videos) == [("b", [0, 1]), ("b", [2, 3]), ("b", [4]), ("a", [0, 1])]
+    assert steps(videos, frames_per_step=3) == [("b", [0, 1, 2]), ("b", [3, 4]), ("a", [0, 1])]
+
+
+def test_shuffled_steps_are_the_same_steps_in_another_order() -> None:
+    videos = [unread("a", 20)]
+    seed_everything(1)
+    first, second = steps(videos, shuffle=True), steps(videos, shuffle=True)
+    assert sorted(first) == sorted(second) == sorted(steps(videos))
+    assert first != second
+    seed_everything(1)
+    assert steps(videos, shuffle=True) == first
+
+
+def test_a_budget_of_frames_is_spread_over_the_video() -> None:
+    assert steps([unread("a", 24)], train_frames=4) == [("a", [0, 1]), ("a", [12, 13])]
+    assert steps([unread("a", 5)], train_frames=100) == steps([unread("a", 5)])
+    assert len(steps([unread("a", 24)], train_frames=2, frames_per_step=4)) == 1
+
+
+def test_variant_b_takes_the_proposals_of_training_and_gives_them_back(network: Build, make_video: MakeVideo) -> None:
+    model, video = network().freeze(("backbone", "rpn")).train(), make_video(length=2)
+    counts, rpn = [], model.maskrcnn_model.rpn
+    for step in ("a", "b"):
+        cache = FeatureCache(model, Parent(step=step), binary=True)
+        cache.losses(video, [0, 1], {})
+        counts.append([len(encoded.proposals) for encoded in cache.frames.values()])
+        assert (rpn.pre_nms_top_n(), rpn.post_nms_top_n()) == (20, 12)
+    assert all(few <= 12 < many <= 30 for few, many in zip(*counts, strict=True))
+
+
+def gradients(model: SlowFastMaskRCNN, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+    model.zero_grad()
+    torch.stack(list(losses.values())).sum().backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("border", ["zeros", "replicate"])
+@pytest.mark.parametrize("centres", [[0, 1], [2, 3], [4]])
+@pytest.mark.parametrize("binary", [True, False])
+def test_losses_from_cached_features_equal_those_of_the_clip(
+    network: Build, make_video: MakeVideo, border: str, centres: list[int], binary: bool
+) -> None:
+    model, video = network(1, 3, border=border, chunk_length=2).freeze(("backbone", "rpn")).train(), make_video()
+    cache, clip = FeatureCache(model, Parent(), binary=binary), read_clip((video, list(range(5))), binary=binary)
+    cache.losses(video, [1], {})
+    seed_everything(3)
+    cached = cache.losses(video, centres, {})
+    cached_gradients = gradients(model, cached)
+    seed_everything(3)
+    direct = clip_losses(model, clip, centres, len(video))
+    assert cached.keys() == direct.keys() == {"loss_classifier", "loss_box_reg", "loss_mask"}
+    for name, value in direct.items():
+        torch.testing.assert_close(cached[name], value, rtol=1e-4, atol=1e-5)
+    direct_gradients = gradients(model, direct)
+    assert cached_gradients.keys() == direct_gradients.keys()
+    for name, value in direct_gradients.items():
+        torch.testing.assert_close(cached_gradients[name], value, rtol=1e-3, atol=1e-4, msg=name)
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Frames of every batch that is encoded."""
+    seen: list[int] = []
+    encode = SlowFastMaskRCNN.encode
+    monkeypatch.setattr(
+        SlowFastMaskRCNN, "encode", lambda self, images: seen.append(len(images)) or encode(self, images)
+    )
+    return seen
+
+
+def test_the_frames_used_last_are_cached_within_the_bound(
+    network: Build, make_video: MakeVideo, encoded: list[int]
+) -> None:
+    model, video = network(1, 1).freeze(("backbone", "rpn")).train(), make_video(length=4)
+    one = FeatureCache(model, Parent(), binary=True)
+    one.losses(video, [0], {})
+    for frames, expected in ((0, 6), (1.5, 5), (2.5, 4), (3.5, 4)):
+        bound = frames * one.size_in_bytes
+        cache = FeatureCache(model, Parent(feature_cache_gib=bound / 2**30), binary=True)
+        encoded.clear()
+        for index in (0, 1, 1, 2, 1, 3):
+            cache.losses(video, [index], {})
+            assert cache.size_in_bytes == sum(frame.size_in_bytes for frame in cache.frames.values()) <= bound
+        assert len(encoded) == expected
+        assert len(cache.frames) == int(frames)
+
+
+def test_only_the_frames_of_the_windows_are_encoded_each_once_in_an_epoch_and_without_a_graph(
+    network: Build, make_video: MakeVideo, encoded: list[int]
+) -> None:
+    model = network(1, 3, chunk_length=2).freeze(("backbone", "rpn")).train()
+    cache, video = FeatureCache(model, Parent(), binary=True), make_video(length=8)
+    for centres, expected in (([0], 2), ([1], 1), ([5, 6], 4), ([0, 1], 0), ([3], 1)):
+        encoded.clear()
+        cache.losses(video, centres, {})
+        assert encoded == [1] * expected
+    for frame in cache.frames.values():
+        assert not any(maps.requires_grad for maps in frame.features.values())
+        assert not frame.proposals.requires_grad
+
+
+def trained(model: SlowFastMaskRCNN, videos: list[Video], **options: Any) -> tuple[dict[str, Tensor], TrainingState]:
+    """The weights after a training, and its state."""
+    parent = Parent(**{"epochs": 1, "lr": "0.01", **options})
+    state = train_parent(parent, model, videos, binary=False, seed=7, select=lambda *_: scores())
+    return model.state_dict(), state
+
+
+def test_without_room_for_features_training_is_the_same(network: Build, make_video: MakeVideo) -> None:
+    video = make_video(length=4)
+    without, cached = (trained(network(), [video], feature_cache_gib=gib)[0] for gib in (0, 1))
+    assert all(torch.equal(without[name], cached[name]) for name in without)
+
+
+def test_variant_a_is_one_forward_of_a_step_and_b_one_of_each_frame(network: Build, make_video: MakeVideo) -> None:
+    video = make_video(length=4)
+    (weights, state), (others, other) = (trained(network(), [video], step=step) for step in ("a", "b"))
+    assert (state.curve[0].iteration, other.curve[0].iteration) == (2, 4)
+    name = "slow_fast.slow_conv1.weight"
+    assert not torch.equal(weights[name], others[name])
+    # Batch norm counted two steps of two windows, or four of one.
+    counts = [after["slow_fast.bn_s1.num_batches_tracked"].item() for after in (weights, others)]
+    assert counts == [2 * 5, 4 * 5]
+
+
+def test_scores_are_asked_for_as_often_as_set_and_the_best_epochs_weights_are_left(
+    network: Build, make_video: MakeVideo
+) -> None:
+    asked: list[Tensor] = []
+
+    def select(model: SlowFastMaskRCNN, _: TrainingState) -> Scores:
+        assert not model.training
+        asked.append(model.slow_fast.slow_conv1.weight.clone())
+        return scores(0.1)
+
+    parent, model = Parent(epochs=3, lr="0.001", score_every=2), network()
+    state = train_parent(parent, model, [make_video(length=2)], binary=True, seed=1, select=select)
+    assert [point.jf_selection for point in state.curve] == [None, 0.1, 0.1]
+    assert state.best.epoch == 2
+    second, third = asked
+    assert torch.equal(model.slow_fast.slow_conv1.weight, second)
+    assert not torch.equal(second, third)
+
+
+def test_what_trains_changes_and_what_is_frozen_does_not(network: Build, make_video: MakeVideo) -> None:
+    before, video = {name: value.clone() for name, value in network().state_dict().items()}, make_video(length=2)
+    changed = {}
+    for backbone in ("frozen", "trained"):
+        after, _ = trained(network(), [video], epochs=2, backbone=backbone)
+        changed[backbone] = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed["frozen"]
+    assert all(name.startswith(("slow_fast.", "maskrcnn_model.roi_heads.")) for name in changed["frozen"])
+    for part in ("maskrcnn_model.backbone.body.", "maskrcnn_model.rpn."):
+        assert any(name.startswith(part) for name in changed["trained"])
+
+
+def test_a_parent_that_diverges_says_where(network: Build, make_video: MakeVideo) -> None:
+    with pytest.raises(DivergedError, match=r"^parent, epoch 1, step \d, square: found a loss that is not finite"):
+        trained(network(), [make_video(length=6)], lr="1e30")
+
+
+@pytest.mark.parametrize("backbone", ["frozen", "trained"])
+@pytest.mark.parametrize("gib", [0, 1])
+def test_prefetching_changes_nothing_and_reads_nothing_twice(
+    network: Build, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch, backbone: str, gib: int
+) -> None:
+    main, reads, weights, counts = threading.get_ident(), [], [], []
+    frame, prefetch = Video.frame, stage.prefetch
+
+    def noting(self: Video, index: int) -> Tensor:
+        reads.append((self.name, index, threading.get_ident() == main))
+        return frame(self, index)
+
+    monkeypatch.setattr(Video, "frame", noting)
+    videos = [make_video(length=7), make_video(name="other", length=3)]
+    for count in (0, 1):
+        monkeypatch.setattr(stage, "prefetch", lambda load, items, _, count=count: prefetch(load, items, count))
+        reads.clear()
+        weights.append(trained(network(1, 3), videos, epochs=2, backbone=backbone, feature_cache_gib=gib)[0])
+        counts.append((Counter(read[:2] for read in reads), [read[2] for read in reads]))
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    (plain, by_main), (prefetched, by_thread) = counts
+    assert plain == prefetched
+    assert all(by_main)
+    # Without room for features, the frames that two steps share are read again when they are needed.
+    if gib or backbone == "trained":
+        assert not any(by_thread)
+    if gib and backbone == "frozen":
+        assert set(plain.values()) == {1}
