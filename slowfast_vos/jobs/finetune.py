@@ -110,7 +110,7 @@ def _run_sequence(
     settings = job.settings
     path, out = job.results.final(setup, job.seed, video.name), _predictions(job, setup, video.name)
     key = job.key("final", setup, video.name, chosen, settings.finetune.model_dump(), settings.final.iterations, start)
-    if (cached := job.cached(path, key)) and out.is_dir():
+    if cached := job.cached(path, key, out):
         return cached
     work = job.results.work(path)
     about = {"kind": "final", "key": key, "clock": Stopwatch(), **_final(setup, video, chosen)}

@@ -107,9 +107,9 @@ class Job:
         text = json.dumps([self.settings.digest(*SHARED), self.data_digest, self.seed, *decisive])
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
-    def cached(self, path: Path, key: str) -> Record | None:
-        """The record at `path`, if the very same job has written it; a failed one is computed again."""
-        if not path.is_file():
+    def cached(self, path: Path, key: str, *beside: Path) -> Record | None:
+        """The record at `path`, if the very same job has written it and what is `beside` it; not a failed one."""
+        if not all(one.exists() for one in (path, *beside)):
             return None
         record = read_record(path)
         if record.status == "failed" or record.key != key:

@@ -34,11 +34,11 @@ def run_detector(job: Job) -> Record:
     model = job.detector(trained=False)
     load_weights(model, settings.model.weights, settings.model.backbone)
 
-    def train(resume: Resume) -> tuple[nn.Module, TrainingState]:
+    def train(resume: Resume) -> TrainingState:
         binary = job.dataset.binary_train
-        return model, train_detector(settings, model, job.dataset.train, binary=binary, seed=seed, resume=resume)
+        return train_detector(settings, model, job.dataset.train, binary=binary, seed=seed, resume=resume)
 
-    return _run(job, folder, _key(job, settings.detector, model), train, kind="detector", setup=None)
+    return _run(job, folder, model, settings.detector, train, {"kind": "detector", "setup": None})
 
 
 def run_parent(job: Job, setup: str) -> Record:
@@ -51,22 +51,26 @@ def run_parent(job: Job, setup: str) -> Record:
     seed = job_seed(job.settings, job.seed, "parent", setup)
     model = _untrained_parent(job, setup, seed)
 
-    def train(resume: Resume) -> tuple[nn.Module, TrainingState]:
-        return model, _train_parent(job, model, parent, seed, resume)
+    def train(resume: Resume) -> TrainingState:
+        return _train_parent(job, model, parent, seed, resume)
 
     about = {"kind": "parent", "setup": setup, "job": {"backbone": parent.backbone, "lr": parent.lr}}
-    return _run(job, folder, _key(job, parent, model), train, **about)
+    return _run(job, folder, model, parent, train, about)
 
 
 def _run(
-    job: Job, folder: Path, key: str, train: Callable[[Resume], tuple[nn.Module, TrainingState]], **about: Any
+    job: Job,
+    folder: Path,
+    model: nn.Module,
+    stage: Training,
+    train: Callable[[Resume], TrainingState],
+    about: dict[str, Any],
 ) -> Record:
-    """Train, unless that is done; write the weights and then the record."""
-    path, weights = folder / "record.json", folder / "model.safetensors"
-    cached = job.cached(path, key)
-    if cached and weights.is_file():
+    """Train a network, unless that is done; write its weights and then the record."""
+    path, weights, key = folder / "record.json", folder / "model.safetensors", _key(job, stage, model)
+    if cached := job.cached(path, key, weights):
         return cached
-    model, state = train(Resume(job.results.work(path) / "state.pt", key, job.settings.save_every))
+    state = train(Resume(job.results.work(path) / "state.pt", key, job.settings.save_every))
     save_checkpoint(weights, model, job.about(about["setup"]))
     record = job.record(key=key, **about, **_outcome(state))
     record.save(path)

@@ -1,7 +1,6 @@
 # What several rules share.
 
-# For `--software-deployment-method conda`: an environment of this name, set up as the README says.
-ENVIRONMENT = "slowfast-vos"
+ENVIRONMENT = workflow.source_path("../envs/slowfast-vos.yaml")
 # Where a GPU works, a thread prefetches frames.
 THREADS = SETTINGS.threads + GPU
 # The job itself gets the signals of a cluster, and has time to save its state.
