@@ -118,9 +118,9 @@ def _mapping(processes: int) -> Iterator[Callable[..., Iterator[str]]]:
     if processes == 1:
         yield map
         return
-    # OpenCV's threads do not survive a fork. Ctrl-C interrupts this process, which then stops the workers.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+    context = multiprocessing.get_context("spawn")  # OpenCV's threads do not survive a fork
+    # Ctrl-C ends the workers at once and without a traceback; whatever they were writing is not renamed.
+    pool = ProcessPoolExecutor(processes, context, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL))
     try:
         yield pool.map
     finally:

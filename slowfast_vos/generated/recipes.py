@@ -43,7 +43,7 @@ class Recipe:
     passer: Species | None = None  # a passer-by that moves, looks different and is not annotated
     wobble: float = 0.04  # how far bodies bend, of their length
     occluder: str = ""  # "pole" or "reeds"
-    camouflage: float = 0.0  # how far the colours are moved to the ground's
+    blend: float = 0.0  # how far the colours are moved to the ground's: camouflage
     shake: bool = False  # a hand-held camera instead of a slow pan
     relit: bool = False  # the light fades and returns
     blur: bool = False  # motion blur
@@ -53,6 +53,11 @@ class Recipe:
         """The species of the objects in turn."""
         return (self.species, self.second) if self.second else (self.species,)
 
+
+STARFISH = Species("star", "spots", 3.4, "96461e f4be46 c87828")
+TURTLE = Species("turtle", "scales", 3.2, "283c28 6e965a 5a7850")
+CRAB = Species("beetle", "marble", 2.6, "78281e dc6e46 aa4632")
+SLUG = Species("blob", "rings", 2.6, "5a1e28 e6966e 5a1e28")
 
 TRAIN = {
     "beetle-among-twins": Recipe(
@@ -77,12 +82,7 @@ TRAIN = {
         Species("turtle", "scales", 3.2, "42381e 968c3e 687846"), "ripples", "lagoon", APPROACH, distractors=2
     ),
     "beetle-low-contrast": Recipe(
-        Species("beetle", "bands", 3.0, "3c281e aa6e32 463224"),
-        "litter",
-        "autumn",
-        WALK,
-        distractors=2,
-        camouflage=0.55,
+        Species("beetle", "bands", 3.0, "3c281e aa6e32 463224"), "litter", "autumn", WALK, distractors=2, blend=0.55
     ),
     "koi-three-cross": Recipe(
         Species("fish", "bands", 2.6, "282c46 e2d696 dcbe6e"),
@@ -104,7 +104,7 @@ TRAIN = {
         "grass",
         "meadow",
         SPIN,
-        second=Species("star", "spots", 3.4, "96461e f4be46 c87828"),
+        second=STARFISH,
         objects=2,
         relit=True,
     ),
@@ -121,7 +121,7 @@ VAL = {
         Species("beetle", "stripes", 3.2, "103c42 3caa96 1e2c30"), "grass", "meadow", APPROACH, distractors=2
     ),
     "leaf-in-the-litter": Recipe(
-        Species("leaf", "marble", 3.0, "783c1e c88c3c 5a3c1e"), "litter", "autumn", SPIN, distractors=3, camouflage=0.5
+        Species("leaf", "marble", 3.0, "783c1e c88c3c 5a3c1e"), "litter", "autumn", SPIN, distractors=3, blend=0.5
     ),
     "ray-leaves-and-returns": Recipe(
         Species("ray", "spots", 3.6, "e2e2d6 465c76 3c4c60"), "ripples", "sand", LEAVE, distractors=2
@@ -132,23 +132,18 @@ VAL = {
         "deep",
         WALK,
         distractors=2,
-        passer=Species("turtle", "scales", 3.2, "283c28 6e965a 5a7850"),
+        passer=TURTLE,
         wobble=0.1,
     ),
     "disc-darts-past-crab": Recipe(
-        Species("pebble", "rings", 3.0, "fadc3c 288250 28283c"),
-        "soil",
-        "snow",
-        DART,
-        passer=Species("beetle", "marble", 2.6, "78281e dc6e46 aa4632"),
-        blur=True,
+        Species("pebble", "rings", 3.0, "fadc3c 288250 28283c"), "soil", "snow", DART, passer=CRAB, blur=True
     ),
     "starfish-in-fading-light": Recipe(
         Species("star", "scales", 3.6, "3c2864 9678c8 5a4696"),
         "pebbles",
         "shingle",
         SPIN,
-        passer=Species("blob", "rings", 2.6, "5a1e28 e6966e 5a1e28"),
+        passer=SLUG,
         relit=True,
         shake=True,
     ),

@@ -13,7 +13,7 @@ from slowfast_vos.generated.scenes import Scene
 from slowfast_vos.generated.sprites import COMPLEX, OVERSAMPLING
 
 BEAT = 2 * np.pi / 11  # radians per frame of a body's deformation
-LIGHT = np.float32([-0.45, -0.58, 0.68])  # towards the light: from the upper left
+LIGHT = (-0.45, -0.58, 0.68)  # towards the light: from the upper left
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def attributes_of(scene: Scene, pictures: list[Picture]) -> list[str]:
     whole, inside, visible = np.stack([(p.whole, p.inside, p.visible) for p in pictures], 1)  # [T, K] each
     rules = {
         "AC": recipe.relit,
-        "BC": recipe.camouflage > 0,
+        "BC": recipe.blend > 0,
         "CS": recipe.shake,
         "DB": recipe.passer is not None,
         "DEF": recipe.wobble >= 0.08,

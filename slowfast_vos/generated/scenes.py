@@ -68,7 +68,7 @@ def make_scene(split: str, name: str, recipe: Recipe, *, seed: int, frames: int,
     ground = GROUNDS[recipe.ground](looks, canvas, palette, unit).astype(np.float32)
     view = View(height, width, unit, margin, camera_path(looks, frames, unit, recipe.shake))
     kinds = [recipe.kinds[i % len(recipe.kinds)] for i in range(recipe.objects)] + [recipe.species] * recipe.distractors
-    kinds = [species.camouflaged(palette, recipe.camouflage) for species in kinds]
+    kinds = [species.camouflaged(palette, recipe.blend) for species in kinds]
     kinds += [recipe.passer] if recipe.passer else []
     sprites = [draw_sprite(species, looks.uniform(*SIZES) * unit, looks) for species in kinds]
     occluder = draw_occluder(looks, recipe.occluder, canvas, unit) if recipe.occluder else None
@@ -104,7 +104,7 @@ def _draw_tracks(rng: Rng, recipe: Recipe, sizes: np.ndarray, view: View, occlud
     """Draw all tracks [N, T, 4] until they keep the recipe's promises; the best of `DRAWS` where none does."""
     best, least = np.empty(0), math.inf
     for _ in range(DRAWS):
-        tracks = np.stack([_track(rng, recipe, i, size, view) for i, size in enumerate(sizes)])
+        tracks = np.stack([_track(rng, recipe, i, size, view) for i, size in enumerate(sizes.tolist())])
         fault = _fault(recipe, sizes, tracks, view, occluder)
         if fault < least:
             best, least = tracks, fault

@@ -1,0 +1,258 @@
+"""The generated dataset: its files, its bytes, what it refuses, and that the object is what moves."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from slowfast_vos.errors import UserError
+from slowfast_vos.generated import sequence_names, synthesize
+from slowfast_vos.generated.recipes import TRAIN, VAL, sequences
+from slowfast_vos.generated.rendering import Picture, attributes_of, render
+from slowfast_vos.generated.scenes import Scene, View, camera_path, make_scene
+from slowfast_vos.generated.sprites import OVERSAMPLING
+from slowfast_vos.videos.pngs import read_mask
+
+SMALL = {"frames": 24, "height": 96, "width": 160}
+TINY = {"train": 2, "val": 1, "frames": 6, "height": 96, "width": 160}
+SCALE = 96 / 240
+RECIPES = {**TRAIN, **VAL}
+
+
+def hashes(root: Path) -> dict[str, str]:
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("tiny")
+    synthesize(root, **TINY)
+    return root
+
+
+@pytest.fixture(scope="module")
+def scenes() -> dict[str, Scene]:
+    splits = [("train", *item) for item in TRAIN.items()] + [("val", *item) for item in VAL.items()]
+    return {name: make_scene(split, name, recipe, seed=63, **SMALL) for split, name, recipe in splits}
+
+
+@pytest.fixture(scope="module")
+def pictures(scenes: dict[str, Scene]) -> dict[str, list[Picture]]:
+    return {name: list(render(scene)) for name, scene in scenes.items()}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_same_arguments_give_the_same_bytes(tiny: Path, tmp_path: Path, processes: int) -> None:
+    done: list[tuple[int, int]] = []
+    synthesize(tmp_path, **TINY, processes=processes, progress=lambda *numbers: done.append(numbers))
+    assert hashes(tmp_path) == hashes(tiny)
+    assert done == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_writing_again_changes_nothing_and_a_shorter_run_leaves_no_frames_behind(tiny: Path, tmp_path: Path) -> None:
+    synthesize(tmp_path, **{**TINY, "frames": 8})
+    synthesize(tmp_path, **TINY)
+    assert hashes(tmp_path) == hashes(tiny)
+
+
+def test_a_sequence_depends_on_its_own_identity_alone(tiny: Path, tmp_path: Path) -> None:
+    synthesize(tmp_path, **{**TINY, "train": 1, "val": 2})
+    found, expected = hashes(tmp_path), hashes(tiny)
+    shared = [path for path in found if path in expected and path.endswith((".jpg", ".png"))]
+    assert {Path(path).parent.name for path in shared} == {next(iter(TRAIN)), next(iter(VAL))}
+    assert all(found[path] == expected[path] for path in shared)
+
+
+def test_layout_and_split_files(tiny: Path) -> None:
+    train, val = list(TRAIN)[:2], list(VAL)[:1]
+    for split, names in {"train": train, "val": val, "trainval": train + val}.items():
+        for year in ("2016", "2017"):
+            assert (tiny / f"ImageSets/{year}/{split}.txt").read_text().split() == names
+        pairs = [line.split() for line in (tiny / f"ImageSets/480p/{split}.txt").read_text().splitlines()]
+        assert len(pairs) == 6 * len(names)
+        for frame, mask in pairs:
+            assert frame.startswith("/JPEGImages/480p/")
+            assert mask.startswith("/Annotations/480p/")
+            assert cv2.imread(str(tiny / frame[1:])).shape == (96, 160, 3)
+            assert read_mask(tiny / mask[1:]).shape == (96, 160)
+    assert "CC0" in (tiny / "README.txt").read_text()
+    assert "seed 63" in (tiny / "README.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("seed", -1), ("train", 0), ("val", 0), ("frames", 1), ("height", 32), ("width", 64), ("frames", 2.5)],
+)
+def test_a_value_out_of_range_is_named(tmp_path: Path, name: str, value: float) -> None:
+    with pytest.raises(UserError, match=rf"{name}: found {value}; expected"):
+        synthesize(tmp_path, **{**TINY, name: value})
+    assert not any(tmp_path.iterdir())
+
+
+def test_another_dataset_is_not_overwritten(tmp_path: Path) -> None:
+    listing = tmp_path / "ImageSets/2016/val.txt"
+    listing.parent.mkdir(parents=True)
+    listing.write_text("blackswan\n")
+    with pytest.raises(UserError, match="found another dataset; expected"):
+        synthesize(tmp_path, **TINY)
+    assert listing.read_text() == "blackswan\n"
+
+
+def test_ctrl_c_stops_all_processes_without_a_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from slowfast_vos.cli import app; app()", "synthesize", "--root", str(tmp_path)]
+    run = subprocess.Popen([*command, "--processes", "2"], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while len(list(tmp_path.glob("JPEGImages/480p/*"))) < 2:  # both processes draw
+        assert run.poll() is None
+        time.sleep(0.05)
+    os.killpg(run.pid, signal.SIGINT)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "Traceback" not in errors
+
+
+def test_the_files_hold_what_the_scenes_show(
+    tmp_path: Path, scenes: dict[str, Scene], pictures: dict[str, list[Picture]]
+) -> None:
+    synthesize(tmp_path, **SMALL)
+    listed = yaml.safe_load((tmp_path / "Annotations/db_info.yml").read_text())["sequences"]
+    assert [entry["name"] for entry in listed] == list(RECIPES)
+    for entry in listed:
+        name = entry["name"]
+        assert entry["attributes"] == attributes_of(scenes[name], pictures[name]), name
+        assert ("LA" in entry["attributes"]) == (RECIPES[name].distractors > 0)
+        assert entry["set"] == ("training" if name in TRAIN else "test")
+        assert entry["num_frames"] == 24
+        masks = [read_mask(path) for path in sorted((tmp_path / "Annotations/480p" / name).glob("*.png"))]
+        assert np.array_equal(masks, [picture.ids for picture in pictures[name]])
+    shown = set().union(*(entry["attributes"] for entry in listed if entry["name"] in VAL))
+    assert {"OCC", "SV", "FM", "BC", "OV", "DEF", "LA", "DB"} <= shown
+
+
+def test_sequences_beyond_the_recipes_are_named_and_numbered() -> None:
+    names = sequence_names("train", 40)
+    assert names[: len(TRAIN)] == list(TRAIN)
+    assert names[len(TRAIN)].endswith(f"-{len(TRAIN)}")
+    assert len(set(names)) == len(names) == 40
+    recipe = sequences("train", 40)[names[-1]]
+    family, _, ground = names[-1].rpartition("-")[0].partition("-on-")
+    assert (recipe.species.family, recipe.ground) == (family, ground)
+    scene = make_scene("train", names[-1], recipe, seed=63, frames=2, height=96, width=160)
+    assert scene.sprites[0].species.family == family
+
+
+def test_another_seed_gives_another_video() -> None:
+    name, recipe = next(iter(VAL.items()))
+    size = {"frames": 2, "height": 96, "width": 160}
+    first, second = (next(render(make_scene("val", name, recipe, seed=seed, **size))) for seed in (1, 2))
+    assert (first.image != second.image).mean() > 0.5
+
+
+def test_the_first_frame_shows_every_object_and_ids_are_as_in_davis(pictures: dict[str, list[Picture]]) -> None:
+    for name, recipe in RECIPES.items():
+        assert name in TRAIN or recipe.objects == 1
+        first, *_ = pictures[name]
+        counts = np.bincount(first.ids.ravel(), minlength=recipe.objects + 1)[1:]
+        assert (counts >= 500 * SCALE**2).all(), name
+        assert set(np.unique([picture.ids for picture in pictures[name]])) <= set(range(recipe.objects + 1))
+
+
+def test_objects_and_passers_move_and_distractors_stand_still(scenes: dict[str, Scene]) -> None:
+    for name, scene in scenes.items():
+        recipe = scene.recipe
+        species = [sprite.species for sprite in scene.sprites]
+        assert len(species) == recipe.objects + recipe.distractors + (recipe.passer is not None)
+        steps = np.linalg.norm(np.diff(scene.tracks[..., :2], axis=1), axis=-1)  # [N, T - 1]
+        for thing in range(len(species)):
+            if recipe.objects <= thing < recipe.objects + recipe.distractors:
+                assert np.ptp(scene.tracks[thing], axis=0).max() == 0
+                assert species[thing] == species[0]
+            else:
+                assert steps[thing].min() >= 4 * SCALE, name
+        assert recipe.passer is None or (name in VAL and species[-1] == recipe.passer)
+
+
+def test_no_mask_covers_a_distractor_that_stands_alone(
+    scenes: dict[str, Scene], pictures: dict[str, list[Picture]]
+) -> None:
+    scene = scenes["moth-among-twins"]
+    checked = 0
+    for t, picture in enumerate(pictures["moth-among-twins"]):
+        for thing, place in enumerate(scene.seen[:, t]):
+            x, y = place.round().astype(int)
+            others = np.delete(scene.seen[:, t], thing, axis=0)
+            if np.linalg.norm(others - place, axis=1).min() > 40 and 0 <= x < 160 and 0 <= y < 96:
+                assert picture.ids[y, x] == (1 if thing == 0 else 0)
+                checked += thing > 0
+    assert checked > 0
+
+
+def test_most_sequences_have_distractors_and_none_of_those_is_blurred() -> None:
+    assert sum(recipe.distractors > 0 for recipe in TRAIN.values()) >= 9
+    assert sum(recipe.distractors > 0 for recipe in VAL.values()) >= 5
+    assert not any(recipe.blur for recipe in RECIPES.values() if recipe.distractors)
+
+
+def test_an_object_leaves_and_returns(pictures: dict[str, list[Picture]]) -> None:
+    present = np.array([picture.ids.any() for picture in pictures["ray-leaves-and-returns"]])
+    assert (~present).sum() >= 3
+    assert present[0]
+    assert present[-1]
+
+
+def test_masks_follow_the_visible_contour(scenes: dict[str, Scene], pictures: dict[str, list[Picture]]) -> None:
+    """Without anything in front, a mask's area is the sprite's: bending and turning keep areas."""
+    distance = scenes["puck-that-darts"].sprites[0].relief[..., 0]
+    area = np.clip(distance + 0.5, 0, 1).sum() / OVERSAMPLING**2
+    for picture in pictures["puck-that-darts"]:
+        if picture.inside[0] == picture.whole[0]:
+            assert picture.visible[0] == pytest.approx(area, rel=0.04)
+            assert picture.visible[0] == (picture.ids == 1).sum()
+
+
+def test_motion_tells_the_object_from_its_distractors(
+    scenes: dict[str, Scene], pictures: dict[str, list[Picture]]
+) -> None:
+    """Differences of three frames, aligned by the camera's path, are largest on the object in nearly every frame."""
+    right = []
+    for name, scene in scenes.items():
+        if scene.recipe.distractors == 0 or scene.recipe.objects > 1:
+            continue
+        steady = [aligned(picture.image, scene.view, t) for t, picture in enumerate(pictures[name])]
+        for t in range(1, SMALL["frames"] - 1):
+            change = np.maximum(np.abs(steady[t] - steady[t - 1]), np.abs(steady[t + 1] - steady[t]))
+            change = cv2.blur(change, (9, 9))
+            changes = {}
+            for thing in range(1 + scene.recipe.distractors):
+                x, y = scene.tracks[thing, t, :2].round().astype(int)
+                seen_x, seen_y = scene.seen[thing, t]
+                if 8 <= seen_x < 152 and 8 <= seen_y < 88 and 6 <= x < 154 and 6 <= y < 90:
+                    changes[thing] = change[y - 6 : y + 6, x - 6 : x + 6].mean()
+            if 0 in changes and len(changes) > 1:
+                right.append(max(changes, key=changes.__getitem__) == 0)
+    assert len(right) > 100
+    assert np.mean(right) > 0.9
+
+
+def aligned(image: np.ndarray, view: View, t: int) -> np.ndarray:
+    """A grey frame moved back to world coordinates, [H, W] float32."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    matrix = np.array([[1, 0, view.camera[t, 0]], [0, 1, view.camera[t, 1]]])
+    return cv2.warpAffine(grey, matrix, (view.width, view.height), flags=cv2.INTER_CUBIC)
+
+
+@pytest.mark.parametrize("shake", [False, True])
+def test_the_camera_is_gentle(shake: bool) -> None:
+    for seed in range(20):
+        path = camera_path(np.random.default_rng(seed), 200, 1.0, shake)
+        assert np.abs(path).max() <= 46
+        assert np.median(np.linalg.norm(np.diff(path, axis=0), axis=1)) < 2.5
