@@ -1,24 +1,27 @@
-"""Progress of long loops, as lines in the log."""
+"""How far long work is: lines in the log, and the function by which it reports to the command line."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TypeVar
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 10.0
+T = TypeVar("T")
+ProgressCallback = Callable[[str, int, int | None], None]
+"""Called with the kind of work, how much of it is done, and how much there is, where that is known."""
 
 
-def progress_lines(items: Iterable[Any], what: str, name: Callable[[Any], str] = str) -> Iterator[Any]:
-    """Go through `items`, with a line in the log now and then and an estimate of the time left."""
+def progress_lines(items: Iterable[T], what: str, name: Callable[[T], str] = str) -> Iterator[T]:
+    """Go through `items`; log a line now and then, with an estimate of the time left."""
     items = list(items)
-    started = said = time.monotonic()
+    started = logged = time.monotonic()
     for index, item in enumerate(items):
         yield item
         now = time.monotonic()
-        if now - said > SECONDS_BETWEEN_LINES or index + 1 == len(items):
-            said = now
+        if now - logged > SECONDS_BETWEEN_LINES or index + 1 == len(items):
+            logged = now
             left = (now - started) / (index + 1) * (len(items) - index - 1)
             log.info("%s: %d of %d (%s), %.0f s left", what, index + 1, len(items), name(item), left)

@@ -17,33 +17,32 @@ class Site:
     Attributes:
         content: the file.
         ranges: whether ranges are served.
-        headers: further headers, such as an ETag.
-        breaks: bytes after which each of the first answers breaks off.
-        statuses: statuses of the first answers; 0 for the file.
+        breaks: bytes after which each of the first responses breaks off.
+        statuses: statuses of the first responses; 0 for the file.
         announced: what Content-Length says instead of the truth; -1 leaves it out.
         content_range: what Content-Range says instead of the truth.
-        asked: Range and If-Range of every request.
+        headers: further headers.
+        requested: Range of every request.
     """
 
     content: bytes
     ranges: bool = True
-    headers: dict[str, str] = field(default_factory=dict)
     breaks: list[int] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     announced: int | None = None
     content_range: str | None = None
-    asked: list[tuple[str | None, str | None]] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    requested: list[str | None] = field(default_factory=list)
     url: str = ""
 
-    def answer(self, request: BaseHTTPRequestHandler) -> None:
-        asked = request.headers["Range"], request.headers["If-Range"]
-        self.asked.append(asked)
+    def respond(self, request: BaseHTTPRequestHandler) -> None:
+        wanted = request.headers["Range"]
+        self.requested.append(wanted)
         status = self.statuses.pop(0) if self.statuses else 0
         if status:
             request.send_error(status)
             return
-        fresh = asked[1] is None or asked[1] in self.headers.values()
-        start = int(re.fullmatch(r"bytes=(\d+)-", asked[0])[1]) if asked[0] and self.ranges and fresh else 0
+        start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and self.ranges else 0
         if start and start >= len(self.content):
             request.send_error(416)
             return
@@ -67,7 +66,7 @@ def serve(site: Site) -> Iterator[Site]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            site.answer(self)
+            site.respond(self)
 
         def log_message(self, *_: object) -> None:
             pass

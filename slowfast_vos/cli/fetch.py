@@ -28,14 +28,12 @@ def fetch_davis(
 
     A download that broke off goes on with the same command; a complete tree is verified and left as it is.
     """
-    from slowfast_vos.videos.fetch import DOWNLOADING, HASHING, UNPACKING, fetch
+    from slowfast_vos.videos.davis import DavisTree
+    from slowfast_vos.videos.fetch import COUNTED_IN_BYTES, fetch
 
     if sha256 is not None and (len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef")):
         raise UserError(f"--sha256: found {sha256!r}; expected 64 hexadecimal digits")
-    with progress_bar(of_bytes=(DOWNLOADING, HASHING, UNPACKING)) as tell:
-        found = fetch(out, int(year), resolution, url=url, sha256=sha256, retries=retries, tell=tell)
-    print_report(found.report, found.tree)
-    if found.archive is None:
-        typer.echo(f"{out}: complete, left as it is")
-    else:
-        typer.echo(f"{out}: complete; {found.archive} is no longer needed")
+    with progress_bar(of_bytes=COUNTED_IN_BYTES) as progress:
+        report, archive = fetch(out, int(year), resolution, url=url, sha256=sha256, retries=retries, progress=progress)
+    print_report(report, DavisTree(out, resolution))
+    typer.echo(f"{out}: complete" + (", left as it is" if archive is None else f"; {archive} is no longer needed"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
+
+from slowfast_vos.progress import ProgressCallback
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -14,16 +16,13 @@ if TYPE_CHECKING:
     from slowfast_vos.videos.check import TreeReport
     from slowfast_vos.videos.davis import DavisTree
 
-Tell = Callable[[str, int, int | None], None]
-"""Told what is being done, how much of it is done, and of how much, where that is known."""
-
 
 @contextmanager
-def progress_bar(*, of_bytes: tuple[str, ...] = ()) -> Iterator[Tell]:
-    """Bars on stderr, one for each thing that is told of, with the time left.
+def progress_bar(*, of_bytes: tuple[str, ...] = ()) -> Iterator[ProgressCallback]:
+    """Bars on stderr, one for each kind of work, with the time left.
 
     Args:
-        of_bytes: the things that are counted in bytes.
+        of_bytes: the kinds that are counted in bytes.
     """
     from rich.console import Console
     from rich.filesize import decimal
@@ -33,18 +32,18 @@ def progress_bar(*, of_bytes: tuple[str, ...] = ()) -> Iterator[Tell]:
     tasks: dict[str, TaskID] = {}
     with Progress(*columns, console=Console(stderr=True)) as bar:
 
-        def tell(what: str, done: int, total: int | None) -> None:
-            word = decimal if what in of_bytes else str
-            count = word(done) if total is None else f"{word(done)} of {word(total)}"
+        def show(what: str, done: int, total: int | None) -> None:
+            number = decimal if what in of_bytes else str
+            count = number(done) if total is None else f"{number(done)} of {number(total)}"
             if what not in tasks:
                 tasks[what] = bar.add_task(what, total=total, completed=done, count=count)
             bar.update(tasks[what], completed=done, total=total, count=count)
 
-        yield tell
+        yield show
 
 
 def print_report(report: TreeReport, tree: DavisTree) -> None:
-    """A table of a tree's splits, and notes on what is odd and handled."""
+    """Print a table of a tree's splits, and notes on oddities that are handled."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from slowfast_vos.errors import UserError
 from slowfast_vos.files import write_text
 
-_ETH = "https://data.vision.ee.ethz.ch/csergi/share/davis"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Archive:
-    """One archive.
-
-    Attributes:
-        year: edition of DAVIS.
-        resolutions: folders below JPEGImages.
-        url: the address that davischallenge.org gives.
-        splits: how many sequences each split has.
-        size: bytes, where they are known.
-        checksum: algorithm and digest, where they are known.
-        source: who states size and checksum.
-    """
+    """An official archive of DAVIS."""
 
     year: int
-    resolutions: tuple[str, ...]
+    resolutions: tuple[str, ...]  # folders below JPEGImages
     url: str
-    splits: dict[str, int]
-    size: int | None = None
-    checksum: tuple[str, str] | None = None
-    source: str = ""
-
-    @property
-    def name(self) -> str:
-        """File name of the archive."""
-        return self.url.rpartition("/")[2]
+    splits: dict[str, int]  # sequences of each split
+    size: int | None  # bytes, where they are known
+    checksum: tuple[str, str]  # algorithm and digest
+    source: str  # who states size and checksum
 
 
-# The 2017 archives come without an official checksum; TensorFlow Datasets recorded these, and others the same ones.
+# DAVIS states no checksum of the 2017 archives; TensorFlow Datasets recorded these, and others the same ones.
 ARCHIVES = (
     Archive(
         2017,
         ("480p",),
-        f"{_ETH}/DAVIS-2017-trainval-480p.zip",
+        "https://data.vision.ee.ethz.ch/csergi/share/davis/DAVIS-2017-trainval-480p.zip",
         {"train": 60, "val": 30},
         832_766_765,
         ("sha256", "e3d0b5b77c3d031b000a19e0e25e3e2cac65d183755601bc2cf066df1a2aa492"),
@@ -52,7 +39,7 @@ ARCHIVES = (
     Archive(
         2017,
         ("Full-Resolution",),
-        f"{_ETH}/DAVIS-2017-trainval-Full-Resolution.zip",
+        "https://data.vision.ee.ethz.ch/csergi/share/davis/DAVIS-2017-trainval-Full-Resolution.zip",
         {"train": 60, "val": 30},
         2_956_935_323,
         ("sha256", "519494b320e7a333b98188e0f44e028f379c3312a1fc1a3e8bddd64b2c9ecfaf"),
@@ -80,14 +67,22 @@ DAVIS_2016 = {
 """The sequences of DAVIS 2016, all of which DAVIS 2017 has too."""
 
 
-def add_lists_of_2016(root: Path) -> bool:
-    """Write `ImageSets/2016` into a tree of DAVIS 2017 that lacks it; the paper validates on 2016's sequences.
+def find_archive(year: int, resolution: str) -> Archive:
+    """The official archive of an edition at a resolution.
 
-    Returns:
-        whether anything was missing.
+    Raises:
+        UserError: there is none.
     """
-    paths = {split: root / "ImageSets" / "2016" / f"{split}.txt" for split in DAVIS_2016}
-    missing = [split for split, path in paths.items() if not path.exists()]
-    for split in missing:
-        write_text(paths[split], "".join(f"{name}\n" for name in DAVIS_2016[split].split()))
-    return bool(missing)
+    known = {name: archive for archive in ARCHIVES if archive.year == year for name in archive.resolutions}
+    if resolution not in known:
+        raise UserError(f"--resolution: found {resolution!r}; expected one of {', '.join(known)} for DAVIS {year}")
+    return known[resolution]
+
+
+def add_lists_of_2016(root: Path) -> None:
+    """Write the lists `ImageSets/2016` that a tree of DAVIS 2017 may lack; the paper validates on 2016's sequences."""
+    for split, names in DAVIS_2016.items():
+        path = root / "ImageSets" / "2016" / f"{split}.txt"
+        if not path.exists():
+            write_text(path, "".join(f"{name}\n" for name in names.split()))
+            log.info("ImageSets/2016/%s.txt is not in this release of DAVIS 2017, and was added", split)

@@ -1,56 +1,50 @@
-"""The official archives of DAVIS, fetched, verified and unpacked; what is there already is left alone."""
+"""DAVIS, downloaded, verified, unpacked and checked; a tree that exists is verified and never overwritten."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
+import lzma
 import os
+import re
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+import stat
+import tarfile
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import requests
+import urllib3
+from filelock import FileLock, Timeout
 
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import write_text
-from slowfast_vos.locks import NoLocksError, try_lock
-from slowfast_vos.videos.archives import ARCHIVES, Archive, add_lists_of_2016
+from slowfast_vos.progress import ProgressCallback
+from slowfast_vos.videos.archives import Archive, add_lists_of_2016, find_archive
 from slowfast_vos.videos.check import TreeReport, check_tree
 from slowfast_vos.videos.davis import DavisTree
-from slowfast_vos.videos.download import download
-from slowfast_vos.videos.unpack import unpack
 
 log = logging.getLogger(__name__)
 
-Tell = Callable[[str, int, int | None], None]
-DOWNLOADING, HASHING, UNPACKING, CHECKING = "downloading", "verifying", "unpacking", "checking"
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """A tree that is there and sound.
-
-    Attributes:
-        report: what it holds.
-        archive: what it was unpacked from; None where it was there before.
-    """
-
-    tree: DavisTree
-    report: TreeReport
-    archive: Path | None
-
-
-def find_archive(year: int, resolution: str) -> Archive:
-    """The official archive of an edition at a resolution.
-
-    Raises:
-        UserError: there is none.
-    """
-    for archive in ARCHIVES:
-        if archive.year == year and resolution in archive.resolutions:
-            return archive
-    known = ", ".join(name for archive in ARCHIVES if archive.year == year for name in archive.resolutions)
-    raise UserError(f"--resolution: found {resolution!r}; expected one of {known} for DAVIS {year}")
+COUNTED_IN_BYTES = ("downloading", "verifying", "unpacking")
+CHUNK = 1 << 20
+TIMEOUTS = (10, 60)  # seconds to connect, and between two bytes
+FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds between two tries
+# Another try does not help against certificates, circular redirects and (all ValueErrors) malformed addresses.
+FINAL = (requests.exceptions.SSLError, requests.exceptions.TooManyRedirects, ValueError)
+# What zipfile, tarfile and their decompressors raise on damaged archives.
+DAMAGE = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
+    *(EOFError, OSError, NotImplementedError, UnicodeDecodeError),
+)
 
 
 def fetch(
@@ -61,144 +55,268 @@ def fetch(
     url: str | None = None,
     sha256: str | None = None,
     retries: int = 5,
-    tell: Tell = lambda what, done, total: None,
-) -> Fetched:
+    progress: ProgressCallback = lambda what, done, total: None,
+) -> tuple[TreeReport, Path | None]:
     """Make `out` a complete DAVIS tree. The archive stays beside it, with its SHA-256 in `ARCHIVE.sha256`.
 
     Args:
         url: a mirror of the official archive.
-        sha256: what the archive's SHA-256 must be, instead of the checksum that is known.
+        sha256: the archive's SHA-256, to be checked instead of the known size and checksum.
         retries: further tries of a download that breaks off.
-        tell: is told what is being done, and how much of it is.
+
+    Returns:
+        what the tree holds, and the archive it was unpacked from; None where the tree existed before.
 
     Raises:
-        UserError: `out` holds something else, or the archive cannot be had, is not what was expected, or is unsafe.
+        UserError: `out` holds something else; the archive cannot be downloaded, has another size or checksum, is
+            damaged or unsafe; another process fetches the same; or the disk is full or cannot be written.
     """
     archive = find_archive(year, resolution)
-    tree = DavisTree(out, resolution)
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        report, problems = _check(tree, archive, tell)
-        if problems:
-            what = f"{out}: found something else than a complete DAVIS {year}, left as it is"
-            raise UserError("\n".join([*problems, f"{what}; expected a new folder: move it away, or choose another"]))
-        _mend(out, archive)
-        return Fetched(tree, report, None)
-    name = (url or archive.url).rpartition("/")[2].partition("?")[0]
-    path = out.parent / name
-    if not name or path == out:
-        raise UserError(f"--url: found {url!r}; expected the address of an archive, whose name is not that of --out")
-    if not path.exists():
-        known = (archive.size, archive.source) if sha256 is None else (None, "")
-        download(
-            url or archive.url,
-            path,
-            size=known[0],
-            source=known[1],
-            retries=retries,
-            progress=partial(tell, DOWNLOADING),
-        )
-    digest = _verify(path, archive, sha256, tell)
-    _unpack(path, out, archive, tell)
-    # Recorded only now: an archive that does not unpack is not one to compare others with.
-    write_text(_record(path), f"{digest}  {path.name}\n")
-    report, problems = _check(tree, archive, tell)
-    if problems:
-        raise UserError("\n".join([*problems, f"{out}: unpacked from {path}, which holds no complete DAVIS {year}"]))
-    return Fetched(tree, report, path)
+    if url is not None:
+        archive = replace(archive, url=url)
+    if sha256 is not None:
+        archive = replace(archive, size=None, checksum=("sha256", sha256.lower()), source="given as --sha256")
+    check = partial(_check, DavisTree(out, resolution), archive, progress)
+    try:
+        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+            found = f"{out}: found something else than a complete DAVIS {year}, left as it is"
+            report = check(f"{found}; expected a new folder: move it away, or choose another")
+            if year == 2017:
+                add_lists_of_2016(out)
+            return report, None
+        name = archive.url.rpartition("/")[2].partition("?")[0]
+        if name in ("", out.name):
+            expected = "expected the address of an archive, whose name is not that of --out"
+            raise UserError(f"--url: found {url!r}; {expected}")
+        path = out.parent / name
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(out), _alone(path):
+            if not path.exists():
+                _download(archive, path, retries, progress)
+            digest = _verify(archive, path, progress)
+            _unpack_whole(archive, path, out, progress)
+            write_text(path.with_name(f"{name}.sha256"), f"{digest}  {name}\n")
+            return check(f"{out}: unpacked from {path}, which holds no complete DAVIS {year}"), path
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{error.filename or out}: cannot be read or written ({reason})") from error
 
 
-def _record(path: Path) -> Path:
-    return path.with_name(f"{path.name}.sha256")
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Refuse to run while another process makes the same file or folder."""
+    lock_file = path.with_name(f".{path.name}.lock")
+    lock = FileLock(lock_file, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"{path}: another process fetches it; expected to be alone") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
+        log.warning("%s: cannot be locked (%s); start no second process", path, error.strerror)
+    try:
+        yield
+    finally:
+        lock_file.unlink(missing_ok=True)  # filelock never takes a file that was removed meanwhile
+        lock.release()
 
 
-def _verify(path: Path, archive: Archive, sha256: str | None, tell: Tell) -> str:
-    """The archive's SHA-256, once it is what was asked for, recorded or published.
+def _download(archive: Archive, path: Path, retries: int, progress: ProgressCallback) -> None:
+    """Download into `PATH.part`, which a later call continues, and rename it once it is whole."""
+    part, wait = path.with_name(f"{path.name}.part"), FIRST_WAIT
+    for left in range(retries, -1, -1):
+        try:
+            _request_rest(archive, part, progress)
+            break
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            reason = _innermost(error)
+            if isinstance(error, FINAL):
+                raise UserError(f"{archive.url}: found {reason}; expected the address of an archive") from None
+            if not left:
+                kept = f"{_size(part)} bytes are kept, and the same command goes on from there"
+                raise UserError(
+                    f"{archive.url}: broke off {retries + 1} times, at last with {reason}; {kept}"
+                ) from None
+            log.warning("%s: broke off (%s); again in %.0f s, %d tries left", archive.url, reason, wait, left)
+            time.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT)
+    os.replace(part, path)
+
+
+def _request_rest(archive: Archive, part: Path, progress: ProgressCallback) -> None:
+    """Ask once for the bytes that are missing, and append them.
+
+    Nothing checks here that they are from the same file as the earlier ones: the checksum of the whole does.
 
     Raises:
-        UserError: it is not.
+        requests.RequestException, urllib3.exceptions.HTTPError: the download broke off, or must start again.
+        UserError: the server refuses or has a file of another size, or the disk is too small.
     """
-    wanted: list[tuple[str, str, str]] = []
-    if sha256 is not None:
-        wanted.append(("sha256", sha256.lower(), "given as --sha256"))
-    elif archive.checksum:
-        wanted.append((*archive.checksum, archive.source))
-    if _record(path).is_file():
-        recorded = _record(path).read_text(encoding="utf-8", errors="replace").split()
-        wanted.append(("sha256", recorded[0] if recorded else "", f"recorded in {_record(path)}"))
-    found = _digests(path, {"sha256", *(algorithm for algorithm, *_ in wanted)}, partial(tell, HASHING))
-    for algorithm, digest, source in wanted:
-        if found[algorithm] != digest:
-            raise UserError(
-                f"{path}: found {algorithm} {found[algorithm]}; expected {digest}, {source}; delete it to download it "
-                "again" + (f", or give --sha256 {found['sha256']} if you trust it" if sha256 is None else "")
-            )
-    if not wanted:
-        log.warning("%s: no checksum is known; its SHA-256 %s is recorded beside it", path, found["sha256"])
-    return found["sha256"]
+    done = _size(part)
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
+    with requests.get(archive.url, headers=headers, stream=True, timeout=TIMEOUTS) as response:
+        status, content_range = response.status_code, response.headers.get("Content-Range", "")
+        rest = re.fullmatch(rf"bytes {done}-\d+/(\d+)", content_range)
+        if status == 200:  # the whole file: a first request, or a server that ignores ranges
+            done, size = 0, response.raw.length_remaining
+            size = archive.size if size is None else size
+            if archive.size not in (None, size):
+                raise UserError(f"{archive.url}: found {size} bytes; expected {archive.size}, {archive.source}")
+        elif status == 206 and done and rest and archive.size in (None, int(rest[1])):
+            size = int(rest[1])
+        elif status in (206, 416):
+            part.unlink(missing_ok=True)
+            raise requests.ConnectionError(f"range {content_range!r} where the bytes from {done} on were requested")
+        elif status in (408, 425, 429) or status >= 500:
+            raise requests.ConnectionError(f"status {status} {response.reason}")
+        else:
+            raise UserError(f"{archive.url}: found status {status} {response.reason}; expected the file")
+        _check_free(part.parent, (size or 0) - done, archive.url)
+        with open(part, "ab" if done else "wb") as file:
+            progress("downloading", done, size)
+            for chunk in response.raw.stream(CHUNK, decode_content=False):
+                file.write(chunk)
+                done += len(chunk)
+                progress("downloading", done, size)
+    if size not in (None, done):
+        raise requests.ConnectionError(f"{done} of {size} bytes")
 
 
-def _digests(path: Path, algorithms: set[str], progress: Callable[[int, int | None], None]) -> dict[str, str]:
-    digests = {algorithm: hashlib.new(algorithm, usedforsecurity=False) for algorithm in algorithms}
-    size, done = path.stat().st_size, 0
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _innermost(error: BaseException) -> str:
+    """The first cause of a network error, in one line."""
+    inner = getattr(error, "reason", None) or next((one for one in error.args if isinstance(one, Exception)), None)
+    return _innermost(inner) if isinstance(inner, Exception) else " ".join(str(error).split()) or type(error).__name__
+
+
+def _check_free(folder: Path, needed: int, what: str) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(f"{folder}: found {free:,} bytes free; expected {needed:,} for {what}")
+
+
+def _verify(archive: Archive, path: Path, progress: ProgressCallback) -> str:
+    """The SHA-256 of a file that has the archive's checksum.
+
+    Raises:
+        UserError: it has another.
+    """
+    algorithm, expected = archive.checksum
+    hashes = {name: hashlib.new(name, usedforsecurity=False) for name in ("sha256", algorithm)}
+    done, size = 0, _size(path)
     with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            for digest in digests.values():
-                digest.update(chunk)
+        while chunk := file.read(CHUNK):
+            for one in hashes.values():
+                one.update(chunk)
             done += len(chunk)
-            progress(done, size)
-    return {algorithm: digest.hexdigest() for algorithm, digest in digests.items()}
+            progress("verifying", done, size)
+    digests = {name: one.hexdigest() for name, one in hashes.items()}
+    if digests[algorithm] != expected:
+        raise UserError(
+            f"{path}: found {algorithm} {digests[algorithm]}; expected {expected}, {archive.source}; delete it to "
+            f"download it again, or give --sha256 {digests['sha256']} if you trust it"
+        )
+    return digests["sha256"]
 
 
-def _unpack(path: Path, out: Path, archive: Archive, tell: Tell) -> None:
+def _unpack_whole(archive: Archive, path: Path, out: Path, progress: ProgressCallback) -> None:
     """Unpack into a temporary folder, then rename: `out` is a whole tree or none."""
-    temporary, held = out.with_name(f".{out.name}.unpacking"), out.with_name(f".{out.name}.lock")
+    temporary = out.with_name(f".{out.name}.unpacking")
+    shutil.rmtree(temporary, ignore_errors=True)  # what a killed process left
     try:
-        lock = try_lock(held)
-        if lock is None:
-            raise UserError(f"{out}: another process unpacks it; expected to be alone")
-    except NoLocksError as error:
-        log.warning("%s; unpack it with one process only", error)
-        lock = None
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)  # of one that was killed
         temporary.mkdir()
-        unpack(path, temporary, partial(tell, UNPACKING))
-        root = _root(temporary, path)
-        _mend(root, archive)
-        root.chmod(0o755)
-        os.replace(root, out)  # an empty folder may be in its place
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror or error})") from error
+        _unpack(path, temporary, progress)
+        roots = [one for one in (temporary, *temporary.iterdir()) if (one / "JPEGImages").is_dir()]
+        if len(roots) != 1:
+            found = ", ".join(sorted(one.name for one in temporary.iterdir())[:5]) or "nothing"
+            expected = "JPEGImages, Annotations and ImageSets, or one folder of them"
+            raise UserError(f"{path}: found {found}; expected {expected}")
+        if archive.year == 2017:
+            add_lists_of_2016(roots[0])
+        os.replace(roots[0], out)  # replaces an empty folder, and no other
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        held.unlink(missing_ok=True)
-        if lock:
-            lock.release()
 
 
-def _mend(root: Path, archive: Archive) -> None:
-    """Add what our loader needs and some releases lack."""
-    if archive.year == 2017 and add_lists_of_2016(root):
-        log.info("ImageSets/2016 is not in this release of DAVIS 2017, and was added")
+def _unpack(path: Path, folder: Path, progress: ProgressCallback) -> None:
+    """Write the files of a zip or tar archive below an empty folder; all are checked before the first is written.
+
+    Raises:
+        UserError: the archive is damaged or unsafe, or holds more than the disk.
+    """
+    current = ""
+    try:
+        is_zip = zipfile.is_zipfile(path)
+        if not is_zip and not tarfile.is_tarfile(path):
+            raise tarfile.ReadError("neither zip nor tar")
+        with zipfile.ZipFile(path) if is_zip else tarfile.open(path) as pack:
+            files = _plain_files(path, pack)
+            done, total = 0, sum(size for _, size, _ in files)
+            _check_free(folder, total, f"the files of {path}")
+            options = {} if is_zip else {"filter": "data"}
+            for name, size, member in files:
+                current = f"{name!r}: "
+                pack.extract(member, folder, **options)
+                done += size
+                progress("unpacking", done, total)
+    except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno:  # the disk's fault, not the archive's
+            raise
+        expected = "expected a whole zip or tar archive; delete it to download it again"
+        raise UserError(f"{path}: damaged ({current}{_innermost(error)}); {expected}") from error
 
 
-def _root(folder: Path, archive: Path) -> Path:
-    """Where JPEGImages lies: the archive's top, or a folder in it such as DAVIS."""
-    roots = [one for one in (folder, *sorted(folder.iterdir())) if (one / "JPEGImages").is_dir()]
-    if len(roots) != 1:
-        found = ", ".join(sorted(one.name for one in folder.iterdir())[:5]) or "nothing"
-        raise UserError(
-            f"{archive}: found {found}; expected JPEGImages, Annotations and ImageSets, or one folder of them"
-        )
-    return roots[0]
+def _plain_files(path: Path, pack: zipfile.ZipFile | tarfile.TarFile) -> list[tuple[str, int, Any]]:
+    """Name, size and entry of each file of an archive, without what macOS adds.
+
+    Raises:
+        UserError: a member is neither file nor folder, comes twice, or may lead out of the folder.
+    """
+    if isinstance(pack, tarfile.TarFile):
+        members = [(one.name, one.size, one.isdir(), one.isreg() or one.isdir(), one) for one in pack.getmembers()]
+    else:
+        members = [(one.orig_filename, one.file_size, one.is_dir(), _is_plain(one), one) for one in pack.infolist()]
+    files = {}
+    for name, size, is_folder, is_plain, member in members:
+        place = PurePosixPath(name)
+        if is_folder and not place.parts:  # the folder itself, as `tar -C DAVIS .` has it
+            continue
+        if not place.parts or place.is_absolute() or ".." in place.parts or re.search(r"[\\:\0]", name):
+            problem = "a path that may lead out of the folder"
+        elif not is_plain:
+            problem = "a link, a device or an encrypted file"
+        elif place in files:
+            problem = "twice"
+        else:
+            if not (is_folder or "__MACOSX" in place.parts or place.name.startswith((".DS_Store", "._"))):
+                files[place] = (name, size, member)
+            continue
+        expected = "expected plain files below the folder, each once; nothing was unpacked"
+        raise UserError(f"{path}: found {name!r}, {problem}; {expected}")
+    return list(files.values())
 
 
-def _check(tree: DavisTree, archive: Archive, tell: Tell) -> tuple[TreeReport, list[str]]:
-    """The tree's report, and all that keeps it from being the official one."""
-    report = check_tree(tree, archive.year, list(archive.splits), progress=partial(tell, CHECKING))
+def _is_plain(member: zipfile.ZipInfo) -> bool:
+    is_encrypted = member.flag_bits & 1
+    return not is_encrypted and stat.S_IFMT(member.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
+
+
+def _check(tree: DavisTree, archive: Archive, progress: ProgressCallback, otherwise: str) -> TreeReport:
+    """The report of a complete tree.
+
+    Raises:
+        UserError: all that the tree lacks, a line each, and then `otherwise`.
+    """
+    report = check_tree(tree, archive.year, list(archive.splits), progress=partial(progress, "checking"))
     counts = [
         f"{tree.root / 'ImageSets'}: found {len(report.splits[split])} sequences in {split}; expected {count}"
         for split, count in archive.splits.items()
         if split in report.splits and len(report.splits[split]) != count
     ]
-    return report, counts + report.problems
+    if counts or report.problems:
+        raise UserError("\n".join([*counts, *report.problems, otherwise]))
+    return report

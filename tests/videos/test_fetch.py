@@ -1,85 +1,47 @@
-"""`fetch-davis` from end to end, against a server on this machine."""
+"""`fetch-davis` from end to end, against a server on this machine that breaks off, lies and refuses."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
+import io
 import re
-import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tarfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from slowfast_vos.errors import UserError
-from slowfast_vos.videos import download, fetch
-from slowfast_vos.videos.archives import ARCHIVES, DAVIS_2016, Archive
+from slowfast_vos.videos import archives, fetch
+from slowfast_vos.videos.archives import ARCHIVES, DAVIS_2016, Archive, find_archive
 
-from davis_trees import frame, mask, write_tree
+from command_line import refused
+from davis_trees import mask, write_tree
 from web_site import Site, serve
 
 if TYPE_CHECKING:
     from click.testing import Result
 
-Invoke = Callable[..., "Result"]
-SPLITS = {"train": 2, "val": 2}
-
-
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> dict[int, bytes]:
-    """Tiny archives as the official ones are laid out: all below DAVIS/."""
-    contents = {}
-    for year in (2016, 2017):
-        folder = tmp_path_factory.mktemp(str(year))
-        write_tree(folder / "DAVIS", year=year)
-        contents[year] = pack(folder)
-    return contents
-
-
-def pack(folder: Path) -> bytes:
-    with zipfile.ZipFile(folder / "a.zip", "w") as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.name != "a.zip":
-                archive.write(path, path.relative_to(folder))
-    return (folder / "a.zip").read_bytes()
-
-
-@pytest.fixture
-def site(packed: dict[int, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """The server of the tiny DAVIS 2017, whose checksum is unknown."""
-    monkeypatch.setattr(download, "FIRST_WAIT", 0.001)
-    with serve(Site(packed[2017])) as site:
-        known(monkeypatch, site)
-        yield site
-
-
-def known(monkeypatch: pytest.MonkeyPatch, site: Site, year: int = 2017, **facts: Any) -> None:
-    monkeypatch.setattr(fetch, "ARCHIVES", (Archive(year, ("480p",), site.url, SPLITS, **facts),))
-
-
-@contextmanager
-def closing_lock(path: Path) -> Iterator[None]:
-    """Hold a file as another process would."""
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def run(invoke: Invoke, out: Path, *options: str) -> Result:
-    done = invoke("fetch-davis", "--out", str(out), *options)
-    assert "Traceback" not in done.output
-    return done
-
-
-def refused(invoke: Invoke, out: Path, *words: str, options: tuple[str, ...] = (), lines: int = 1) -> None:
-    done = run(invoke, out, *options)
-    assert done.exit_code == 1, (done.output, done.exception)
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == lines, errors
-    for word in words:
-        assert word in "\n".join(errors), errors
+Pack = Callable[[dict[str, bytes]], bytes]
+FETCHED = {"davis", "davis.zip", "davis.zip.sha256"}
+FETCH_UNTIL_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from slowfast_vos.videos.fetch import fetch
+def kill(what, done, total):
+    if what == sys.argv[4] and done:
+        os.kill(os.getpid(), signal.SIGKILL)
+fetch(Path(sys.argv[1]), 2017, url=sys.argv[2], sha256=sys.argv[3], progress=kill)
+"""
 
 
 def sha256(content: bytes) -> str:
@@ -90,168 +52,391 @@ def files(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def test_a_tree_is_fetched_unpacked_checked_and_recorded(invoke: Invoke, site: Site, tmp_path: Path) -> None:
-    out = tmp_path / "data" / "davis"
-    done = run(invoke, out)
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def pack_zip(contents: dict[str, bytes], mode: int = stat.S_IFREG) -> bytes:
+    with zipfile.ZipFile(memory := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as pack:
+        for name, content in contents.items():
+            info = zipfile.ZipInfo(name)
+            info.external_attr = (mode | 0o644) << 16
+            pack.writestr(info, content)
+    return memory.getvalue()
+
+
+def pack_tar(contents: dict[str, bytes], kind: bytes = tarfile.REGTYPE) -> bytes:
+    with tarfile.open(fileobj=(memory := io.BytesIO()), mode="w:gz") as pack:
+        for name, content in contents.items():
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname, info.size = kind, "README.md", len(content)
+            pack.addfile(info, io.BytesIO(content))
+    return memory.getvalue()
+
+
+@dataclass
+class Case:
+    """A server, what is stated of its archive, and the folder that the command fetches into."""
+
+    invoke: Callable[..., Result]
+    patch: pytest.MonkeyPatch
+    trees: dict[int, dict[str, bytes]]
+    site: Site
+    out: Path
+
+    def state(self, year: int = 2017, **facts: Any) -> None:
+        """State what the official archive is: by default, what the server has, of unknown size."""
+        facts = {"size": None, "checksum": ("sha256", sha256(self.site.content)), "source": "stated by them", **facts}
+        official = Archive(year, ("480p",), self.site.url, {"train": 2, "val": 2}, **facts)
+        self.patch.setattr(archives, "ARCHIVES", (official,))
+
+    def put(self, content: bytes) -> None:
+        """Put an archive where the command looks for it, as if it were the official one."""
+        self.out.parent.mkdir(exist_ok=True)
+        (self.out.parent / "davis.zip").write_bytes(content)
+        self.state(checksum=("sha256", sha256(content)))
+
+    def run(self, *options: str, into: Path | None = None) -> Result:
+        return self.invoke("fetch-davis", "--out", str(into or self.out), *options)
+
+    @property
+    def left(self) -> set[str]:
+        """What lies where the tree is to be."""
+        return names(self.out.parent)
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, bytes]]:
+    """Files of tiny editions, laid out as in the official archives: all below DAVIS/."""
+    folder = tmp_path_factory.mktemp("trees")
+    for year in (2016, 2017):
+        write_tree(folder / str(year) / "DAVIS", year=year)
+    return {year: files(folder / str(year)) for year in (2016, 2017)}
+
+
+@pytest.fixture
+def case(
+    invoke: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+    trees: dict[int, dict[str, bytes]],
+    tmp_path: Path,
+) -> Iterator[Case]:
+    monkeypatch.setattr(fetch, "FIRST_WAIT", 0.001)
+    with serve(Site(pack_zip(trees[2017]))) as site:
+        case = Case(invoke, monkeypatch, trees, site, tmp_path / "data" / "davis")
+        case.state()
+        yield case
+
+
+def test_a_tree_is_fetched_unpacked_checked_and_recorded(case: Case) -> None:
+    done = case.run()
     assert done.exit_code == 0, done.output
-    assert done.stdout.splitlines()[-1] == f"{out}: complete; {out.parent / 'davis.zip'} is no longer needed"
-    assert {path.name for path in out.parent.iterdir()} == {"davis", "davis.zip", "davis.zip.sha256"}
-    assert (out.parent / "davis.zip.sha256").read_text() == f"{sha256(site.content)}  davis.zip\n"
-    assert "no checksum is known; its SHA-256" in done.stderr
+    archive = case.out.parent / "davis.zip"
+    assert done.stdout.splitlines()[-1] == f"{case.out}: complete; {archive} is no longer needed"
+    assert case.left == FETCHED
+    assert archive.with_name("davis.zip.sha256").read_text() == f"{sha256(case.site.content)}  davis.zip\n"
     for what in ("downloading", "verifying", "unpacking", "checking"):
         assert what in done.stderr
-    assert frame(out, "dog", 2).is_file()
-    assert (out / "ImageSets/2016/val.txt").read_text().split() == DAVIS_2016["val"].split()
+    assert (case.out / "ImageSets/2016/val.txt").read_text().split() == DAVIS_2016["val"].split()
+    assert case.site.requested == [None]
 
 
-def test_what_a_killed_process_unpacked_is_removed_and_one_that_lives_is_left_alone(
-    invoke: Invoke, site: Site, tmp_path: Path
+def test_davis_2016_gets_no_lists(case: Case) -> None:
+    case.site.content = pack_zip(case.trees[2016])
+    case.state(2016, checksum=("md5", hashlib.md5(case.site.content).hexdigest()))
+    assert case.run("--year", "2016").exit_code == 0
+    assert names(case.out / "ImageSets") == {"480p"}
+
+
+def test_a_broken_download_is_continued_by_the_same_command(case: Case) -> None:
+    case.site.breaks = [1000, 3000, 500]
+    words = f"{case.site.url}: broke off 2 times", "4000 bytes are kept, and the same command goes on"
+    refused(case.run("--retries", "1"), *words)
+    assert case.left == {"davis.zip.part"}
+    assert case.run("--retries", "1").exit_code == 0
+    assert case.site.requested == [None, "bytes=1000-", "bytes=4000-", "bytes=4500-"]
+    assert case.left == FETCHED
+
+
+@pytest.mark.parametrize("stage", ["downloading", "verifying", "unpacking"])
+def test_a_killed_process_leaves_nothing_in_the_way(case: Case, stage: str) -> None:
+    with zipfile.ZipFile(memory := io.BytesIO(case.site.content), "a") as pack:
+        pack.writestr("DAVIS/big", bytes(3 << 20))  # not compressed: several chunks
+    case.site.content = memory.getvalue()
+    case.state()
+    command = [FETCH_UNTIL_KILLED, str(case.out), case.site.url, sha256(case.site.content), stage]
+    assert subprocess.run([sys.executable, "-c", *command], timeout=300).returncode == -signal.SIGKILL
+    assert not case.out.exists()
+    assert (case.out.parent / ".davis.unpacking").exists() == (stage == "unpacking")
+    part = case.out.parent / "davis.zip.part"
+    rest = [f"bytes={part.stat().st_size}-"] if stage == "downloading" else []
+    assert case.run().exit_code == 0
+    assert case.site.requested == [None, *rest]
+    assert case.left == FETCHED
+    assert set(case.trees[2017]) < {f"DAVIS/{name}" for name in files(case.out)}
+
+
+@pytest.mark.parametrize(
+    ("how", "requested"),
+    [
+        ({"ranges": False, "breaks": [1000, 7000]}, [None, "bytes=1000-", "bytes=7000-"]),
+        ({"announced": -1, "breaks": [5000]}, [None, "bytes=5000-"]),
+        ({"statuses": [503, 429]}, [None, None, None]),
+        ({"statuses": [206]}, [None, None]),
+        ({"breaks": [1000], "content_range": "bytes 0-9/10"}, [None, "bytes=1000-", None]),
+        ({"breaks": [1000], "content_range": "bytes 999-9999/10000"}, [None, "bytes=1000-", None]),
+        ({"breaks": [1000], "content_range": "bytes 1000-9999/999999"}, [None, "bytes=1000-", None]),
+        ({"breaks": [1000], "content_range": "nonsense"}, [None, "bytes=1000-", None]),
+        ({"breaks": [1000], "headers": {"Content-Encoding": "x-gzip"}}, [None, "bytes=1000-"]),
+    ],
+)
+def test_an_odd_server_delivers(case: Case, how: dict[str, Any], requested: list[str | None]) -> None:
+    case.state(size=len(case.site.content))
+    for name, value in how.items():
+        setattr(case.site, name, value)
+    assert case.run("--retries", "2").exit_code == 0
+    assert case.site.requested == requested
+
+
+def test_bytes_beyond_the_end_start_again(case: Case) -> None:
+    case.out.parent.mkdir()
+    (case.out.parent / "davis.zip.part").write_bytes(bytes(len(case.site.content) + 1))
+    assert case.run().exit_code == 0
+    assert case.site.requested == [f"bytes={len(case.site.content) + 1}-", None]
+
+
+def test_a_server_that_never_delivers(case: Case) -> None:
+    size, retries = len(case.site.content), ("--retries", "2")
+    case.site.statuses = [503] * 3
+    refused(case.run(*retries), "broke off 3 times, at last with status 503", "; 0 bytes are kept")
+    with serve(Site(b"")) as gone:
+        pass
+    refused(case.run(*retries, "--url", gone.url), "broke off 3 times", "Connection refused")
+    case.site.announced = size + 1
+    refused(case.run(*retries), f"{case.site.url}: broke off 3 times")
+    (case.out.parent / "davis.zip.part").unlink(missing_ok=True)
+    case.site.announced = -1
+    case.state(size=size + 1)
+    refused(case.run("--retries", "0"), f"{size} of {size + 1} bytes")
+
+
+@pytest.mark.parametrize(
+    ("facts", "status", "words"),
+    [
+        ({}, 403, "found status 403 Forbidden; expected the file"),
+        ({}, 404, "found status 404 Not Found; expected the file"),
+        ({"size": 123}, 0, "bytes; expected 123, stated by them"),
+    ],
+)
+def test_a_server_that_refuses_or_has_another_size_is_asked_once(
+    case: Case, facts: dict[str, int], status: int, words: str
 ) -> None:
-    out, left = tmp_path / "data" / "davis", tmp_path / "data" / ".davis.unpacking" / "DAVIS" / "half.jpg"
-    left.parent.mkdir(parents=True)
-    left.write_bytes(b"half")
-    with closing_lock(out.with_name(".davis.lock")):
-        refused(invoke, out, f"{out}: another process unpacks it")
-    assert left.exists()
-    assert run(invoke, out).exit_code == 0
-    assert {path.name for path in out.parent.iterdir()} == {"davis", "davis.zip", "davis.zip.sha256"}
-    assert "half.jpg" not in {path.name for path in out.rglob("*")}
+    case.state(**facts)
+    case.site.statuses = [status] * 3
+    refused(case.run(), f"{case.site.url}: found ", words)
+    assert len(case.site.requested) == 1
+    assert case.left == set()
 
 
-def test_davis_2016_needs_no_mending(
-    invoke: Invoke, packed: dict[int, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_another_checksum_is_refused(case: Case) -> None:
+    ours, zeros = sha256(case.site.content), "0" * 64
+    case.state(size=123, checksum=("md5", zeros[:32]))
+    words = f"found sha256 {ours}; expected {zeros}, given as --sha256; delete it to download it again"
+    refused(case.run("--sha256", zeros), words)
+    assert case.left == {"davis.zip"}
+    words = f"expected {zeros[:32]}, stated by them; delete it", f"or give --sha256 {ours} if"
+    refused(case.run(), "davis.zip: found md5", *words)
+    assert case.run("--sha256", ours.upper()).exit_code == 0
+    assert case.site.requested == [None]
+
+
+def test_a_rest_of_another_file_is_found_by_the_checksum(case: Case) -> None:
+    case.site.breaks = [1000]
+    refused(case.run("--retries", "0"), "1000 bytes are kept")
+    case.site.content = case.site.content[::-1]
+    refused(case.run(), "found sha256", "delete it to download it again")
+    assert case.left == {"davis.zip"}
+
+
+def test_a_mirror_must_have_the_same_archive(case: Case) -> None:
+    with serve(Site(b"another")) as mirror:
+        url = mirror.url.replace("davis.zip", "mirror.zip?key=1")
+        refused(case.run("--url", url), "mirror.zip: found sha256")
+        mirror.content = case.site.content
+        (case.out.parent / "mirror.zip").unlink()
+        assert case.run("--url", url).exit_code == 0
+    assert case.site.requested == []
+
+
+@pytest.mark.parametrize("pack", [pack_zip, pack_tar])
+def test_an_archive_that_exists_is_unpacked_without_what_macos_adds(case: Case, pack: Pack) -> None:
+    of_macos = dict.fromkeys(("__MACOSX/DAVIS/._a", "DAVIS/.DS_Store", "DAVIS/JPEGImages/480p/bear/._00000.jpg"), b"")
+    case.put(pack({**case.trees[2017], **of_macos}))
+    assert case.run().exit_code == 0
+    found = {f"DAVIS/{name}": content for name, content in files(case.out).items() if "ImageSets/2016" not in name}
+    assert found == case.trees[2017]
+    assert case.site.requested == []
+
+
+UNSAFE = ["/etc/cron", "../out.txt", "DAVIS/../../out.txt", "..", "C:/windows", "DAVIS\\..\\..\\out.txt"]
+SPECIAL = "'a', a link, a device or an encrypted file"
+PLAIN_ENTRY, ENCRYPTED_ENTRY = b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        *((pack_zip({"DAVIS/a": b"", name: b"x"}), f"{name!r}, a path that may lead out") for name in UNSAFE),
+        *((pack_tar({"DAVIS/a": b"", name: b"x"}), f"{name!r}, a path that may lead out") for name in UNSAFE),
+        *((pack_zip({"a": b"/etc"}, mode), SPECIAL) for mode in (stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO)),
+        *((pack_tar({"a": b""}, kind), SPECIAL) for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE)),
+        *((pack_tar({"a": b""}, kind), SPECIAL) for kind in (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)),
+        (pack_zip({"a": b""}).replace(PLAIN_ENTRY, ENCRYPTED_ENTRY), SPECIAL),
+        (pack_zip({"DAVIS/a": b"", "DAVIS//a": b""}), "'DAVIS//a', twice"),
+        (pack_tar({"DAVIS/a": b"", "DAVIS/./a": b""}), "'DAVIS/./a', twice"),
+    ],
+)
+def test_an_unsafe_archive_is_refused_and_nothing_unpacked(case: Case, content: bytes, words: str) -> None:
+    case.put(content)
+    refused(case.run(), f"davis.zip: found {words}", "nothing was unpacked")
+    assert case.left == {"davis.zip"}
+    assert names(case.out.parent.parent) == {"data"}
+
+
+README = "DAVIS/README.md"
+
+
+def flip(content: bytes) -> bytes:
+    """Change a byte of the first file."""
+    at = content.index(README.encode()) + len(README) + 3
+    return content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("pack", "spoil", "where"),
+    [
+        *((pack, lambda content: content[:-30], "") for pack in (pack_zip, pack_tar)),
+        *((pack, lambda content: content[:100], "") for pack in (pack_zip, pack_tar)),
+        (pack_zip, lambda content: b"", ""),
+        (pack_zip, lambda content: b"<html>" * 9, ""),
+        (pack_zip, lambda content: content.replace("é".encode(), b"\xfa\xa9"), ""),
+        (pack_zip, flip, f"{README!r}: "),
+    ],
+)
+def test_a_damaged_archive_is_refused_and_not_recorded(
+    case: Case, pack: Pack, spoil: Callable[[bytes], bytes], where: str
 ) -> None:
-    with serve(Site(packed[2016])) as site:
-        known(monkeypatch, site, 2016, checksum=("md5", hashlib.md5(packed[2016]).hexdigest()), source="stated")
-        done = run(invoke, tmp_path / "davis", "--year", "2016")
-    assert done.exit_code == 0, done.output
-    assert {path.name for path in (tmp_path / "davis" / "ImageSets").iterdir()} == {"480p"}
+    case.put(spoil(pack({README: b"read me", "DAVIS/JPEGImages/é.jpg": b"\xff\xd8" * 5000})))
+    words = f"davis.zip: damaged ({where}", "expected a whole zip or tar archive; delete it to download it again"
+    refused(case.run(), *words)
+    assert case.left == {"davis.zip"}
 
 
-def test_a_broken_download_goes_on(invoke: Invoke, site: Site, tmp_path: Path) -> None:
-    site.breaks, site.headers = [1000, 3000], {"ETag": '"one"'}
-    refused(invoke, tmp_path / "davis", "broke off 2 times", "4000 bytes are kept", options=("--retries", "1"))
-    assert not (tmp_path / "davis").exists()
-    assert run(invoke, tmp_path / "davis").exit_code == 0
-    assert site.asked == [(None, None), ("bytes=1000-", '"one"'), ("bytes=4000-", '"one"')]
+def test_an_archive_of_something_else_and_one_that_is_incomplete(case: Case) -> None:
+    case.put(pack_zip({"DAVIS/README.md": b""}))
+    refused(case.run(), "found DAVIS; expected JPEGImages, Annotations and ImageSets, or one")
+    assert case.left == {"davis.zip"}
+    tree = case.trees[2017]
+    case.put(pack_zip({name: tree[name] for name in tree if not name.endswith("dog/00001.jpg")}))
+    refused(case.run(), "00001.jpg: missing", "which holds no complete DAVIS 2017", lines=2)
 
 
-def test_a_complete_tree_is_verified_and_left(invoke: Invoke, site: Site, tmp_path: Path) -> None:
-    assert run(invoke, tmp_path / "davis").exit_code == 0
-    (tmp_path / "davis.zip").unlink()
-    before = files(tmp_path / "davis")
-    done = run(invoke, tmp_path / "davis")
-    assert done.exit_code == 0
-    assert done.stdout.splitlines()[-1] == f"{tmp_path / 'davis'}: complete, left as it is"
-    assert files(tmp_path / "davis") == before
-    assert len(site.asked) == 1
+def test_a_complete_tree_is_verified_and_left(case: Case) -> None:
+    assert case.run().exit_code == 0
+    (case.out.parent / "davis.zip").unlink()
+    before = files(case.out)
+    assert case.run().stdout.splitlines()[-1] == f"{case.out}: complete, left as it is"
+    assert files(case.out) == before
+    assert len(case.site.requested) == 1
 
 
-def test_a_tree_that_differs_is_left_and_said_to(invoke: Invoke, site: Site, tmp_path: Path) -> None:
-    out = write_tree(tmp_path / "davis")
-    mask(out, "dog", 1).unlink()
+def test_a_tree_that_differs_is_left_and_said_to(case: Case) -> None:
+    out = write_tree(case.out)
+    lost = mask(out, "dog", 1)
+    content = lost.read_bytes()
+    lost.unlink()
     before = files(out)
-    words = (f"{mask(out, 'dog', 1)}: missing", "left as it is; expected a new folder: move it away, or choose another")
-    refused(invoke, out, *words, lines=2)
-    shutil.copy(mask(out, "dog", 0), mask(out, "dog", 1))
+    left = "left as it is; expected a new folder: move it away, or choose another"
+    refused(case.run(), f"{lost}: missing", left, lines=2)
+    assert files(out) == before
+    lost.write_bytes(content)
     (out / "ImageSets/2017/val.txt").write_text("dog\n")
-    refused(invoke, out, "found 1 sequences in val; expected 2", lines=2)
-    assert set(files(out)) == {*before, str(mask(out, "dog", 1).relative_to(out))}
-    assert site.asked == []
+    refused(case.run(), "found 1 sequences in val; expected 2", lines=2)
+    assert set(files(out)) == {*before, str(lost.relative_to(out))}
+    assert case.site.requested == []
 
 
-def test_something_else_in_its_place_is_left(invoke: Invoke, site: Site, tmp_path: Path) -> None:
+def test_something_else_in_its_place_is_left(case: Case, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    refused(invoke, tmp_path / "file", "found something else than a complete DAVIS 2017", lines=3)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "a.tex").write_text("mine")
-    refused(invoke, tmp_path / "thesis", "found something else than a complete DAVIS 2017", lines=3)
+    for name in ("file", "thesis"):
+        refused(case.run(into=tmp_path / name), "found something else than a complete DAVIS 2017", lines=3)
     assert files(tmp_path) == {"file": b"mine", "thesis/a.tex": b"mine"}
     (tmp_path / "empty").mkdir()
-    assert run(invoke, tmp_path / "empty").exit_code == 0
+    assert case.run(into=tmp_path / "empty").exit_code == 0
 
 
-def test_an_archive_that_is_there_is_used_and_compared_with_its_record(
-    invoke: Invoke, site: Site, tmp_path: Path
-) -> None:
-    (tmp_path / "davis.zip").write_bytes(site.content)
-    (tmp_path / "davis.zip.sha256").write_text(f"{sha256(b'another')}  davis.zip\n")
-    refused(invoke, tmp_path / "davis", f"found sha256 {sha256(site.content)}; expected {sha256(b'another')}, recorded")
-    (tmp_path / "davis.zip.sha256").unlink()
-    assert run(invoke, tmp_path / "davis").exit_code == 0
-    assert site.asked == []
+@pytest.mark.parametrize("stage", ["downloading", "unpacking"])
+@pytest.mark.parametrize(("other", "shared"), [("davis", "davis"), ("davis2", "davis.zip")])
+def test_two_processes_at_once(case: Case, stage: str, other: str, shared: str) -> None:
+    """The second is refused, be it for the same tree or for another tree from the same archive."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    def hold(what: str, done: int, total: int | None) -> None:
+        if what == stage:
+            reached.set()
+            go_on.wait(60)
+
+    first = threading.Thread(target=fetch.fetch, args=(case.out, 2017), kwargs={"progress": hold})
+    first.start()
+    assert reached.wait(60)
+    words = f"{case.out.with_name(shared)}: another process fetches it; expected to be alone"
+    refused(case.run(into=case.out.with_name(other)), words)
+    go_on.set()
+    first.join()
+    assert case.left == FETCHED
+    assert len(case.site.requested) == 1
 
 
-def test_a_checksum_that_is_given_counts(invoke: Invoke, site: Site, tmp_path: Path) -> None:
-    words = f"found sha256 {sha256(site.content)}; expected {'0' * 64}, given as --sha256; delete it to download"
-    refused(invoke, tmp_path / "davis", words, options=("--sha256", "0" * 64))
-    assert {path.name for path in tmp_path.iterdir()} == {"davis.zip"}
-    done = run(invoke, tmp_path / "davis", "--sha256", sha256(site.content).upper())
-    assert done.exit_code == 0
-    assert len(site.asked) == 1
-    assert "no checksum is known" not in done.stderr
+def test_a_full_disk_is_seen_before_anything_is_written(case: Case) -> None:
+    case.patch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
+    needed = f"{len(case.site.content):,} for {case.site.url}"
+    refused(case.run(), f"{case.out.parent}: found 1,000 bytes free; expected {needed}")
+    assert case.left == set()
+    case.put(pack_zip({"DAVIS/bomb": bytes(1 << 20)}))
+    refused(case.run(), "found 1,000 bytes free; expected 1,048,576 for the files of", "davis.zip")
+    assert case.left == {"davis.zip"}
 
 
-def test_what_is_known_of_an_archive_counts_unless_another_checksum_is_given(
-    invoke: Invoke, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    known(monkeypatch, site, size=123, source="stated by them")
-    refused(invoke, tmp_path / "davis", f"found {len(site.content)} bytes; expected 123, stated by them")
-    known(monkeypatch, site, checksum=("md5", "0" * 32), source="stated by them")
-    ours = sha256(site.content)
-    refused(
-        invoke, tmp_path / "davis", f"expected {'0' * 32}, stated by them; delete it", f"or give --sha256 {ours} if"
-    )
-    assert run(invoke, tmp_path / "davis", "--sha256", ours).exit_code == 0
+def test_disk_errors_are_one_line(case: Case) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    case.out.parent.mkdir()
+    part = case.out.parent / "davis.zip.part"
+    part.symlink_to("/dev/full")
+    refused(case.run(), f"{case.out}: cannot be read or written (No space left on device)")
+    part.unlink()
+    with case.patch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "extract", full)
+        refused(case.run(), f"{case.out}: cannot be read or written (No space left on device)")
+    assert case.left == {"davis.zip"}
+    refused(case.run(into=case.out.parent / "davis.zip" / "davis"), "davis.zip: cannot be read or written (")
 
 
-def test_a_mirror_must_have_the_same_archive(
-    invoke: Invoke, packed: dict[int, bytes], site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    known(monkeypatch, site, checksum=("sha256", sha256(site.content)), source="stated")
-    with serve(Site(packed[2016])) as mirror:
-        mirror_url = mirror.url.replace("davis.zip", "mirror.zip?key=1")
-        refused(invoke, tmp_path / "davis", "mirror.zip: found sha256", options=("--url", mirror_url))
-    assert site.asked == []
+@pytest.mark.filterwarnings("ignore:flock not supported")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks(case: Case, number: int) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, "No locks available")
 
-
-@pytest.mark.parametrize("spoil", ["flip", "cut", "page"])
-def test_a_corrupt_archive_is_refused_and_not_recorded(invoke: Invoke, site: Site, tmp_path: Path, spoil: str) -> None:
-    at = len(site.content) // 2
-    spoilt = {
-        "flip": site.content[:at] + bytes([site.content[at] ^ 0xFF]) + site.content[at + 1 :],
-        "cut": site.content[:-100],
-        "page": b"<html>sign in</html>",
-    }
-    good, site.content = site.content, spoilt[spoil]
-    refused(invoke, tmp_path / "davis", "davis.zip: ", "delete it to download it again")
-    assert {path.name for path in tmp_path.iterdir()} == {"davis.zip"}
-    (tmp_path / "davis.zip").unlink()
-    site.content = good
-    assert run(invoke, tmp_path / "davis").exit_code == 0
-
-
-def test_an_archive_with_an_unsafe_member_leaves_nothing(invoke: Invoke, site: Site, tmp_path: Path) -> None:
-    path = tmp_path / "unsafe.zip"
-    path.write_bytes(site.content)
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("DAVIS/../../out.txt", b"x")
-    site.content = path.read_bytes()
-    refused(invoke, tmp_path / "data" / "davis", "found 'DAVIS/../../out.txt', a path that may lead out", "nothing was")
-    assert {one.name for one in (tmp_path / "data").iterdir()} == {"davis.zip"}
-
-
-def test_an_archive_of_something_else_and_one_that_is_incomplete(invoke: Invoke, site: Site, tmp_path: Path) -> None:
-    folder = tmp_path / "other"
-    (folder / "DAVIS").mkdir(parents=True)
-    (folder / "DAVIS" / "README.md").write_text("")
-    site.content = pack(folder)
-    refused(invoke, tmp_path / "a" / "davis", "found DAVIS; expected JPEGImages, Annotations and ImageSets, or one")
-    assert not (tmp_path / "a" / "davis").exists()
-    root = write_tree(tmp_path / "partial" / "DAVIS")
-    frame(root, "dog", 1).unlink()
-    site.content = pack(tmp_path / "partial")
-    refused(invoke, tmp_path / "b" / "davis", "00001.jpg: missing", "which holds no complete DAVIS 2017", lines=2)
+    case.patch.setattr(fcntl, "flock", fail)
+    done = case.run()
+    assert done.exit_code == 0, done.output
+    assert case.left == FETCHED
+    warning = f"{case.out}: cannot be locked (No locks available); start no second process"
+    assert number == errno.ENOSYS or warning in done.stderr  # where filelock has a substitute
 
 
 @pytest.mark.parametrize(
@@ -263,35 +448,28 @@ def test_an_archive_of_something_else_and_one_that_is_incomplete(invoke: Invoke,
         (("--url", "nowhere"), "nowhere: found Invalid URL"),
     ],
 )
-def test_options_that_cannot_be(
-    invoke: Invoke, site: Site, tmp_path: Path, options: tuple[str, ...], words: str
-) -> None:
-    refused(invoke, tmp_path / "davis", words, options=options)
+def test_options_that_cannot_be(case: Case, tmp_path: Path, options: tuple[str, ...], words: str) -> None:
+    refused(case.run(*options, into=tmp_path / "davis"), words)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_official_archives_are_stated_well() -> None:
-    assert {(archive.year, *archive.resolutions) for archive in ARCHIVES} == {
-        (2017, "480p"),
-        (2017, "Full-Resolution"),
-        (2016, "480p", "1080p"),
-    }
+    stated = {(archive.year, *archive.resolutions) for archive in ARCHIVES}
+    assert stated == {(2017, "480p"), (2017, "Full-Resolution"), (2016, "480p", "1080p")}
     for archive in ARCHIVES:
-        assert archive.url.startswith("https://")
-        assert archive.name.endswith(".zip")
-        assert archive.checksum is not None
+        assert re.fullmatch(r"https://.*/[^/]+\.zip", archive.url)
         algorithm, digest = archive.checksum
         assert re.fullmatch(r"[0-9a-f]+", digest)
         assert len(digest) == 2 * hashlib.new(algorithm).digest_size
         assert archive.source
-    assert {split: len(set(names.split())) for split, names in DAVIS_2016.items()} == {"train": 30, "val": 20}
+    assert {split: len(set(every.split())) for split, every in DAVIS_2016.items()} == {"train": 30, "val": 20}
     with pytest.raises(UserError, match=r"found '1080p'; expected one of 480p, Full-Resolution for DAVIS 2017"):
-        fetch.find_archive(2017, "1080p")
+        find_archive(2017, "1080p")
 
 
 @pytest.mark.davis
 def test_the_lists_of_2016_hold_the_real_sequences(davis_root: Path) -> None:
-    from slowfast_vos.videos.davis import DavisTree
+    from slowfast_vos.videos.splits import read_split
 
-    for split, names in DAVIS_2016.items():
-        assert set(DavisTree(davis_root).split(split, 2016)) <= set(names.split())
+    for split, every in DAVIS_2016.items():
+        assert set(read_split(davis_root, split, 2016).names) <= set(every.split())
