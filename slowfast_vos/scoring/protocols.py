@@ -141,7 +141,7 @@ def measure_frame(prediction: np.ndarray, annotation: np.ndarray, objects: int, 
 
     Returns:
         [2, objects] float64, J and F. Where proposals are to be matched, [2, proposals + 1, objects]: each proposal
-        with each object, the last row that of a proposal which this frame lacks.
+        with each object; the last row is that of an absent proposal, an empty mask.
     """
     radius = tolerance(*annotation.shape)
     proposals = int(prediction.max()) if protocol.matched else objects

@@ -211,7 +211,7 @@ class DavisTree:
         return {entry["name"]: entry["attributes"] for entry in self._info()}
 
     def lengths(self) -> dict[str, int]:
-        """Frames of each sequence, from db_info.yml; empty where the tree has none or it does not tell."""
+        """Frames of each sequence, from db_info.yml; empty where the tree has none or it gives no lengths."""
         return {entry["name"]: entry["num_frames"] for entry in self._info() if "num_frames" in entry}
 
     def _info(self) -> list[dict[str, Any]]:
@@ -230,11 +230,11 @@ class DavisTree:
         return []
 
     def lacks(self, name: str) -> bool:
-        """Whether the tree has neither frames nor masks of a sequence, as a partial copy does."""
+        """Whether the tree has neither frames nor masks of a sequence, as may be in a partial copy."""
         return not any(self.folder(kind, name).exists() for kind in ("JPEGImages", "Annotations"))
 
     def folder(self, kind: str, name: str) -> Path:
-        """`JPEGImages/480p/NAME`, say."""
+        """For instance `JPEGImages/480p/NAME`."""
         return self.root / kind / self.resolution / name
 
 

@@ -1,4 +1,4 @@
-"""Which videos train, select and validate; and that all that is wrong with them is said at once."""
+"""Which videos train, select and validate; and all problems with them are reported at once."""
 
 from __future__ import annotations
 
