@@ -86,7 +86,7 @@ def annotation_folder(davis_root: Path, protocol: Protocol, resolution: str) -> 
 def find_sequences(
     folder: Path, predictions: Path, names: Sequence[str], protocol: Protocol
 ) -> tuple[list[SequenceFiles], list[str]]:
-    """Find the files of each sequence and what is wrong with their names.
+    """Find the files of each sequence and check their names.
 
     Returns:
         The sequences whose annotations are there, and one line for each missing or empty folder, missing frame, and

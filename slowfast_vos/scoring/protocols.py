@@ -44,7 +44,7 @@ def score(
     processes: int = 1,
     progress: bool = False,
 ) -> Scores:
-    """Score a folder of predictions against a DAVIS dataset.
+    """The scores of every object in a folder of predictions against a DAVIS dataset.
 
     Args:
         davis_root: the dataset: `Annotations/480p/SEQUENCE/*.png` and `ImageSets`.
@@ -59,9 +59,6 @@ def score(
         processes: sequences scored side by side.
         progress: show a bar on stderr.
 
-    Returns:
-        The scores of every object.
-
     Raises:
         UserError: anything missing or unreadable; one line for each problem, all of them together. Nothing is
             returned for a folder with a problem.
@@ -74,7 +71,7 @@ def score(
     if not names:
         raise UserError("sequences: found none; expected at least one")
     found, problems = find_sequences(folder, Path(predictions), names, protocol)
-    work = partial(score_sequence, protocol=protocol, measure=not problems)
+    work = partial(score_sequence, protocol=protocol)
     scored = list(_with_bar(_in_parallel(work, found, processes), len(found), progress))
     problems += [problem for sequence in scored for problem in sequence.problems]
     if problems:
@@ -113,8 +110,8 @@ def score_masks(
     return {name: figures[name] for name in GLOBAL_COLUMNS}
 
 
-def score_sequence(files: SequenceFiles, protocol: Protocol, *, measure: bool = True) -> SequenceScores:
-    """Score a sequence, or with `measure` off only look for problems; no mask outlives its frame.
+def score_sequence(files: SequenceFiles, protocol: Protocol) -> SequenceScores:
+    """Score a sequence; no mask outlives its frame.
 
     A problem of one frame stops the measuring, not the reading, so that all problems are found.
     """
@@ -126,9 +123,9 @@ def score_sequence(files: SequenceFiles, protocol: Protocol, *, measure: bool = 
         scores.problems.append(str(error))
     values: list[np.ndarray] = []
     for prediction, annotation in read_pairs(files, protocol, objects, scores.problems):
-        if measure and not scores.problems:
+        if not scores.problems:
             values.append(measure_frame(prediction, annotation, objects, protocol))
-    if measure and not scores.problems:
+    if values and not scores.problems:
         scores.region, scores.contour = _match(values, objects) if protocol.matched else np.stack(values, axis=-1)
     return scores
 
@@ -144,7 +141,7 @@ def measure_frame(prediction: np.ndarray, annotation: np.ndarray, objects: int, 
 
     Returns:
         [2, objects] float64, J and F. Where proposals are to be matched, [2, proposals + 1, objects]: each proposal
-        with each object, the last row that of a proposal which this frame lacks.
+        with each object; the last row is that of an absent proposal, an empty mask.
     """
     radius = tolerance(*annotation.shape)
     proposals = int(prediction.max()) if protocol.matched else objects
@@ -197,10 +194,9 @@ def _in_parallel(
     method = "fork" if alone and sys.platform == "linux" else "spawn"
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context(method)) as pool:
         # The longest sequences start first, so that no process is left alone with one at the end.
-        longest_first = sorted(range(len(sequences)), key=lambda index: -len(sequences[index].frames))
-        futures = {index: pool.submit(work, sequences[index]) for index in longest_first}
-        for index in range(len(sequences)):
-            yield futures[index].result()
+        longest_first = sorted(sequences, key=lambda files: -len(files.frames))
+        futures = {files.annotations: pool.submit(work, files) for files in longest_first}
+        yield from (futures[files.annotations].result() for files in sequences)
 
 
 def _with_bar(scored: Iterator[SequenceScores], total: int, progress: bool) -> Iterable[SequenceScores]:

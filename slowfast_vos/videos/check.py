@@ -141,7 +141,7 @@ def check_tree(
 
 
 def _read_splits(tree: DavisTree, year: int, splits: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
-    """The names of each split that is there, and what is wrong with the lists."""
+    """The names of each split that is there, and the problems of the lists."""
     wanted = dict.fromkeys(part for name in splits for part in (("train", "val") if name == "trainval" else (name,)))
     names: dict[str, list[str]] = {}
     problems: list[str] = []
@@ -192,7 +192,7 @@ def check_sequence(
         problems += size_problems(path, mask.shape, size, frame.name)
         problems += _soft_mask_problems(path, values - {0, VOID}, binary)
         _describe_mask(report, path, values - ({0} if binary else {0, VOID}), binary, first=path == pairs[0][1])
-        # Objects are counted in the first frame; without its picture there is none to ask for.
+        # Objects are counted in the first annotated frame.
         if needs_object and path == masks[0] and mask.shape == size and not _has_box(mask):
             expected = "expected one in the first frame, which fine-tuning learns from"
             problems.append(f"{path}: found no object; {expected}")
@@ -233,7 +233,7 @@ def _describe_mask(report: SequenceReport, path: Path, objects: set[int], binary
 
 
 def _gaps(folder: Path, stems: list[str], length: int | None) -> Iterator[str]:
-    """Frames of which neither picture nor mask is there, as far as names and db_info.yml tell."""
+    """Frames without picture and mask, found by the numbering and by the length in db_info.yml."""
     digits = len(stems[0])
     odd = next((stem for stem in stems if not stem.isdecimal() or len(stem) != digits), None)
     if odd is not None:

@@ -83,7 +83,7 @@ def validation_names(settings: Settings) -> list[str]:
     """The validation sequences, known before the generated ones are drawn; in a partial copy, those present.
 
     Raises:
-        UserError: the dataset's split file is missing, or lacks a sequence that the settings name.
+        UserError: the dataset's split file is missing, or does not list a sequence that the settings name.
     """
     data = settings.data
     if data.kind == "synthetic":
@@ -110,7 +110,7 @@ def skipped_names(settings: Settings) -> list[str]:
 
 
 def _roles(settings: Settings, tree: DavisTree, val_tree: DavisTree) -> dict[str, list[str]]:
-    """Which sequences train, select and validate; `data.allow_partial` skips those that the trees lack.
+    """Which sequences train, select and validate; `data.allow_partial` skips those missing from the trees.
 
     Sequences that select are never skipped: another selection would give other results under the same name.
     """

@@ -183,36 +183,35 @@ class DavisTree:
 
     def files(self, name: str) -> tuple[tuple[Path, ...], tuple[Path, ...], list[str]]:
         """The frames and masks of a sequence that are there, and what is missing of them, one line each."""
-        kinds = {"JPEGImages": ("frames", ".jpg"), "Annotations": ("masks", ".png")}
-        problems: list[str] = []
-        found = {}
-        for kind, (what, suffix) in kinds.items():
-            folder = self.folder(kind, name)
-            found[kind] = tuple(sorted(folder.glob(f"*{suffix}")))
-            if not found[kind]:
-                lacking = f"no {suffix} file" if folder.is_dir() else "no such folder"
-                problems.append(f"{folder}: found {lacking}; expected the {what} of {name}")
-        frames, masks = found["JPEGImages"], found["Annotations"]
-        if frames and masks:
-            problems += self._unpaired(frames, masks, self.folder("Annotations", name), ".png", "a mask")
-            problems += self._unpaired(masks, frames, self.folder("JPEGImages", name), ".jpg", "the frame")
+        frame_folder, mask_folder = self.folder("JPEGImages", name), self.folder("Annotations", name)
+        frames, masks = tuple(sorted(frame_folder.glob("*.jpg"))), tuple(sorted(mask_folder.glob("*.png")))
+        problems = []
+        if not frames:
+            found = "no .jpg file" if frame_folder.is_dir() else "no such folder"
+            problems.append(f"{frame_folder}: found {found}; expected the frames of {name}")
+        if not masks:
+            found = "no .png file" if mask_folder.is_dir() else "no such folder"
+            problems.append(f"{mask_folder}: found {found}; expected the masks of {name}")
+        if not problems:
+            shown, annotated = {path.stem for path in frames}, {path.stem for path in masks}
+            problems += [
+                f"{mask_folder / path.stem}.png: missing; expected a mask of {path}"
+                for path in frames
+                if path.stem not in annotated
+            ]
+            problems += [
+                f"{frame_folder / path.stem}.jpg: missing; expected the frame of {path}"
+                for path in masks
+                if path.stem not in shown
+            ]
         return frames, masks, problems
-
-    @staticmethod
-    def _unpaired(
-        files: tuple[Path, ...], others: tuple[Path, ...], folder: Path, suffix: str, what: str
-    ) -> Iterator[str]:
-        there = {path.stem for path in others}
-        for path in files:
-            if path.stem not in there:
-                yield f"{folder / path.stem}{suffix}: missing; expected {what} of {path}"
 
     def attributes(self) -> dict[str, list[str]]:
         """Attributes of each sequence, from db_info.yml; empty where the tree has none."""
         return {entry["name"]: entry["attributes"] for entry in self._info()}
 
     def lengths(self) -> dict[str, int]:
-        """Frames of each sequence, from db_info.yml; empty where the tree has none or it does not tell."""
+        """Frames of each sequence, from db_info.yml; empty where the tree has none or it gives no lengths."""
         return {entry["name"]: entry["num_frames"] for entry in self._info() if "num_frames" in entry}
 
     def _info(self) -> list[dict[str, Any]]:
@@ -231,11 +230,11 @@ class DavisTree:
         return []
 
     def lacks(self, name: str) -> bool:
-        """Whether the tree has neither frames nor masks of a sequence, as a partial copy does."""
+        """Whether the tree has neither frames nor masks of a sequence, as may be in a partial copy."""
         return not any(self.folder(kind, name).exists() for kind in ("JPEGImages", "Annotations"))
 
     def folder(self, kind: str, name: str) -> Path:
-        """`JPEGImages/480p/NAME`, say."""
+        """For instance `JPEGImages/480p/NAME`."""
         return self.root / kind / self.resolution / name
 
 

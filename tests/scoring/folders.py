@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
+from slowfast_vos.scoring import Scores, score
 
 Stacks = Mapping[str, np.ndarray]
 """Id masks [N, H, W] by sequence."""
+SEMI = {"year": 2017, "task": "semi-supervised"}
+UNSUPERVISED = {"year": 2017, "task": "unsupervised"}
+COLUMNS = ["J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"]
 
 
 def save(path: Path, ids: np.ndarray) -> None:
@@ -35,6 +40,12 @@ def write_dataset(root: Path, stacks: Stacks, year: int = 2017, split: str = "va
     image_set.parent.mkdir(parents=True, exist_ok=True)
     image_set.write_text("".join(f"{name}\n" for name in stacks))
     return root
+
+
+def scored(folder: Path, annotations: np.ndarray, predictions: np.ndarray, **rules: Any) -> Scores:
+    """Scores of one sequence named `bars`, written to files."""
+    root = write_dataset(folder / "davis", {"bars": annotations}, year=rules.get("year", 2016))
+    return score(root, write_masks(folder / "results", {"bars": predictions}), **rules)
 
 
 def random_mask(rng: np.random.Generator, height: int, width: int) -> np.ndarray:

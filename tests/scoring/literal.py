@@ -13,11 +13,22 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 from PIL import Image
 from scipy.optimize import linear_sum_assignment
+from slowfast_vos.scoring import Scores
 from slowfast_vos.scoring.frames import MAX_PROPOSALS
 
 Figures = dict[str, dict[str, Any]]
+
+
+def assert_equal(scores: Scores, overall: dict[str, float], rows: dict[str, dict[str, float]]) -> None:
+    """Check scores against those that `score` returns."""
+    assert list(scores.objects) == list(rows)
+    for name, expected in [*rows.items(), ("global", overall)]:
+        found = scores.global_ if name == "global" else scores.objects[name]
+        for column, value in expected.items():
+            assert found[column] == pytest.approx(value, abs=1e-12, rel=0), (name, column)
 
 
 def jaccard(annotation: np.ndarray, prediction: np.ndarray, void: np.ndarray | None = None) -> np.ndarray:

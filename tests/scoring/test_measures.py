@@ -33,34 +33,24 @@ def test_tolerance(height: int, width: int, expected: int) -> None:
     assert tolerance(height, width) == int(np.ceil(0.008 * np.linalg.norm((height, width))))
 
 
-def test_boundary_of_an_inner_square_lies_towards_the_origin() -> None:
+def test_boundary_lies_towards_the_origin_and_compares_edge_pixels_with_themselves() -> None:
     inner = mask(".....", ".....", "..##.", "..##.", ".....")
-    expected = mask(".....", ".###.", ".#.#.", ".###.", ".....")
-    np.testing.assert_array_equal(boundary(inner), expected)
-
-
-def test_boundary_at_the_edges_compares_with_the_edge_pixel_itself() -> None:
+    np.testing.assert_array_equal(boundary(inner), mask(".....", ".###.", ".#.#.", ".###.", "....."))
     # Last row: east only. Last column: south only. Corner: never.
     np.testing.assert_array_equal(boundary(mask("...", "...", ".#.")), mask("...", "##.", "##."))
     np.testing.assert_array_equal(boundary(mask("...", "..#", "...")), mask(".##", ".##", "..."))
     np.testing.assert_array_equal(boundary(mask("...", "...", "..#")), mask("...", ".##", ".#."))
     np.testing.assert_array_equal(boundary(mask("#..", "...", "...")), mask("#..", "...", "..."))
-
-
-def test_boundary_of_a_full_an_empty_and_a_one_pixel_frame_is_empty() -> None:
     assert not boundary(np.ones((7, 130), dtype=bool)).any()
     assert not boundary(np.zeros((7, 130), dtype=bool)).any()
     assert not boundary(np.ones((1, 1), dtype=np.uint8)).any()
 
 
-def test_region_similarity_by_hand() -> None:
+def test_region_similarity_by_hand_and_without_void() -> None:
     assert region_similarity(mask("##.."), mask(".##.")) == 1 / 3
     assert region_similarity(mask("...."), mask("....")) == 1.0
     assert region_similarity(mask("...."), mask(".#..")) == 0.0
     assert region_similarity(mask("####"), mask("####")) == 1.0
-
-
-def test_region_similarity_leaves_void_out() -> None:
     assert region_similarity(mask("##.."), mask(".##."), void=mask("#...")) == 1 / 2
     assert region_similarity(mask("#..."), mask("...."), void=mask("#...")) == 1.0
 

@@ -8,13 +8,9 @@ from pathlib import Path
 import literal
 import numpy as np
 import pytest
-from folders import perturbed, random_stack, write_dataset, write_masks
+from folders import COLUMNS, SEMI, UNSUPERVISED, perturbed, random_stack, scored, write_dataset, write_masks
 from slowfast_vos.errors import UserError
 from slowfast_vos.scoring import Scores, score
-
-SEMI = {"year": 2017, "task": "semi-supervised"}
-UNSUPERVISED = {"year": 2017, "task": "unsupervised"}
-COLUMNS = ["J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"]
 
 
 def stack(*frames: dict[int, tuple[int, int]], size: tuple[int, int] = (12, 40)) -> np.ndarray:
@@ -24,12 +20,6 @@ def stack(*frames: dict[int, tuple[int, int]], size: tuple[int, int] = (12, 40))
         for index, (left, right) in bars.items():
             frame[:, left:right] = index
     return ids
-
-
-def scored(tmp_path: Path, annotations: np.ndarray, predictions: np.ndarray, **rules: object) -> Scores:
-    year = int(rules.get("year", 2016))  # type: ignore[call-overload]
-    root = write_dataset(tmp_path / "davis", {"bars": annotations}, year=year)
-    return score(root, write_masks(tmp_path / "results", {"bars": predictions}), **rules)  # type: ignore[arg-type]
 
 
 def regions(scores: Scores) -> list[list[float]]:
@@ -49,11 +39,8 @@ def test_2016_scores_inner_frames_and_the_paper_all(tmp_path: Path) -> None:
     assert regions(scored(tmp_path, annotations, predictions)) == [[1.0, 0.5]]
     assert regions(scored(tmp_path, annotations, predictions, frames="inner")) == [[1.0, 0.5]]
     assert regions(scored(tmp_path, annotations, predictions, frames="all")) == [[0.0, 1.0, 0.5, 0.0]]
-
-
-def test_2016_an_object_that_the_first_frame_lacks_is_still_scored(tmp_path: Path) -> None:
-    scores = scored(tmp_path, stack({}, {1: (0, 10)}, {}, {}), stack({}, {1: (0, 10)}, {}, {}))
-    assert regions(scores) == [[1.0, 1.0]]
+    late = stack({}, {1: (0, 10)}, {}, {})
+    assert regions(scored(tmp_path, late, late)) == [[1.0, 1.0]], "an object that the first frame lacks"
 
 
 @pytest.mark.parametrize("foreground", [1, 255, 128])
@@ -110,12 +97,8 @@ def test_unsupervised_assigns_proposals_for_the_best_mean_of_both_measures(tmp_p
     scores = scored(tmp_path, annotations, predictions, **UNSUPERVISED)
     # Rows come in the order of the proposals: 1 (object 2), then 3 (object 1).
     assert regions(scores) == [[1.0, 1.0], [0.5, 0.5]]
-
-
-def test_unsupervised_with_fewer_proposals_than_objects(tmp_path: Path) -> None:
-    annotations = stack(*[{1: (0, 10), 2: (20, 30)}] * 2)
-    scores = scored(tmp_path, annotations, stack(*[{1: (20, 30)}] * 2), **UNSUPERVISED)
-    assert sorted(np.mean(regions(scores), axis=1)) == [0.0, 1.0]
+    fewer = scored(tmp_path / "fewer", annotations, stack(*[{1: (20, 30)}] * 2), **UNSUPERVISED)
+    assert sorted(np.mean(regions(fewer), axis=1)) == [0.0, 1.0]
 
 
 def test_unsupervised_matches_on_contours_too(tmp_path: Path) -> None:
@@ -175,26 +158,12 @@ def test_a_sequence_without_objects_adds_no_rows(tmp_path: Path) -> None:
         assert list(scores.per_sequence_means()) == ["one"]
 
 
-def test_pairs_of_paths_list_a_split_too(tmp_path: Path) -> None:
-    root = write_dataset(tmp_path / "davis", {"bars": stack(*[{1: (0, 10)}] * 3)}, year=1999)
-    (root / "ImageSets" / "480p").mkdir()
-    lines = [f"/JPEGImages/480p/bars/{i:05d}.jpg /Annotations/480p/bars/{i:05d}.png" for i in range(3)]
-    (root / "ImageSets" / "480p" / "val.txt").write_text("\n".join(lines) + "\n\n")
-    results = write_masks(tmp_path / "results", {"bars": stack(*[{1: (0, 10)}] * 3)})
-    assert list(score(root, results).objects) == ["bars_1"]
-
-
-def test_named_sequences_replace_the_split(tmp_path: Path) -> None:
-    bars = stack(*[{1: (0, 10)}] * 3)
-    root = write_dataset(tmp_path / "davis", {"a": bars, "b": bars}, year=2016)
-    results = write_masks(tmp_path / "results", {"b": bars})
-    assert list(score(root, results, sequences=["b"], split="no such list").objects) == ["b_1"]
-
-
-def test_sizes_may_differ_between_sequences(tmp_path: Path) -> None:
+def test_named_sequences_replace_the_split_and_may_differ_in_size(tmp_path: Path) -> None:
     stacks = {"small": stack(*[{1: (0, 3)}] * 3, size=(5, 7)), "large": stack(*[{1: (0, 30)}] * 3, size=(100, 160))}
     root = write_dataset(tmp_path / "davis", stacks, year=2016)
-    assert score(root, write_masks(tmp_path / "results", stacks)).global_["J&F-Mean"] == 1.0
+    results = write_masks(tmp_path / "results", stacks)
+    assert score(root, results).global_["J&F-Mean"] == 1.0
+    assert list(score(root, results, sequences=["large"], split="no such list").objects) == ["large_1"]
 
 
 def test_tables_and_files_hold_full_precision(tmp_path: Path) -> None:

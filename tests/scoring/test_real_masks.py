@@ -49,10 +49,7 @@ def test_scores_equal_the_literal_reference(excerpt: tuple[Path, Path], frames: 
     ours = score(root, results, year=2016, frames=frames)
     names = [sequence.name for sequence in ours.sequences]
     overall, rows = literal.score(root / "Annotations/480p", results, names, 2016, "unsupervised", frames)
-    for name, expected in [*rows.items(), ("global", overall)]:
-        found = ours.global_ if name == "global" else ours.objects[name]
-        for column, value in expected.items():
-            assert found[column] == pytest.approx(value, abs=1e-12, rel=0), (name, column)
+    literal.assert_equal(ours, overall, rows)
 
 
 def test_annotations_score_one_against_themselves(excerpt: tuple[Path, Path]) -> None:

@@ -1,6 +1,6 @@
 """The unsupervised protocol against the public package trackeval, where both follow the same rules.
 
-They agree on J, F, void and, told to match on both measures, on the assignment. trackeval counts an object wherever
+They agree on J, F, void and, when matching on both measures, on the assignment. trackeval counts an object wherever
 it first appears and leaves out skipped ids, takes 0.5 + epsilon as the recall's threshold and overflows beyond 255
 frames: the masks here avoid these.
 """

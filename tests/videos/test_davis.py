@@ -19,20 +19,6 @@ from slowfast_vos.videos.pngs import write_mask
 MakeVideo = Callable[..., Video]
 
 
-def split_file(root: Path, folder: str, text: str, name: str = "val") -> Path:
-    path = root / "ImageSets" / folder / f"{name}.txt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
-
-
-@pytest.mark.parametrize("year", [2016, 2017])
-@pytest.mark.parametrize("text", ["goat\nbear\n", "goat\n\nbear", "goat \r\nbear\r\n"])
-def test_a_split_of_names_keeps_their_order(tmp_path: Path, year: int, text: str) -> None:
-    split_file(tmp_path, str(year), text)
-    assert DavisTree(tmp_path).split("val", year) == ["goat", "bear"]
-
-
 PAIRS = "".join(
     f"/JPEGImages/480p/{name}/{index:05d}.jpg /Annotations/480p/{name}/{index:05d}.png\n"
     for name in ("goat", "bear")
@@ -40,23 +26,46 @@ PAIRS = "".join(
 )
 
 
-@pytest.mark.parametrize("folder", ["480p", "2016"])
-def test_a_split_of_pairs_of_paths_names_each_sequence_once(tmp_path: Path, folder: str) -> None:
-    split_file(tmp_path, folder, PAIRS)
-    assert DavisTree(tmp_path).split("val", 2016) == ["goat", "bear"]
+def split_file(root: Path, place: str, text: str) -> Path:
+    path = root / "ImageSets" / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
 
 
-def test_names_come_before_pairs(tmp_path: Path) -> None:
-    split_file(tmp_path, "480p", PAIRS)
-    split_file(tmp_path, "2016", "cow\n")
-    assert DavisTree(tmp_path).split("val", 2016) == ["cow"]
+@pytest.mark.parametrize(
+    ("year", "place", "text"),
+    [
+        *[(year, f"{year}/val.txt", "goat\nbear\n") for year in (2016, 2017)],
+        (2017, "2017/val.txt", "goat\n\nbear"),
+        (2017, "2017/val.txt", "goat \r\nbear\r\ngoat\n"),
+        (2016, "480p/val.txt", PAIRS),
+        (2016, "2016/val.txt", PAIRS),
+    ],
+)
+def test_a_split_lists_names_or_pairs_of_paths(tmp_path: Path, year: int, place: str, text: str) -> None:
+    split_file(tmp_path, place, text)
+    assert DavisTree(tmp_path).split("val", year) == ["goat", "bear"]
 
 
-def test_the_pairs_follow_the_resolution(tmp_path: Path) -> None:
-    split_file(tmp_path, "1080p", PAIRS)
+def test_names_come_before_pairs_and_pairs_follow_the_resolution(tmp_path: Path) -> None:
+    split_file(tmp_path, "1080p/val.txt", PAIRS)
     assert DavisTree(tmp_path, "1080p").split("val", 2016) == ["goat", "bear"]
     with pytest.raises(UserError, match="480p"):
         DavisTree(tmp_path).split("val", 2016)
+    split_file(tmp_path, "2016/val.txt", "cow\n")
+    assert DavisTree(tmp_path, "1080p").split("val", 2016) == ["cow"]
+
+
+def test_trainval_is_its_own_list_or_train_and_val(tmp_path: Path) -> None:
+    tree = DavisTree(tmp_path)
+    split_file(tmp_path, "2017/train.txt", "cow\nbear\n")
+    with pytest.raises(UserError, match=r"2017/val\.txt: missing"):
+        tree.split("trainval", 2017)
+    split_file(tmp_path, "2017/val.txt", "ant\n")
+    assert tree.split("trainval", 2017) == ["cow", "bear", "ant"]
+    split_file(tmp_path, "2017/trainval.txt", "ant\nbear\n")
+    assert tree.split("trainval", 2017) == ["ant", "bear"]
 
 
 def test_a_missing_split_names_where_it_was_sought(tmp_path: Path) -> None:
@@ -64,16 +73,25 @@ def test_a_missing_split_names_where_it_was_sought(tmp_path: Path) -> None:
         DavisTree(tmp_path).split("val", 2016)
     places = [tmp_path / "ImageSets" / folder / "val.txt" for folder in ("2016", "480p")]
     assert str(error.value) == f"{places[0]} or {places[1]}: missing; expected the sequences of 2016 val"
-    split_file(tmp_path, "480p", PAIRS, "train")
+    split_file(tmp_path, "480p/train.txt", PAIRS)
     with pytest.raises(UserError, match=r"2017/train\.txt: missing; expected the sequences of 2017 train"):
         DavisTree(tmp_path).split("train", 2017)
 
 
-def test_an_empty_split_is_named(tmp_path: Path) -> None:
-    path = split_file(tmp_path, "2017", "\n\n")
-    with pytest.raises(UserError, match="found no sequence; expected one name a line") as error:
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "found no sequence; expected one name a line"),
+        (b"\n \n", "found no sequence; expected one name a line"),
+        (b"/00000.jpg /00000.png\n", "found no sequence; expected one name a line"),
+        (b"b\xe4r\n", r"cannot be read .*; expected one sequence in each line"),
+    ],
+)
+def test_a_list_without_names_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    path = split_file(tmp_path, "2017/val.txt", "")
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f"^{path}: {words}"):
         DavisTree(tmp_path).split("val", 2017)
-    assert str(path) in str(error.value)
 
 
 def test_a_video_has_its_frames_and_masks_in_order(make_video: MakeVideo, tmp_path: Path) -> None:
@@ -128,22 +146,15 @@ def test_attributes_come_from_db_info(tmp_path: Path, place: str) -> None:
     assert DavisTree(tmp_path).attributes() == {"bear": ["DB", "OCC"], "goat": [], "cow": []}
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\xff\xd8\xff\xe0"])
-def test_an_unreadable_frame_is_named(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "00000.jpg"
-    path.write_bytes(content)
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\xff\xd8\xff\xe0", "truncated"])
+def test_an_unreadable_frame_is_named_in_one_line(make_video: MakeVideo, content: bytes | str) -> None:
+    path = make_video().frames[0]
+    path.write_bytes(path.read_bytes()[:-200] if isinstance(content, str) else content)
     with pytest.raises(UserError, match=r"00000\.jpg: cannot be read; expected a picture") as error:
         read_frame(path)
     assert len(str(error.value).splitlines()) == 1
-
-
-def test_a_truncated_and_a_missing_frame_are_named(make_video: MakeVideo, tmp_path: Path) -> None:
-    path = make_video().frames[0]
-    path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(UserError, match=r"00000\.jpg: cannot be read"):
-        read_frame(path)
     with pytest.raises(UserError, match=r"gone\.jpg: missing; expected a frame"):
-        read_frame(tmp_path / "gone.jpg")
+        read_frame(path.with_stem("gone"))
 
 
 def mask(*objects: tuple[int, slice, slice], size: tuple[int, int] = (8, 10)) -> np.ndarray:
@@ -165,19 +176,14 @@ def test_boxes_are_inclusive() -> None:
 
 @pytest.mark.parametrize(
     "thin",
-    [(1, slice(2, 3), slice(3, 7)), (1, slice(2, 5), slice(3, 4)), (1, slice(2, 3), slice(3, 4))],
+    [(1, slice(2, 3), slice(3, 7)), (1, slice(2, 5), slice(3, 4)), (1, slice(2, 3), slice(3, 4)), None],
 )
-def test_objects_one_pixel_wide_or_high_are_dropped(thin: tuple[int, slice, slice]) -> None:
-    target = targets(mask(thin))
+def test_objects_one_pixel_wide_or_high_are_dropped(thin: tuple[int, slice, slice] | None) -> None:
+    objects = [thin] if thin else []
+    target = targets(mask(*objects))
     assert [tuple(target[key].shape) for key in ("boxes", "labels", "masks")] == [(0, 4), (0,), (0, 8, 10)]
-    target = targets(mask(thin, (2, slice(6, 8), slice(0, 2))))
+    target = targets(mask(*objects, (2, slice(6, 8), slice(0, 2))))
     assert target["boxes"].tolist() == [[0, 6, 1, 7]]
-
-
-def test_a_mask_without_an_object_has_no_target() -> None:
-    target = targets(mask())
-    assert target["boxes"].shape == (0, 4)
-    assert target["masks"].shape == (0, 8, 10)
 
 
 @given(numpy_strategies.arrays(np.uint8, (6, 7), elements=st.integers(0, 3)))
@@ -192,16 +198,13 @@ def test_targets_are_the_objects_pixel_by_pixel(ids: np.ndarray) -> None:
     assert [pixels.numpy().astype(bool).tolist() for pixels in target["masks"]] == [p.tolist() for _, p in expected]
 
 
-def test_void_is_background_among_objects_and_object_in_a_merged_mask(tmp_path: Path) -> None:
+def test_void_is_background_among_objects_and_object_in_a_binary_mask(tmp_path: Path) -> None:
     write_mask(tmp_path / "a.png", np.array([[0, 1, 2, 255]], np.uint8))
-    video = Video("v", (), (tmp_path / "a.png",))
+    Image.fromarray(np.array([[0, 255], [255, 255]], np.uint8)).save(tmp_path / "grey.png")
+    video = Video("v", (), (tmp_path / "a.png", tmp_path / "grey.png"))
     assert video.ids(0, binary=False).tolist() == [[0, 1, 2, 0]]
     assert video.ids(0, binary=True).tolist() == [[0, 1, 1, 1]]
-
-
-def test_a_grey_mask_of_davis_2016_is_one_object(tmp_path: Path) -> None:
-    Image.fromarray(np.array([[0, 255], [255, 255]], np.uint8)).save(tmp_path / "a.png")
-    assert Video("v", (), (tmp_path / "a.png",)).ids(0, binary=True).tolist() == [[0, 1], [1, 1]]
+    assert video.ids(1, binary=True).tolist() == [[0, 1], [1, 1]]
 
 
 def test_any_folder_of_pictures_is_a_video(tmp_path: Path) -> None:
@@ -235,35 +238,34 @@ def test_real_sequences_are_read(davis_root: Path) -> None:
     assert len(targets(ids)["boxes"]) == 1
 
 
-@pytest.mark.parametrize("ahead", [0, 1, 3, 9])
-def test_frames_read_ahead_are_the_same_in_the_same_order(make_video: MakeVideo, ahead: int) -> None:
+@pytest.mark.parametrize("prefetch", [0, 1, 3, 9])
+def test_prefetched_frames_are_the_same_in_the_same_order(make_video: MakeVideo, prefetch: int) -> None:
     video = make_video(length=5)
-    expected = [video.frame(index) for index in range(5)]
-    found = list(video.iterate(ahead))
+    found = list(video.iterate(prefetch))
     assert len(found) == 5
-    assert all(torch.equal(frame, other) for frame, other in zip(found, expected, strict=True))
-    assert list(Video("empty", ()).iterate(ahead)) == []
+    assert all(torch.equal(frame, video.frame(index)) for index, frame in enumerate(found))
+    assert list(Video("empty", ()).iterate(prefetch)) == []
 
 
-@pytest.mark.parametrize("ahead", [0, 2])
-def test_no_more_than_was_asked_for_is_read_ahead(
-    make_video: MakeVideo, ahead: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_no_more_than_was_asked_for_is_prefetched(
+    make_video: MakeVideo, prefetch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video, read = make_video(length=8), []
     monkeypatch.setattr(Video, "frame", lambda self, index: read.append(index))
-    frames = video.iterate(ahead)
+    frames = video.iterate(prefetch)
     for index in range(4):
         next(frames)
-        assert index + 1 <= len(read) <= index + 1 + ahead
+        assert index + 1 <= len(read) <= index + 1 + prefetch
     frames.close()
-    assert len(read) <= 4 + ahead
+    assert len(read) <= 4 + prefetch
 
 
-@pytest.mark.parametrize("ahead", [0, 2])
-def test_a_frame_that_cannot_be_read_is_named_where_it_would_have_come(make_video: MakeVideo, ahead: int) -> None:
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_frame_that_cannot_be_read_is_named_where_it_would_have_come(make_video: MakeVideo, prefetch: int) -> None:
     video = make_video(length=5)
     video.frames[3].write_bytes(b"no picture")
-    frames = video.iterate(ahead)
+    frames = video.iterate(prefetch)
     for _ in range(3):
         next(frames)
     with pytest.raises(UserError, match=r"00003\.jpg: cannot be read; expected a picture"):

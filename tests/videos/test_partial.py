@@ -1,4 +1,4 @@
-"""`data.allow_partial`: what a partial copy of DAVIS lacks is skipped when told so, and never what selects."""
+"""`data.allow_partial`: sequences missing from a partial copy are skipped on request, except those that select."""
 
 from __future__ import annotations
 
@@ -52,34 +52,34 @@ def roles(settings: Settings) -> dict[str, list[str]]:
 
 
 def test_a_partial_copy_is_used_as_far_as_it_goes(partial_copy: Path, caplog: pytest.LogCaptureFixture) -> None:
-    told = settings(partial_copy)
+    run = settings(partial_copy)
     with caplog.at_level(logging.INFO):
-        assert roles(told) == {"train": ["bear"], "selection": ["bus"], "val": ["cows", "goat"]}
+        assert roles(run) == {"train": ["bear"], "selection": ["bus"], "val": ["cows", "goat"]}
     assert caplog.messages == [
         f"data.allow_partial: skipped 1 of 2 training sequences, which {partial_copy} lacks: boat",
         f"data.allow_partial: skipped 1 of 3 validation sequences, which {partial_copy} lacks: dog",
     ]
-    assert validation_names(told) == ["cows", "goat"]
-    assert skipped_names(told) == describe_dataset(open_dataset(told))["skipped"] == ["boat", "dog"]
+    assert validation_names(run) == ["cows", "goat"]
+    assert skipped_names(run) == describe_dataset(open_dataset(run))["skipped"] == ["boat", "dog"]
 
 
 def test_without_the_key_each_missing_sequence_is_a_line_that_names_it(partial_copy: Path) -> None:
-    untold = settings(partial_copy, allow_partial=False)
+    run = settings(partial_copy, allow_partial=False)
     with pytest.raises(UserError) as error:
-        open_dataset(untold)
+        open_dataset(run)
     folders = [frame(partial_copy, name, 0).parent for name in ("boat", "dog")]
     assert str(error.value).splitlines() == [
         f"{folder}: found no such folder; expected the frames of {folder.name}, or data.allow_partial: true to skip it"
         for folder in folders
     ]
-    assert validation_names(untold) == list(VAL)
-    assert skipped_names(untold) == []
+    assert validation_names(run) == list(VAL)
+    assert skipped_names(run) == []
 
 
 def test_a_complete_copy_is_used_in_full(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    told = settings(write_tree(tmp_path, TRAIN, VAL, year=2016))
+    run = settings(write_tree(tmp_path, TRAIN, VAL, year=2016))
     with caplog.at_level(logging.INFO):
-        assert roles(told) == {"train": ["bear", "boat"], "selection": ["bus"], "val": list(VAL)}
+        assert roles(run) == {"train": ["bear", "boat"], "selection": ["bus"], "val": list(VAL)}
     assert caplog.messages == []
 
 
@@ -177,6 +177,6 @@ def test_a_list_of_all_of_davis_over_part_of_it(davis_root: Path, tmp_path: Path
     lists.mkdir(parents=True)
     (lists / "train.txt").write_text("\n".join([*names[1:], "yak", "zebra"]))
     (lists / "val.txt").write_text("\n".join([names[0], "alpaca"]))
-    told = settings(tmp_path, held_out=names[1:2])
-    assert roles(told) == {"train": names[2:], "selection": names[1:2], "val": names[:1]}
-    assert skipped_names(told) == ["alpaca", "yak", "zebra"]
+    run = settings(tmp_path, held_out=names[1:2])
+    assert roles(run) == {"train": names[2:], "selection": names[1:2], "val": names[:1]}
+    assert skipped_names(run) == ["alpaca", "yak", "zebra"]

@@ -69,16 +69,12 @@ def encode(
             rows = pack(part.reshape(len(part), -1), depth)
             raw += filtered(rows, np.broadcast_to(kinds, height)[: len(rows)], pixel_bytes)
     height, width = size or (height, width)
-    parts = [
-        b"\x89PNG\r\n\x1a\n",
-        chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)),
-        chunk(b"PLTE", bytes(3 * 2**depth)) if colour == INDEXED else b"",
-    ]
-    compressed = zlib.compress(raw) if data is None else data
-    middle = len(compressed) // 2
-    return b"".join(
-        [*parts, chunk(b"IDAT", compressed[:middle]), chunk(b"IDAT", compressed[middle:]), chunk(b"IEND", b"")]
-    )
+    data = zlib.compress(raw) if data is None else data
+    middle = len(data) // 2
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced))
+    palette = chunk(b"PLTE", bytes(3 * 2**depth)) if colour == INDEXED else b""
+    samples_in_two = chunk(b"IDAT", data[:middle]) + chunk(b"IDAT", data[middle:])
+    return b"\x89PNG\r\n\x1a\n" + header + palette + samples_in_two + chunk(b"IEND", b"")
 
 
 def blobs(rng: np.random.Generator, height: int, width: int, top: int = 3) -> np.ndarray:
@@ -90,13 +86,9 @@ def blobs(rng: np.random.Generator, height: int, width: int, top: int = 3) -> np
     return ids
 
 
-sides = st.integers(1, 70)
-
-
 @settings(max_examples=150, deadline=None)
 @given(
-    height=sides,
-    width=sides,
+    size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
     seed=st.integers(0, 2**32 - 1),
     colour=st.sampled_from([GREY, INDEXED]),
     pattern=st.sampled_from(["one", "two", "any"]),
@@ -105,8 +97,7 @@ sides = st.integers(1, 70)
 )
 def test_eight_bits_with_every_filter(
     tmp_path_factory: pytest.TempPathFactory,
-    height: int,
-    width: int,
+    size: tuple[int, int],
     seed: int,
     colour: int,
     pattern: str,
@@ -114,11 +105,11 @@ def test_eight_bits_with_every_filter(
     top: int,
 ) -> None:
     rng = np.random.default_rng(seed)
-    ids = rng.integers(0, top + 1, (height, width)) if noise else blobs(rng, height, width, top)
+    ids = rng.integers(0, top + 1, size) if noise else blobs(rng, *size, top)
     kinds = {
-        "one": np.full(height, rng.integers(5)),
-        "two": np.where(np.arange(height) < height // 2, rng.integers(3), rng.integers(3)),
-        "any": rng.integers(0, 5, height),
+        "one": np.full(size[0], rng.integers(5)),
+        "two": np.where(np.arange(size[0]) < size[0] // 2, rng.integers(3), rng.integers(3)),
+        "any": rng.integers(0, 5, size[0]),
     }[pattern]
     path = tmp_path_factory.getbasetemp() / "filters.png"
     path.write_bytes(encode(ids, colour, kinds=kinds))
@@ -255,19 +246,12 @@ def test_damage_is_refused_in_one_line(tmp_path: Path, content: bytes, found: st
     assert "\n" not in message
 
 
-def test_every_truncation_and_every_flipped_byte_is_refused_or_read_right(tmp_path: Path) -> None:
-    ids, path = read_bytes(tmp_path, GOOD), tmp_path / "a.png"
-    for at in range(len(GOOD)):
-        for content in (GOOD[:at], flipped(GOOD, at)):
-            path.write_bytes(content)
-            with pytest.raises(UserError):
-                read_mask(path)
-    np.testing.assert_array_equal(read_bytes(tmp_path, GOOD), ids)
-
-
-def read_bytes(folder: Path, content: bytes) -> np.ndarray:
-    (folder / "a.png").write_bytes(content)
-    return read_mask(folder / "a.png")
+def test_every_truncation_and_every_flipped_byte_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    for content in (flip for at in range(len(GOOD)) for flip in (GOOD[:at], flipped(GOOD, at))):
+        path.write_bytes(content)
+        with pytest.raises(UserError):
+            read_mask(path)
 
 
 def test_missing_files_folders_and_unreadable_files_are_refused(tmp_path: Path) -> None:
