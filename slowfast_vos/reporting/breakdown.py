@@ -70,24 +70,26 @@ def tuning_table(run: Run) -> Table:
 def per_sequence_table(run: Run) -> Table:
     """Every validation sequence: J&F, J and F of each setup and baseline for both tasks; on DAVIS the authors' too."""
     index = pd.MultiIndex.from_product([run.names, run.val], names=["name", "sequence"])
-    authors = _authors(index)
+    authors = _authors(run, index)
     frames, panels = [], []
     for task in TASKS:
         scores = over_seeds(of_task(run.sequences, task), STATISTICS, index).drop(columns="error")
         theirs = authors if task == TASKS[0] else authors.iloc[:0].reindex(index)
-        frames.append(scores.join(theirs.add_prefix("authors_")) if run.is_davis else scores)
-        panels += [_sequence_panel(run, task, measure, scores, theirs) for measure in MEASURES]
+        frames.append(scores.join(theirs.add_prefix("authors_")))
+        shown = theirs.dropna(axis=1, how="all")
+        panels += [_sequence_panel(run, task, measure, scores, shown) for measure in MEASURES]
     frame = pd.concat(dict(zip(TASKS, frames, strict=True))).reset_index(names=["task", "setup", "sequence"])
     frame.insert(3, "frames", frame["sequence"].map(run.frames))
     frame.insert(4, "attributes", [" ".join(run.attributes.get(name, [])) for name in frame["sequence"]])
     return Table("per-sequence", _without_repeats(run, frame), panels)
 
 
-def _authors(index: pd.MultiIndex) -> pd.DataFrame:
-    """The authors' J&F, J and F by setup and sequence; missing where they published none."""
-    found = {(setup, sequence): one for setup, each in published.PER_SEQUENCE.items() for sequence, one in each.items()}
-    pairs = pd.DataFrame.from_dict(found, "index", columns=["j_mean", "f_mean"])
-    pairs.index = pd.MultiIndex.from_tuples(pairs.index)
+def _authors(run: Run, index: pd.MultiIndex) -> pd.DataFrame:
+    """On DAVIS the authors' J&F, J and F by setup and sequence; they published those of two setups alone."""
+    if not run.is_davis:
+        return pd.DataFrame(index=index)
+    found = {(setup, name): scores for setup, each in published.PER_SEQUENCE.items() for name, scores in each.items()}
+    pairs = pd.DataFrame(found.values(), pd.MultiIndex.from_tuples(found), ["j_mean", "f_mean"])
     pairs.insert(0, "jf_mean", (pairs["j_mean"] + pairs["f_mean"]) / 2)
     return pairs.reindex(index)
 
@@ -105,19 +107,16 @@ def _sequence_panel(run: Run, task: str, measure: str, scores: pd.DataFrame, aut
     marks = [f"{sequence} ({LOOK_ALIKE})" if sequence in run.look_alikes else sequence for sequence in run.val]
     columns = [
         text("sequence", [*marks, "mean"]),
-        Column("frames", [show(count, digits=0) for count in [*frames, sum(frames)]]),
+        Column("frames", [f"{count:,}" for count in [*frames, sum(frames)]]),
         *(number(one, pd.concat([scores.loc[one], means.loc[[one]]]), name, best="high") for one in run.names),
     ]
-    beside = [
-        setup for setup in run.settings.setups if run.is_davis and task == TASKS[0] and setup in published.PER_SEQUENCE
-    ]
+    notes = [f"{LOOK_ALIKE}: a look-alike stands beside the object."] if run.look_alikes else []
+    if beside := [setup for setup in run.settings.setups if name in authors and setup in published.PER_SEQUENCE]:
+        notes.append("Authors: their final report, rounded to three digits, all frames scored.")
     for setup in beside:
         theirs = list(authors.loc[setup, name])
-        cells = [show(value) for value in [*theirs, sum(theirs) / len(theirs)]]
+        cells = [show(",.3f", value) for value in [*theirs, sum(theirs) / len(theirs)]]
         columns.append(Column(setup, cells, "authors"))
-    notes = [f"{LOOK_ALIKE}: a look-alike stands beside the object."] if run.look_alikes else []
-    if beside:
-        notes.append("Authors: their final report, rounded to three digits, all frames scored.")
     blocks = ["sequences"] * len(run.val) + ["mean"]
     return Panel(f"{measure} of each sequence, {task}.", columns, blocks, "row", notes)
 
@@ -149,7 +148,7 @@ def attribute_table(run: Run) -> Table:
         frames.append(pd.concat(means))
         columns = [
             text("attribute", groups),
-            Column("sequences", [show(size, digits=0) for size in sizes.values()]),
+            Column("sequences", [f"{size:,}" for size in sizes.values()]),
             *(number(name, frames[-1].xs(name, level=1), "jf_mean", best="high") for name in run.names),
         ]
         panels.append(Panel(f"Mean J&F by attribute, {task}.", columns, blocks, "row", notes))

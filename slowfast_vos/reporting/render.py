@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
 from slowfast_vos.files import write_text
 
+Best = Literal["high", "low", None]
 NOTHING = "–"
 LATEX = {letter: "\\" + letter for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -39,16 +40,14 @@ class Column:
 
     Attributes:
         group: the heading that it shares with its neighbours.
-        best: whether the highest or the lowest of `numbers` is best.
-        numbers: what the cells show, rounded as shown; missing where they show no number.
+        best: which of the numbers that its cells begin with is best.
     """
 
     head: str
     cells: Sequence[str]
     group: str = ""
+    best: Best = None
     align: Literal["l", "r"] = "r"
-    best: Literal["high", "low"] | None = None
-    numbers: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -65,24 +64,16 @@ class Panel:
     columns: Sequence[Column]
     blocks: Sequence[str | bool]
     best_in: Literal["column", "block", "row"] = "column"
-    notes: Sequence[str] = field(default_factory=list)
+    notes: Sequence[str] = ()
 
     def best(self) -> pd.DataFrame:
         """Whether each cell is among the best, to be printed in bold: none is where all are equal."""
         rows = range(len(self.blocks))
-        signs = {"high": 1, "low": -1}
-        signed = pd.DataFrame(
-            {
-                place: pd.Series(column.numbers, rows, float) * signs[column.best] if column.best else float("nan")
-                for place, column in enumerate(self.columns)
-            },
-            rows,
-        )
+        numbers = pd.DataFrame({place: _numbers(column) for place, column in enumerate(self.columns)}, rows)
         if self.best_in == "row":
-            high, low = signed.max(axis=1), signed.min(axis=1)
-            return signed.eq(high, axis=0) & signed.ne(low, axis=0)
-        rivals = signed.groupby(pd.Series(self.blocks if self.best_in == "block" else 0, rows))
-        return signed.eq(rivals.transform("max")) & signed.ne(rivals.transform("min"))
+            return numbers.eq(numbers.max(axis=1), axis=0) & numbers.ne(numbers.min(axis=1), axis=0)
+        rivals = numbers.groupby(pd.Series(self.blocks if self.best_in == "block" else 0, rows))
+        return numbers.eq(rivals.transform("max")) & numbers.ne(rivals.transform("min"))
 
     def rows(self, write: Callable[[str, bool], str]) -> list[list[str]]:
         """The cells by row, each as `write(text, is_best)` gives it."""
@@ -120,42 +111,33 @@ class Table:
         return [out / f"{self.name}{suffix}" for suffix in texts]
 
 
+def _numbers(column: Column) -> pd.Series:
+    """The numbers that a column's cells begin with, the higher the better; missing where nothing competes."""
+    words = pd.Series([cell.split(" ")[0].replace(",", "").replace("−", "-") for cell in column.cells], dtype=object)
+    numbers = pd.to_numeric(words if column.best else words.map({}), errors="coerce")
+    return -numbers if column.best == "low" else numbers
+
+
 def text(head: str, cells: Iterable[str], group: str = "") -> Column:
     """A column of words."""
-    return Column(head, list(cells), group, "l")
+    return Column(head, list(cells), group, align="l")
 
 
 def number(
-    head: str,
-    frame: pd.DataFrame,
-    name: str,
-    *,
-    group: str = "",
-    best: Literal["high", "low"] | None = None,
-    digits: int = 3,
-    factor: float = 1.0,
-    sign: bool = False,
+    head: str, frame: pd.DataFrame, name: str, form: str = ",.3f", group: str = "", factor: float = 1, best: Best = None
 ) -> Column:
-    """A column of a frame's quantity `name`, with the deviations and failures that the frame has."""
+    """A column of a frame's quantity `name`, with the deviations (`NAME_std`) and failures that the frame has."""
     frame = frame.reindex(columns=[name, f"{name}_std", "failed"])
-    cells = [show(*row, digits, factor, sign) for row in frame.itertuples(index=False)]
-    numbers = [round(value * factor, digits) for value in frame[name].astype(float)]
-    return Column(head, cells, group, best=best, numbers=numbers)
+    values = frame.iloc[:, :2].astype(float).mul(factor).assign(failed=frame["failed"])
+    return Column(head, [show(form, *row) for row in values.itertuples(index=False)], group, best)
 
 
-def show(
-    mean: float | None,
-    deviation: float | None = None,
-    failed: float | None = None,
-    digits: int = 3,
-    factor: float = 1.0,
-    sign: bool = False,
-) -> str:
+def show(form: str, mean: float | None, deviation: float | None = None, failed: float | None = 0) -> str:
     """A quantity as a cell: `0.676`, `0.676 ± 0.004`, `failed` if seeds did, or `–` where there is none."""
     if pd.isna(mean):
         return NOTHING if pd.isna(failed) or not failed else "failed"
-    shown = f"{mean * factor:{'+' if sign else ''},.{digits}f}".replace("-", "−")
-    return shown if pd.isna(deviation) else f"{shown} ± {deviation * factor:,.{digits}f}"
+    shown = format(mean, form).replace("-", "−")
+    return shown if pd.isna(deviation) else f"{shown} ± {format(deviation, form.lstrip('+'))}"
 
 
 def shorten(text: str, length: int = 72) -> str:

@@ -10,10 +10,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from slowfast_vos.config import Settings
 from slowfast_vos.files import write_text
 from slowfast_vos.reporting.collect import BASELINES, TASKS
 from slowfast_vos.reporting.render import NOTHING, Table, number, to_markdown
-from slowfast_vos.reporting.run import Run, of_task, over_seeds
+from slowfast_vos.reporting.run import Run, of_task, over_seeds, read_run
 
 FOLDED = ("grid-", "per-sequence", "attributes", "records")
 
@@ -52,12 +53,17 @@ def write_summary(run: Run, tables: Sequence[Table], out: Path, figures: Path) -
     return path
 
 
-def terminal_summary(run: Run, places: dict[str, Path]) -> RenderableType:
-    """Each setup's scores and times for the terminal, and where things lie.
+def summary(settings: Settings, root: Path, places: dict[str, Path]) -> RenderableType:
+    """Each setup's scores and times, and where things lie, for `rich.print`.
 
     Args:
+        root: the run's folder of records.
         places: folders by what they hold, such as {"tables": Path("reports/demo/tables")}.
+
+    Raises:
+        UserError: records are missing or do not follow the schema.
     """
+    run = read_run(settings, root)
     shown = RichTable(title=f"J&F of run {run.settings.name}", title_justify="left", header_style="bold")
     shown.add_column("setup")
     for head in ("unsupervised", "semi-supervised", "ms per frame", "evaluation, s"):
@@ -66,7 +72,7 @@ def terminal_summary(run: Run, places: dict[str, Path]) -> RenderableType:
     costs = run.costs.reindex(run.names)
     columns = [number("", one, "jf_mean").cells for one in scores]
     columns += [
-        number("", costs, name, digits=1).cells for name in ("milliseconds_per_frame_median", "end_to_end_seconds")
+        number("", costs, name, ",.1f").cells for name in ("milliseconds_per_frame_median", "end_to_end_seconds")
     ]
     for name, *cells in zip(run.names, *columns, strict=True):
         texts = cells if name in run.settings.setups else [cells[0], NOTHING, NOTHING, NOTHING]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import RenderableType
 
 from slowfast_vos.config import Settings
 from slowfast_vos.reporting import published
@@ -15,7 +14,7 @@ from slowfast_vos.reporting.breakdown import attribute_table, grid_table, per_se
 from slowfast_vos.reporting.collect import TASKS
 from slowfast_vos.reporting.render import NOTHING, Column, Panel, Table, number, shorten, text
 from slowfast_vos.reporting.run import JOB, STATISTICS, Run, of_task, over_seeds, read_run
-from slowfast_vos.reporting.summary import terminal_summary, write_summary
+from slowfast_vos.reporting.summary import write_summary
 
 MIB = 2.0**-20
 GPU_MEMORY = ("allocated", "reserved", "process")
@@ -44,11 +43,6 @@ def write_tables(settings: Settings, root: Path, out: Path, figures: Path | None
     return [*paths, write_summary(run, tables, out, figures or out.parent / "figures")]
 
 
-def summary(settings: Settings, root: Path, places: dict[str, Path]) -> RenderableType:
-    """Each setup's scores and times, and where things lie, for `rich.print`; `places` are folders by what they hold."""
-    return terminal_summary(read_run(settings, root), places)
-
-
 def table_names(settings: Settings) -> list[str]:
     """The tables of a run, in their order; each is NAME.csv, NAME.md and NAME.tex."""
     grids = [f"grid-{setup}" for setup in settings.setups]
@@ -65,25 +59,21 @@ def all_tables(run: Run) -> list[Table]:
 def table1(run: Run) -> Table:
     """The paper's Table 1: J&F of both tasks, parameters, GPU memory and evaluation time of each setup."""
     names = run.names
-    authors, costs = _authors(names), run.costs.reindex(names)
+    authors, costs = _authors(run, names), run.costs.reindex(names)
     columns, parts = [text("setup", names)], []
     for task, head in zip(TASKS, ("J&F unsup.", "J&F semi-sup."), strict=True):
         records = run.records[run.records["task"] == task] if parts else of_task(run.records, task)
         scores, key = over_seeds(records, STATISTICS, names), task.replace("-", "_")
-        ours = number(head, scores, "jf_mean", best="high")
-        columns += _beside(run, ours, number("authors", authors, key))
-        parts += [scores.add_prefix(f"{key}_"), authors[[key]].add_prefix("authors_").add_suffix("_jf_mean")]
-    time = number("evaluation time [s]", costs, "end_to_end_seconds", digits=1, best="low")
+        columns += _beside(number(head, scores, "jf_mean", best="high"), authors, key, ",.3f")
+        parts += [scores.add_prefix(f"{key}_"), authors.filter([key]).add_prefix("authors_").add_suffix("_jf_mean")]
+    time = number("evaluation time [s]", costs, "end_to_end_seconds", ",.1f", best="low")
     columns += [
-        number("parameters", costs, "parameters_total", digits=0, best="low"),
+        number("parameters", costs, "parameters_total", ",.0f", best="low"),
         Column("GPU memory [MiB]", _gpu_memory(costs)),
-        number("host memory [MiB]", costs, "host_peak_bytes", digits=0, factor=MIB, best="low"),
-        *_beside(run, time, number("authors", authors, "seconds", digits=0)),
+        number("host memory [MiB]", costs, "host_peak_bytes", ",.0f", factor=MIB, best="low"),
+        *_beside(time, authors, "seconds", ",.0f"),
     ]
-    parts += [authors[["parameters", "seconds"]].add_prefix("authors_"), costs.drop(columns="failed")]
-    frame = pd.concat(parts, axis=1)
-    if not run.is_davis:
-        frame = frame[[name for name in frame if not name.startswith("authors_")]]
+    parts += [authors.filter(["parameters", "seconds"]).add_prefix("authors_"), costs.drop(columns="failed")]
     notes = [
         "GPU memory: peak allocated / reserved by torch / of the process as the driver reports it. Evaluation time: "
         "loading, inference, pasting masks, writing PNGs and computing J&F over all validation sequences.",
@@ -92,24 +82,24 @@ def table1(run: Run) -> Table:
     ]
     title = "Accuracy and cost of each setup (the paper's Table 1)."
     panel = Panel(title, columns, [*names.isin(run.settings.setups)], notes=notes)
-    return Table("table1", frame.rename_axis("setup").reset_index(), [panel])
+    return Table("table1", pd.concat(parts, axis=1).rename_axis("setup").reset_index(), [panel])
 
 
-def _authors(names: pd.Index) -> pd.DataFrame:
-    """The authors' results as `published.Published` names them; missing where they have none."""
-    fields = published.Published._fields
-    return pd.DataFrame.from_dict(published.SETUPS, "index", dtype=object, columns=fields).reindex(names)
+def _authors(run: Run, names: pd.Index) -> pd.DataFrame:
+    """On DAVIS the authors' results, as `published.Published` names them; they have none of the baselines."""
+    found = pd.DataFrame.from_dict(published.SETUPS, "index", dtype=object, columns=published.Published._fields)
+    return found.reindex(names) if run.is_davis else pd.DataFrame(index=names)
 
 
-def _beside(run: Run, ours: Column, theirs: Column) -> list[Column]:
-    """Our column, and on DAVIS the authors' beside it, under its heading."""
-    if not run.is_davis:
+def _beside(ours: Column, authors: pd.DataFrame, name: str, form: str) -> list[Column]:
+    """Our column, and the authors' beside it, where there is one, under its heading."""
+    if name not in authors:
         return [ours]
-    return [replace(ours, head="ours", group=ours.head), replace(theirs, group=ours.head)]
+    return [replace(ours, head="ours", group=ours.head), number("authors", authors, name, form, ours.head)]
 
 
 def _gpu_memory(costs: pd.DataFrame) -> list[str]:
-    kinds = [number("", costs, f"gpu_{kind}_bytes", digits=0, factor=MIB) for kind in GPU_MEMORY]
+    kinds = [number("", costs, f"gpu_{kind}_bytes", ",.0f", factor=MIB) for kind in GPU_MEMORY]
     triples = zip(*(kind.cells for kind in kinds), strict=True)
     return [one[0] if len(set(one)) == 1 else " / ".join(one) for one in triples]
 
@@ -135,7 +125,7 @@ def table2(run: Run) -> Table:
     setups = pd.Index(run.settings.setups, name="setup")
     plain, semi = (run.records[run.records["task"] == task].set_index(["setup", "seed"]) for task in TASKS)
     semi = semi.assign(gain=semi["jf_mean"] - plain["jf_mean"]).reset_index()
-    scores, authors = over_seeds(semi, [*STATISTICS, "gain"], setups), _authors(setups)
+    scores, authors = over_seeds(semi, [*STATISTICS, "gain"], setups), _authors(run, setups)
     selected = run.of("selected")
     selection = over_seeds(selected, ["jf_mean"], setups)
     axes = {"freeze": "freeze", "scale": "scale", "lr": "rate"}
@@ -152,7 +142,7 @@ def table2(run: Run) -> Table:
             for measure in "JF"
             for part in ("mean", "recall", "decay")
         ),
-        number("Δ unsup.", scores, "gain", best="high", sign=True),
+        number("Δ unsup.", scores, "gain", "+,.3f", best="high"),
     ]
     gains = {"gain": "gain_over_unsupervised", "gain_std": "gain_over_unsupervised_std"}
     parts = [
@@ -160,7 +150,7 @@ def table2(run: Run) -> Table:
         selection[["jf_mean", "jf_mean_std"]].add_prefix("selection_"),
         scores.drop(columns=[*gains]).add_prefix("val_"),
         scores[[*gains]].rename(columns=gains),
-        *([authors["semi_supervised"].rename("authors_jf_mean")] if run.is_davis else []),
+        authors.filter(["semi_supervised"]).set_axis(["authors_jf_mean"] * run.is_davis, axis=1),
     ]
     notes = [
         "Selection: the sequences that chose the configuration. Δ unsup.: J&F minus that of the same setup's parent, "
@@ -180,15 +170,15 @@ def _distinct(values: pd.Series) -> str:
 def cost_table(run: Run) -> Table:
     """What each setup costs, in full."""
     costs = run.costs.reindex(run.settings.setups)
-    low: dict[str, Any] = {"best": "low", "digits": 0}
+    low: dict[str, Any] = {"form": ",.0f", "best": "low"}
     parameters = {"total": "total", "trained": "trained", "SlowFast": "slow_fast"}
     columns = [
         text("setup", costs.index),
         *(number(head, costs, f"parameters_{one}", group="parameters", **low) for head, one in parameters.items()),
-        number("GFLOPs/frame", costs, "gflops_per_frame", best="low", digits=1),
+        number("GFLOPs/frame", costs, "gflops_per_frame", ",.1f", best="low"),
         _milliseconds(costs),
-        number("frames/s", costs, "frames_per_second_median", group="inference alone", best="high", digits=1),
-        number("end to end [s]", costs, "end_to_end_seconds", best="low", digits=1),
+        number("frames/s", costs, "frames_per_second_median", ",.1f", "inference alone", best="high"),
+        number("end to end [s]", costs, "end_to_end_seconds", ",.1f", best="low"),
         *(number(one, costs, f"gpu_{one}_bytes", group="GPU memory [MiB]", factor=MIB, **low) for one in GPU_MEMORY),
         number("host [MiB]", costs, "host_peak_bytes", factor=MIB, **low),
     ]
@@ -205,7 +195,7 @@ def cost_table(run: Run) -> Table:
 def _milliseconds(costs: pd.DataFrame) -> Column:
     """The time of a frame, inference alone: median and quartiles."""
     key = "milliseconds_per_frame"
-    column = number("ms/frame [quartiles]", costs, f"{key}_median", group="inference alone", best="low", digits=1)
+    column = number("ms/frame [quartiles]", costs, f"{key}_median", ",.1f", "inference alone", best="low")
     quartiles = costs.reindex(columns=[f"{key}_low", f"{key}_high"]).itertuples(index=False)
     cells = [
         cell if pd.isna(low) else f"{cell} [{low:.1f}, {high:.1f}]"
@@ -234,9 +224,9 @@ def records_table(run: Run) -> Table:
     counts["minutes"] = run.records[~run.records["failed"]].groupby("kind")["record_seconds"].sum() / 60
     columns = [
         text("stage", counts.index),
-        number("records", counts, "records", digits=0),
-        number("failed", counts, "failures", digits=0),
-        number("minutes, done", counts.fillna(0), "minutes", digits=1),
+        number("records", counts, "records", ",.0f"),
+        number("failed", counts, "failures", ",.0f"),
+        number("minutes, done", counts.fillna(0), "minutes", ",.1f"),
     ]
     note = "Each of them is a row of records.csv; the final models stand in their evaluations."
     return Table("records", frame, [Panel("Records of each stage.", columns, [""] * len(counts), notes=[note])])
