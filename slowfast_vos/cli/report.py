@@ -30,7 +30,7 @@ def tables(config: Config, out: Out = None) -> None:
 @app.command()
 def plots(config: Config, out: Out = None) -> None:
     """Draw the figures of a run, from its records alone."""
-    from slowfast_vos.reporting.plots import write_plots
+    from slowfast_vos.reporting.figures import write_plots
 
     settings, results = _begin(config, "plots")
     write_plots(settings, results.root, out or results.reports / "figures")
@@ -39,7 +39,7 @@ def plots(config: Config, out: Out = None) -> None:
 @app.command()
 def strips(config: Config, out: Out = None) -> None:
     """Draw predictions over their frames, as pictures and animations."""
-    from slowfast_vos.reporting.overlays import write_strips
+    from slowfast_vos.reporting.qualitative import write_strips
 
     settings, results = _begin(config, "strips")
     write_strips(settings, results.root, out or results.reports / "strips")
