@@ -1,4 +1,4 @@
-"""Which records a run of given settings has, and whether one was made with these settings; needs no pandas."""
+"""Which records a run of given settings has, and the words that all reporting shares; needs no pandas."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from slowfast_vos.paths import Results
 TASKS = ("unsupervised", "semi-supervised")
 BASELINES = {"detector": "all detections", "foreground": "all foreground"}
 KINDS = ("detector", "parent", "tuning", "grid", "selected", "evaluation", "baseline", "cost")
+NOTHING = "–"  # a cell without a value
 
 Key = tuple[Any, ...]
 

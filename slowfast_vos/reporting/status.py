@@ -14,9 +14,9 @@ from tabulate import tabulate
 
 from slowfast_vos.config import Settings
 from slowfast_vos.paths import Results
+from slowfast_vos.reporting.collect import NOTHING
 from slowfast_vos.reporting.progress import STATES, Job, State, count_results, read_jobs
 from slowfast_vos.reporting.remaining import Remaining, estimate
-from slowfast_vos.reporting.render import NOTHING
 
 ALWAYS_SHOWN: tuple[State, ...] = ("done", "running", "failed", "missing")
 STAGES = ("data", "detector", "parents", "tuning", "grid", "selection", "finals", "predictions", "evaluation", "cost")
