@@ -16,11 +16,9 @@ MEASURES = {"J&F": "jf_mean", "J": "j_mean", "F": "f_mean"}
 
 def grid_table(run: Run, setup: str) -> Table:
     """All configurations of a setup's grid, those that failed included; the one that was chosen is marked."""
-    grid = run.settings.grid
-    index = pd.MultiIndex.from_product([grid.freeze, grid.scale, grid.lr], names=["freeze", "scale", "lr"])
-    frame = over_seeds(run.of("grid", setup), [*MEASURES.values()], index)
-    chosen = run.of("selected", setup).groupby(index.names)["seed"].agg(_words)
-    frame["chosen_by_seeds"] = chosen.reindex(index).fillna("")
+    frame = run.grid(setup)
+    chosen = run.of("selected", setup).groupby(frame.index.names)["seed"].agg(_words)
+    frame["chosen_by_seeds"] = chosen.reindex(frame.index).fillna("")
     frame = frame.reset_index()
     mark = "chosen" if len(run.settings.seeds) == 1 else "chosen by seed {}"
     marks = [mark.format(seeds.replace(" ", ", ")) if seeds else "" for seeds in frame["chosen_by_seeds"]]
@@ -29,11 +27,10 @@ def grid_table(run: Run, setup: str) -> Table:
         *(number(head, frame, name, best="high") for head, name in MEASURES.items()),
         text("remark", _remarks(marks, frame["error"])),
     ]
-    before = over_seeds(run.mean_over(run.roles["selection"]).query("kind == 'parent'"), ["jf_mean"], run.names)
-    shown = number("", before.loc[[setup]], "jf_mean").cells[0]
+    before = number("", run.before_tuning().loc[[setup]], "jf_mean").cells[0]
     sequences = ", ".join(run.roles["selection"])
     title = f"Grid of setup {setup}: {len(frame)} configurations, scored on the selection sequences ({sequences})."
-    notes = [f"The parent before fine-tuning: J&F {shown} on the same sequences."]
+    notes = [f"The parent before fine-tuning: J&F {before} on the same sequences."]
     frame.insert(0, "setup", setup)
     return Table(f"grid-{setup}", frame, [Panel(title, columns, [*frame["freeze"]], notes=notes)])
 

@@ -230,20 +230,13 @@ def _curve(
     return found["mean"]
 
 
-def before_tuning(run: Run) -> pd.Series:
-    """The parents' J&F on the selection sequences by setup, before fine-tuning."""
-    means = run.mean_over(run.roles["selection"])
-    index = pd.Index(run.settings.setups, name="setup")
-    return over_seeds(means[means["kind"] == "parent"], ["jf_mean"], index)["jf_mean"]
-
-
 def grid_scale(run: Run) -> tuple[float, bool]:
     """The colours that all grids share: gains over the parent from −reach to reach, and whether some lie beyond.
 
     A few configurations that gained or lost far more than the rest would leave few colours for it.
     """
     grid = run.of("grid")
-    gains = (grid["jf_mean"] - grid["setup"].map(before_tuning(run))).abs().dropna()
+    gains = (grid["jf_mean"] - grid["setup"].map(run.before_tuning()["jf_mean"])).abs().dropna()
     if gains.empty:
         return LEAST_REACH, False
     most, widest = gains.quantile(0.9), gains.max()
@@ -253,12 +246,11 @@ def grid_scale(run: Run) -> tuple[float, bool]:
 
 def grid_map(run: Run, setup: str) -> Figure:
     """J&F on the selection sequences of every configuration: rate × scale, one panel per freeze."""
-    grid, before, (reach, beyond) = run.settings.grid, before_tuning(run)[setup], grid_scale(run)
+    grid, found, (reach, beyond) = run.settings.grid, run.grid(setup), grid_scale(run)
+    before = run.before_tuning().loc[setup, "jf_mean"]
     figure = Figure(figsize=(DOUBLE, 1.35 + 0.34 * len(grid.scale)))
     panels = figure.subplots(1, len(grid.freeze), sharex=True, sharey=True, squeeze=False)[0]
-    index = pd.MultiIndex.from_product([grid.freeze, grid.scale, grid.lr], names=["freeze", "scale", "lr"])
-    found = over_seeds(run.of("grid", setup), ["jf_mean"], index)
-    chosen = [tuple(row) for row in run.of("selected", setup)[index.names].itertuples(index=False)]
+    chosen = list(run.of("selected", setup)[found.index.names].itertuples(index=False, name=None))
     for axes, freeze in zip(panels, grid.freeze, strict=True):
         means = found["jf_mean"].loc[freeze].unstack().loc[grid.scale, grid.lr]
         gains = means - before if before == before else 0 * means

@@ -60,6 +60,17 @@ class Run:
         means = scores.agg(lambda values: fmean(values) if len(values) == len(sequences) else float("nan"))
         return self.records.assign(**{statistic: means})
 
+    def grid(self, setup: str) -> pd.DataFrame:
+        """A setup's grid over the seeds (see `over_seeds`), one row per freeze, scale and rate: J&F, J and F."""
+        grid = self.settings.grid
+        index = pd.MultiIndex.from_product([grid.freeze, grid.scale, grid.lr], names=["freeze", "scale", "lr"])
+        return over_seeds(self.of("grid", setup), ["jf_mean", "j_mean", "f_mean"], index)
+
+    def before_tuning(self) -> pd.DataFrame:
+        """The parents over the seeds, one row per setup: J&F on the selection sequences, before fine-tuning."""
+        means = self.mean_over(self.roles["selection"])
+        return over_seeds(means[means["kind"] == "parent"], ["jf_mean"], pd.Index(self.settings.setups, name="setup"))
+
     @property
     def names(self) -> pd.Index:
         """The baselines and the setups, as tables call them."""
@@ -141,10 +152,8 @@ def over_seeds(records: pd.DataFrame, values: Sequence[str], index: pd.Index) ->
     return summary.astype({"n": int, "failed": int})
 
 
-# By Python's statistics, which round but once: pandas' sums depend on the order of the seeds.
-
-
 def _mean(values: pd.Series) -> float:
+    # Python's statistics round once; a sum by pandas depends on the order of its terms.
     known = values.dropna().tolist()
     return fmean(known) if known else float("nan")
 
