@@ -166,7 +166,7 @@ def plots(config: Config, out: Out = None) -> None:
     with report_job(config, "plots") as settings:
         from slowfast_vos.files import atomic_folder
         from slowfast_vos.paths import Results
-        from slowfast_vos.reporting.plots import write_plots
+        from slowfast_vos.reporting.figures import write_plots
 
         results = Results(settings)
         with nullcontext(out) if out else atomic_folder(results.reports / "figures") as folder:
@@ -179,7 +179,7 @@ def strips(config: Config, out: Out = None) -> None:
     with report_job(config, "strips") as settings:
         from slowfast_vos.files import atomic_folder
         from slowfast_vos.paths import Results
-        from slowfast_vos.reporting.overlays import write_strips
+        from slowfast_vos.reporting.qualitative import write_strips
 
         results = Results(settings)
         with nullcontext(out) if out else atomic_folder(results.reports / "strips") as folder:

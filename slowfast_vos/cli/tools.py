@@ -42,7 +42,7 @@ def summary(config: Config) -> None:
     settings = read_settings(config)
     results, console, status = Results(settings), Console(), read_status(settings)
     if all(one.state == "done" for one in status.jobs):
-        from slowfast_vos.reporting.tables import summary as summarise
+        from slowfast_vos.reporting.summary import summary as summarise
 
         places = {name: results.reports / name for name in ("tables", "figures", "strips")}
         console.print(summarise(settings, results.root, places))

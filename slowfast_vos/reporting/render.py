@@ -1,29 +1,23 @@
-"""Tables as CSV (every digit), Markdown and LaTeX (booktabs)."""
+"""How tables look: cells, and whole tables as CSV (every digit), Markdown and LaTeX (booktabs)."""
 
 from __future__ import annotations
 
-import csv
-import io
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal
+
+import pandas as pd
 
 from slowfast_vos.files import write_text
-from slowfast_vos.reporting.collect import Value
+from slowfast_vos.reporting.collect import NOTHING
 
-NOTHING = "–"
-LATEX = {
+Best = Literal["high", "low", None]
+LATEX = {letter: "\\" + letter for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
@@ -40,101 +34,110 @@ LATEX = {
 }
 
 
-class Cell(NamedTuple):
-    """What a cell shows, and the number (if any) that it competes with for its column's best."""
-
-    text: str
-    number: float | None = None
-
-
 @dataclass(frozen=True)
 class Column:
-    """A column: its heading, the heading it shares with its neighbours, and which value is best."""
+    """A column to read.
+
+    Attributes:
+        group: the heading that it shares with its neighbours.
+        best: which of the numbers that its cells begin with is best.
+    """
 
     head: str
+    cells: Sequence[str]
     group: str = ""
-    best: Literal["high", "low"] | None = None
+    best: Best = None
     align: Literal["l", "r"] = "r"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Panel:
-    """One table to read: blocks of rows under one heading.
+    """One table to read: columns under a title.
 
     Attributes:
+        blocks: a label for each row; a line parts rows with different labels.
         best_in: where a best value is sought: a whole column, its part in one block, or a row.
         notes: sentences below the table.
     """
 
     title: str
-    columns: list[Column]
-    blocks: list[list[list[Cell]]]
+    columns: Sequence[Column]
+    blocks: Sequence[str | bool]
     best_in: Literal["column", "block", "row"] = "column"
-    notes: list[str] = field(default_factory=list)
+    notes: Sequence[str] = ()
 
-    def best(self) -> set[tuple[int, int, int]]:
-        """Block, row and column of the cells to print in bold: none where all are equal."""
-        rivals: dict[tuple[Any, ...], dict[tuple[int, int, int], float]] = {}
-        for block, rows in enumerate(self.blocks):
-            for row, cells in enumerate(rows):
-                for index, (cell, column) in enumerate(zip(cells, self.columns, strict=True)):
-                    if column.best and cell.number is not None:
-                        field_of = {"column": (index,), "block": (index, block), "row": (block, row)}[self.best_in]
-                        signed = cell.number if column.best == "high" else -cell.number
-                        rivals.setdefault(field_of, {})[block, row, index] = signed
-        return {
-            place
-            for numbers in rivals.values()
-            if len(set(numbers.values())) > 1
-            for place, number in numbers.items()
-            if number == max(numbers.values())
-        }
+    def best(self) -> pd.DataFrame:
+        """Whether each cell is among the best, to be printed in bold: none is where all are equal."""
+        rows = range(len(self.blocks))
+        numbers = pd.DataFrame({place: _numbers(column) for place, column in enumerate(self.columns)}, rows)
+        if self.best_in == "row":
+            return numbers.eq(numbers.max(axis=1), axis=0) & numbers.ne(numbers.min(axis=1), axis=0)
+        rivals = numbers.groupby(pd.Series(self.blocks if self.best_in == "block" else 0, rows))
+        return numbers.eq(rivals.transform("max")) & numbers.ne(rivals.transform("min"))
+
+    def rows(self, write: Callable[[str, bool], str]) -> list[list[str]]:
+        """The cells by row, each as `write(text, is_best)` gives it."""
+        best = self.best().to_numpy()
+        return [
+            [write(column.cells[row], best[row, place]) for place, column in enumerate(self.columns)]
+            for row in range(len(self.blocks))
+        ]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Table:
-    """A table's files: rows of raw values for the CSV, panels for reading."""
+    """A table's files: a frame of raw values for the CSV, panels for reading."""
 
     name: str
-    rows: list[dict[str, Any]]
-    panels: list[Panel]
+    frame: pd.DataFrame
+    panels: Sequence[Panel]
 
-    def write(self, out: Path, context: Mapping[str, Any], caption: str) -> list[Path]:
+    def write(self, out: Path, context: Mapping[str, str], caption: str) -> list[Path]:
         """Write NAME.csv, NAME.md and NAME.tex.
 
         Args:
             context: columns that every CSV row starts with.
             caption: what every caption ends with.
         """
+        labels = [self.name + (f"-{index}" if index else "") for index in range(len(self.panels))]
+        panels = list(zip(self.panels, labels, strict=True))
         texts = {
-            ".csv": to_csv([dict(context) | row for row in self.rows]),
+            ".csv": to_csv(self.frame.assign(**context)[[*context, *self.frame.columns]]),
             ".md": "\n".join(to_markdown(panel, caption) for panel in self.panels),
-            ".tex": "\n".join(
-                to_latex(panel, caption, self.name + (f"-{index}" if index else ""))
-                for index, panel in enumerate(self.panels)
-            ),
+            ".tex": "\n".join(to_latex(panel, caption, label) for panel, label in panels),
         }
-        paths = [out / f"{self.name}{suffix}" for suffix in texts]
-        for path, text in zip(paths, texts.values(), strict=True):
-            write_text(path, text)
-        return paths
+        for suffix, text in texts.items():
+            write_text(out / f"{self.name}{suffix}", text)
+        return [out / f"{self.name}{suffix}" for suffix in texts]
 
 
-def number(value: Value | float | None, digits: int = 3, factor: float = 1.0, sign: bool = False) -> Cell:
-    """A cell of a quantity: `0.676`, `0.676 ± 0.004`, `failed`, or `–` where there is none."""
-    if not isinstance(value, Value):
-        value = Value(value)
-    if value.mean is None:
-        return Cell("failed" if value.failed else NOTHING)
-    text = f"{value.mean * factor:{'+' if sign else ''},.{digits}f}".replace("-", "−")
-    if value.std is not None:
-        text += f" ± {value.std * factor:,.{digits}f}"
-    return Cell(text, round(value.mean * factor, digits))
+def _numbers(column: Column) -> pd.Series:
+    """The numbers that a column's cells begin with, the higher the better; missing where nothing competes."""
+    words = pd.Series([cell.split(" ")[0].replace(",", "").replace("−", "-") for cell in column.cells], dtype=object)
+    numbers = pd.to_numeric(words if column.best else words.map({}), errors="coerce")
+    return -numbers if column.best == "low" else numbers
 
 
-def columns_of(key: str, value: Value) -> dict[str, float | None]:
-    """CSV columns of a quantity: its mean over the seeds and its sample standard deviation."""
-    return {key: value.mean, f"{key}_std": value.std}
+def text(head: str, cells: Iterable[str], group: str = "") -> Column:
+    """A column of words."""
+    return Column(head, list(cells), group, align="l")
+
+
+def number(
+    head: str, frame: pd.DataFrame, name: str, form: str = ",.3f", group: str = "", factor: float = 1, best: Best = None
+) -> Column:
+    """A column of a frame's quantity `name`, with the deviations (`NAME_std`) and failures that the frame has."""
+    frame = frame.reindex(columns=[name, f"{name}_std", "failed"])
+    values = frame.iloc[:, :2].astype(float).mul(factor).assign(failed=frame["failed"])
+    return Column(head, [show(form, *row) for row in values.itertuples(index=False)], group, best)
+
+
+def show(form: str, mean: float | None, deviation: float | None = None, failed: float | None = 0) -> str:
+    """A quantity as a cell: `0.676`, `0.676 ± 0.004`, `failed` if seeds did, or `–` where there is none."""
+    if pd.isna(mean):
+        return NOTHING if pd.isna(failed) or not failed else "failed"
+    shown = format(mean, form).replace("-", "−")
+    return shown if pd.isna(deviation) else f"{shown} ± {format(deviation, form.lstrip('+'))}"
 
 
 def shorten(text: str, length: int = 72) -> str:
@@ -143,34 +146,19 @@ def shorten(text: str, length: int = 72) -> str:
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
-def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as CSV; floats keep every digit, None is empty, columns stand in the order of their first appearance."""
-    head = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, head, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+def to_csv(frame: pd.DataFrame) -> str:
+    """A frame as CSV; floats keep every digit, missing values are empty."""
+    return frame.astype(object).to_csv(index=False, lineterminator="\n")
 
 
 def to_markdown(panel: Panel, caption: str) -> str:
     """A panel as a Markdown pipe table below its caption."""
-    best = panel.best()
-    heads = [" ".join(filter(None, (column.group, column.head))) for column in panel.columns]
-    lines = [f"**{panel.title}** {caption}".rstrip(), ""]
-    lines.append("| " + " | ".join(map(_markdown, heads)) + " |")
-    lines.append("|" + "|".join(":---" if column.align == "l" else "---:" for column in panel.columns) + "|")
-    for block, rows in enumerate(panel.blocks):
-        for row, cells in enumerate(rows):
-            shown = (
-                f"**{_markdown(cell.text)}**" if (block, row, index) in best else _markdown(cell.text)
-                for index, cell in enumerate(cells)
-            )
-            lines.append("| " + " | ".join(shown) + " |")
-    lines.append("")
-    for note in panel.notes:
-        lines += [_markdown(note), ""]
-    return "\n".join(lines)
+    heads = [_markdown(f"{column.group} {column.head}") for column in panel.columns]
+    rules = [":---" if column.align == "l" else "---:" for column in panel.columns]
+    rows = panel.rows(lambda cell, best: f"**{_markdown(cell)}**" if best else _markdown(cell))
+    lines = [f"**{panel.title}** {caption}".rstrip(), "", f"| {' | '.join(heads)} |", f"|{'|'.join(rules)}|"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([*lines, "", *(f"{_markdown(note)}\n" for note in panel.notes)])
 
 
 def _markdown(text: str) -> str:
@@ -179,7 +167,7 @@ def _markdown(text: str) -> str:
 
 def to_latex(panel: Panel, caption: str, label: str) -> str:
     """A panel as a LaTeX table; needs the package booktabs."""
-    best = panel.best()
+    rows = panel.rows(lambda cell, best: rf"\textbf{{{escape(cell)}}}" if best else escape(cell))
     lines = [
         r"\begin{table}[htbp]",
         r"\centering",
@@ -191,31 +179,22 @@ def to_latex(panel: Panel, caption: str, label: str) -> str:
         r"\toprule",
         *_latex_heads(panel.columns),
     ]
-    for block, rows in enumerate(panel.blocks):
-        lines.append(r"\midrule")
-        for row, cells in enumerate(rows):
-            shown = (
-                rf"\textbf{{{escape(cell.text)}}}" if (block, row, index) in best else escape(cell.text)
-                for index, cell in enumerate(cells)
-            )
-            lines.append(" & ".join(shown) + r" \\")
+    for _, block in groupby(zip(panel.blocks, rows, strict=True), key=itemgetter(0)):
+        lines += [r"\midrule", *(" & ".join(row) + r" \\" for _, row in block)]
     lines += [r"\bottomrule", r"\end{tabular}"]
     lines += [rf"\par\smallskip {escape(note)}" for note in panel.notes]
     return "\n".join([*lines, r"\end{table}", ""])
 
 
-def _latex_heads(columns: list[Column]) -> list[str]:
-    lines = []
-    if any(column.group for column in columns):
-        cells, rules, start = [], [], 1
-        for group, members in groupby(columns, key=lambda column: column.group):
-            width = len(list(members))
-            cells.append(rf"\multicolumn{{{width}}}{{c}}{{{escape(group)}}}" if group else " & ".join([""] * width))
-            if group:
-                rules.append(rf"\cmidrule(lr){{{start}-{start + width - 1}}}")
-            start += width
-        lines += [" & ".join(cells) + r" \\", " ".join(rules)]
-    return [*lines, " & ".join(escape(column.head) for column in columns) + r" \\"]
+def _latex_heads(columns: Sequence[Column]) -> list[str]:
+    cells, rules, start = [], [], 1
+    for group, members in groupby(columns, key=attrgetter("group")):
+        width = len(list(members))
+        cells.append(rf"\multicolumn{{{width}}}{{c}}{{{escape(group)}}}" if group else " & " * (width - 1))
+        rules += [rf"\cmidrule(lr){{{start}-{start + width - 1}}}"] if group else []
+        start += width
+    groups = [" & ".join(cells) + r" \\", " ".join(rules)] if rules else []
+    return [*groups, " & ".join(escape(column.head) for column in columns) + r" \\"]
 
 
 def escape(text: str) -> str:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
 
 from slowfast_vos.files import atomic_write
 
@@ -59,84 +55,16 @@ class Look(NamedTuple):
 
 def looks(setups: Sequence[str]) -> dict[str, Look]:
     """A look for each setup: from dark to light in the colour map, each with marks of its own."""
-    shades = matplotlib.colormaps[MAP]
-    last = max(len(setups) - 1, 1)
-    return {
-        setup: Look(
-            shades(0.88 * index / last),
-            MARKERS[index % len(MARKERS)],
-            LINES[index % len(LINES)],
-            HATCHES[index % len(HATCHES)],
-        )
-        for index, setup in enumerate(setups)
-    }
+    shades, last = matplotlib.colormaps[MAP], max(len(setups) - 1, 1)
+    marks = ((every[index % len(every)] for every in (MARKERS, LINES, HATCHES)) for index in range(len(setups)))
+    return {setup: Look(shades(0.88 * index / last), *next(marks)) for index, setup in enumerate(setups)}
 
 
-def figure(width: float, height: float) -> Figure:
-    """A figure of this size in inches, drawn without a display."""
-    made = Figure(figsize=(width, height))
-    FigureCanvasAgg(made)
-    return made
-
-
-def draw(maker: Callable[..., Figure], *args: Any) -> Figure:
-    """Call a maker of a figure within this module's style."""
-    with matplotlib.rc_context(STYLE):
-        return maker(*args)
-
-
-def save(made: Figure, path: Path) -> list[Path]:
+def save(figure: Figure, path: Path) -> list[Path]:
     """Write `path`.svg and `path`.png; the same figure gives the same bytes."""
     paths = [path.with_name(path.name + suffix) for suffix in (".svg", ".png")]
     stamps: list[dict[str, Any]] = [{"Date": None, "Creator": None}, {"Software": None}]
-    with matplotlib.rc_context(STYLE):
-        for target, stamp in zip(paths, stamps, strict=True):
-            data = io.BytesIO()
-            made.savefig(data, format=target.suffix[1:], metadata=stamp)
-            with atomic_write(target) as temporary:
-                temporary.write_bytes(data.getvalue())
+    for target, stamp in zip(paths, stamps, strict=True):
+        with atomic_write(target) as temporary:
+            figure.savefig(temporary, format=target.suffix[1:], metadata=stamp)
     return paths
-
-
-class Point(NamedTuple):
-    """A point to be labelled: its position and the reach of its error bars, in data coordinates."""
-
-    label: str
-    x: tuple[float, float, float]
-    y: tuple[float, float, float]
-
-
-def place_labels(axes: Axes, points: Sequence[Point]) -> None:
-    """Write each label beside its point, at the first place where it covers no mark, bar or other label."""
-    made = axes.figure
-    made.canvas.draw()
-    renderer = made.canvas.get_renderer()
-    pad = 4.5 * made.dpi / 72
-    frame = axes.get_window_extent(renderer)
-    taken = []
-    for point in points:
-        (left, bottom), (x, y), (right, top) = axes.transData.transform(list(zip(point.x, point.y, strict=True)))
-        taken.append(Bbox.from_extents(x - pad, y - pad, x + pad, y + pad))
-        taken.append(Bbox.from_extents(left, y - 2, right, y + 2))
-        taken.append(Bbox.from_extents(x - 2, bottom, x + 2, top))
-    for point in points:
-        (low, x, high), (bottom, y, top) = point.x, point.y
-        places = [
-            ((high, y), (4, 0), "left", "center"),
-            ((low, y), (-4, 0), "right", "center"),
-            ((x, top), (0, 6), "center", "bottom"),
-            ((x, bottom), (0, -6), "center", "top"),
-            ((high, y), (4, 7), "left", "center"),
-            ((high, y), (4, -7), "left", "center"),
-            ((low, y), (-4, 7), "right", "center"),
-            ((low, y), (-4, -7), "right", "center"),
-        ]
-        for place, offset, across, along in places:
-            text = axes.annotate(point.label, place, offset, textcoords="offset points", ha=across, va=along, zorder=6)
-            text.set_in_layout(False)
-            box = text.get_window_extent(renderer)
-            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
-            if (inside and not any(box.overlaps(other) for other in taken)) or offset == places[-1][1]:
-                taken.append(box)
-                break
-            text.remove()

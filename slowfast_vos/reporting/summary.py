@@ -10,9 +10,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from slowfast_vos.config import Settings
 from slowfast_vos.files import write_text
-from slowfast_vos.reporting.collect import BASELINES, TASKS, Run, over_seeds, score
-from slowfast_vos.reporting.render import NOTHING, Table, number, to_markdown
+from slowfast_vos.reporting.collect import BASELINES, NOTHING, TASKS
+from slowfast_vos.reporting.render import Table, number, to_markdown
+from slowfast_vos.reporting.run import Run, of_task, over_seeds, read_run
 
 FOLDED = ("grid-", "per-sequence", "attributes", "records")
 
@@ -32,9 +34,9 @@ def figure_titles(setups: Sequence[str], look_alikes: bool) -> dict[str, str]:
 def write_summary(run: Run, tables: Sequence[Table], out: Path, figures: Path) -> Path:
     """Write `summary.md`: tables in order (the long ones folded), then the figures by relative links."""
     lines = [f"# Results of run {run.settings.name}", "", run.context, ""]
-    failures = run.failures
-    if failures:
-        count = f"{len(failures)} record{'' if len(failures) == 1 else 's'} failed"
+    failed = run.records["failed"].sum()
+    if failed:
+        count = f"{failed} record{'' if failed == 1 else 's'} failed"
         lines += [f"{count}; each is a row or a note of its table.", ""]
     for table in tables:
         fold = table.name.startswith(FOLDED)
@@ -51,26 +53,31 @@ def write_summary(run: Run, tables: Sequence[Table], out: Path, figures: Path) -
     return path
 
 
-def terminal_summary(run: Run, places: dict[str, Path]) -> RenderableType:
-    """Each setup's scores and times for the terminal, and where things lie.
+def summary(settings: Settings, root: Path, places: dict[str, Path]) -> RenderableType:
+    """Each setup's scores and times, and where things lie, for `rich.print`.
 
     Args:
+        root: the run's folder of records.
         places: folders by what they hold, such as {"tables": Path("reports/demo/tables")}.
+
+    Raises:
+        UserError: records are missing or do not follow the schema.
     """
+    run = read_run(settings, root)
     shown = RichTable(title=f"J&F of run {run.settings.name}", title_justify="left", header_style="bold")
     shown.add_column("setup")
     for head in ("unsupervised", "semi-supervised", "ms per frame", "evaluation, s"):
         shown.add_column(head, justify="right")
-    found = {task: run.columns(task) for task in TASKS}
-    for name in found[TASKS[0]]:
-        is_setup = name in run.settings.setups
-        cells = [number(over_seeds(found[task][name], score("jf_mean"))) for task in TASKS]
-        costs = run.seeds("cost", name)
-        cells.append(number(over_seeds(costs, lambda one: one.cost and one.cost.milliseconds_per_frame.median), 1))
-        cells.append(number(over_seeds(costs, lambda one: one.cost and one.cost.end_to_end_seconds), 1))
-        texts = [cell.text for cell in cells] if is_setup else [cells[0].text, NOTHING, NOTHING, NOTHING]
+    scores = [over_seeds(of_task(run.records, task), ["jf_mean"], run.names) for task in TASKS]
+    costs = run.costs.reindex(run.names)
+    columns = [number("", one, "jf_mean").cells for one in scores]
+    columns += [
+        number("", costs, name, ",.1f").cells for name in ("milliseconds_per_frame_median", "end_to_end_seconds")
+    ]
+    for name, *cells in zip(run.names, *columns, strict=True):
+        texts = cells if name in run.settings.setups else [cells[0], NOTHING, NOTHING, NOTHING]
         shown.add_row(name, *texts, end_section=name == list(BASELINES.values())[-1])
-    failed = len(run.failures)
+    failed = run.records["failed"].sum()
     lines = [run.context, *([f"{failed} record(s) failed; the tables say which and why."] if failed else [])]
     width = max(map(len, places), default=0) + 1
     lines += [f"{name + ':':{width}} {path}" for name, path in places.items()]

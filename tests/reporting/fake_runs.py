@@ -25,6 +25,12 @@ SYNTHETIC = {
     "pebble": ["LC", "SC"],
 }
 
+SMALL = {
+    "setups": ["1-1", "3-7"],
+    "grid": {"freeze": ["none", "SF"], "scale": ["0", "0.4"], "lr": ["0.001", "0.005"]},
+    "tuning": {"setups": []},
+}
+
 
 def settings_for(kind: str = "synthetic", **changes: Any) -> Settings:
     """Settings of a small run."""

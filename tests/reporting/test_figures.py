@@ -1,4 +1,4 @@
-"""Figures: all there, the same bytes each time, no dates; strips and animations from tiny videos."""
+"""Figures: all there, the same bytes each time, no dates, labels that keep apart."""
 
 from __future__ import annotations
 
@@ -7,26 +7,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import matplotlib
 import pytest
-from fake_runs import SYNTHETIC, settings_for, write_run
+from fake_runs import SMALL, scores_of, settings_for, write_run
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from PIL import Image
 from slowfast_vos.config import Settings
-from slowfast_vos.errors import UserError
 from slowfast_vos.measuring.record import Record
-from slowfast_vos.reporting import curves
-from slowfast_vos.reporting.collect import TASKS, Value, read_run
-from slowfast_vos.reporting.curves import grid_map, grid_scale
-from slowfast_vos.reporting.overlays import PREDICTION, choose_sequences, overlay, write_strips, write_video
-from slowfast_vos.reporting.plots import jf_vs_time, write_plots
-from slowfast_vos.reporting.style import draw, save
-from slowfast_vos.videos.pngs import write_mask
-
-SMALL = {
-    "setups": ["1-1", "3-7"],
-    "grid": {"freeze": ["none", "SF"], "scale": ["0", "0.4"], "lr": ["0.001", "0.005"]},
-    "tuning": {"setups": []},
-}
+from slowfast_vos.reporting.figures import grid_map, grid_scale, jf_vs_time, write_plots
+from slowfast_vos.reporting.run import read_run
+from slowfast_vos.reporting.style import STYLE, save
 
 
 def test_every_figure_as_svg_and_png(tmp_path: Path) -> None:
@@ -44,26 +35,34 @@ def test_every_figure_as_svg_and_png(tmp_path: Path) -> None:
             assert "<dc:date>" not in path.read_text(encoding="utf-8")
 
 
+@matplotlib.rc_context(STYLE)
 def test_same_records_same_svg(demo: tuple[Settings, Path], tmp_path: Path) -> None:
     run = read_run(*demo)
     for folder in ("a", "b"):
-        save(draw(jf_vs_time, run), tmp_path / folder / "jf")
+        save(jf_vs_time(run), tmp_path / folder / "jf")
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
-def test_labels_keep_apart(demo: tuple[Settings, Path]) -> None:
-    made = draw(jf_vs_time, read_run(*demo))
-    renderer = made.canvas.get_renderer()  # type: ignore[attr-defined]
-    boxes = [text.get_window_extent(renderer) for text in made.axes[0].texts]
-    assert len(boxes) == 10
-    assert not any(a.overlaps(b) for index, a in enumerate(boxes) for b in boxes[:index])
-
-
-def test_a_failed_cell_says_so(demo: tuple[Settings, Path]) -> None:
+@matplotlib.rc_context(STYLE)
+@pytest.mark.parametrize("milliseconds", [None, 30.0])  # all setups as fast as each other
+def test_labels_keep_apart(demo: tuple[Settings, Path], milliseconds: float | None) -> None:
     run = read_run(*demo)
-    made = draw(grid_map, run, "3-7", grid_scale(run))
-    texts = [text.get_text() for axes in made.axes for text in axes.texts]
+    if milliseconds:
+        run.costs[[f"milliseconds_per_frame_{part}" for part in ("low", "median", "high")]] = milliseconds
+    figure = jf_vs_time(run)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = [Text.get_window_extent(text, canvas.get_renderer()) for text in figure.axes[0].texts]
+    assert sorted(text.get_text() for text in figure.axes[0].texts) == sorted(run.settings.setups)
+    assert not any(a.overlaps(b) for index, a in enumerate(boxes) for b in boxes[:index])
+    assert all(box.y0 > figure.axes[0].get_window_extent().y1 for box in boxes)
+
+
+@matplotlib.rc_context(STYLE)
+def test_a_failed_cell_says_so(demo: tuple[Settings, Path]) -> None:
+    figure = grid_map(read_run(*demo), "3-7")
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert texts.count("failed") == 1
     assert len(texts) == 36
 
@@ -77,19 +76,19 @@ def test_a_failed_cell_says_so(demo: tuple[Settings, Path]) -> None:
     ],
 )
 def test_colours_of_a_grid_are_gains_over_the_parent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gains: list[float], scale: tuple[float, bool]
+    tmp_path: Path, gains: list[float], scale: tuple[float, bool]
 ) -> None:
     left = iter(gains)
 
     def edit(kind: str, _: Any, record: Record) -> Record:
+        if kind == "parent":
+            return record.model_copy(update={"scores": scores_of({"held-a": (0.5, 0.5), "held-b": (0.5, 0.5)})})
         if kind != "grid" or record.scores is None:
             return record
         return record.model_copy(update={"scores": record.scores.model_copy(update={"jf_mean": 0.5 + next(left)})})
 
     settings = settings_for(**SMALL)
-    run = read_run(settings, write_run(settings, tmp_path / "run", edit=edit))
-    monkeypatch.setattr(curves, "_before", lambda *_: Value(0.5))
-    reach, beyond = grid_scale(run)
+    reach, beyond = grid_scale(read_run(settings, write_run(settings, tmp_path / "run", edit=edit)))
     assert (pytest.approx(reach), beyond) == scale
 
 
@@ -100,70 +99,9 @@ def test_figures_of_a_run_in_which_everything_failed(tmp_path: Path) -> None:
     assert len(write_plots(settings, root, tmp_path / "out")) == 10
 
 
-def test_overlay_colours_the_mask_alone() -> None:
-    frame = np.full((40, 60, 3), 200, np.uint8)
-    mask = np.zeros((40, 60), np.uint8)
-    mask[10:30, 15:45] = 7
-    drawn = overlay(frame, mask, 120, PREDICTION).astype(int)
-    assert drawn.shape == (80, 120, 3)
-    assert drawn[40, 60, 0] - drawn[40, 60, 1] > 50
-    assert np.ptp(drawn[5, 5]) == 0
-
-
-@pytest.fixture
-def videos(tmp_path: Path) -> tuple[Settings, Path]:
-    """A run with predictions over tiny noise videos."""
-    settings = settings_for(**SMALL, data={"kind": "synthetic", "root": str(tmp_path / "data"), "held_out": ["a"]})
-    root = write_run(settings, tmp_path / "run")
-    rng = np.random.default_rng(0)
-    for name in SYNTHETIC:
-        for index in range(6):
-            picture = Image.fromarray(rng.integers(0, 255, (48, 80, 3), dtype=np.uint8))
-            path = tmp_path / "data/JPEGImages/480p" / name / f"{index:05}.jpg"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            picture.save(path)
-            mask = np.zeros((48, 80), np.uint8)
-            mask[10:30, 10 + index : 40 + index] = 1
-            folders = [root / "predictions" / task / setup / "seed=63" for task in TASKS for setup in settings.setups]
-            for folder in [tmp_path / "data/Annotations/480p", *folders]:
-                write_mask(folder / name / f"{index:05}.png", mask)
-    return settings, root
-
-
-def test_strips_show_look_alikes_first(videos: tuple[Settings, Path], tmp_path: Path) -> None:
-    settings, root = videos
-    chosen = choose_sequences(read_run(settings, root, ("evaluation",)))
-    assert set(chosen) == {name for name, attributes in SYNTHETIC.items() if "LA" in attributes}
-    paths = write_strips(settings, root, tmp_path / "strips")
-    assert [path.name for path in paths] == [
-        *(f"{task}-{name}.png" for task in TASKS for name in chosen),
-        *(f"{task}-{chosen[0]}.webp" for task in TASKS),
-    ]
-    with Image.open(paths[-1]) as image:
-        assert image.n_frames == 6  # type: ignore[attr-defined]
-
-
-def test_video_keeps_below_its_limit(videos: tuple[Settings, Path], tmp_path: Path) -> None:
-    settings, root = videos
-    masks = [(setup, root / "predictions" / TASKS[0] / setup / "seed=63" / "kites") for setup in settings.setups]
-    path = write_video(settings.data_root / "JPEGImages/480p/kites", masks, tmp_path / "kites.webp", limit=20_000)
-    assert 0 < path.stat().st_size < 20_000
-
-
-def test_a_missing_or_misshapen_prediction_is_named(videos: tuple[Settings, Path], tmp_path: Path) -> None:
-    settings, root = videos
-    folder = root / "predictions" / TASKS[0] / "3-7" / "seed=63" / "kites"
-    write_mask(folder / "00003.png", np.zeros((4, 5), np.uint8))
-    with pytest.raises(UserError, match=r"00003\.png: found 5×4 pixels; expected 80×48"):
-        write_video(settings.data_root / "JPEGImages/480p/kites", [("3-7", folder)], tmp_path / "kites.webp")
-    (folder / "00003.png").unlink()
-    with pytest.raises(UserError, match=r"00003\.png: missing"):
-        write_strips(settings, root, tmp_path / "strips")
-
-
 def test_reporting_does_without_torch() -> None:
     code = (
-        "import sys, slowfast_vos.reporting.tables, slowfast_vos.reporting.plots, slowfast_vos.reporting.overlays;"
+        "import sys, slowfast_vos.reporting.tables, slowfast_vos.reporting.figures, slowfast_vos.reporting.qualitative;"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 import rich
-from fake_runs import scores_of, settings_for, write_run
+from fake_runs import Edit, scores_of, settings_for, write_run
 from slowfast_vos.config import Settings, parse_settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.measuring.record import Record, read_record
 from slowfast_vos.reporting import published
-from slowfast_vos.reporting.collect import Run, read_run, record_paths
-from slowfast_vos.reporting.render import Cell, Column, Panel, escape, to_latex, to_markdown
-from slowfast_vos.reporting.tables import summary, table_names, write_tables
+from slowfast_vos.reporting.collect import record_paths
+from slowfast_vos.reporting.render import Column, Panel, escape, to_latex, to_markdown
+from slowfast_vos.reporting.run import Run, read_run
+from slowfast_vos.reporting.summary import summary
+from slowfast_vos.reporting.tables import table_names, write_tables
 
 SequenceJF = dict[str, tuple[float, float]]
 
@@ -30,6 +32,12 @@ def small(**changes: Any) -> Settings:
         "tuning": {"setups": ["3-7"], "lr": ["0.001", "0.005"], "backbone": ["frozen"]},
     }
     return settings_for(changes.pop("kind", "synthetic"), **(values | changes))
+
+
+def tables_of(settings: Settings, folder: Path, edit: Edit | None = None) -> Path:
+    """Write a run and its tables; returns the tables' folder."""
+    write_tables(settings, write_run(settings, folder / "run", edit=edit), folder / "out")
+    return folder / "out"
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -74,17 +82,15 @@ def hand_set(kind: str, key: tuple[Any, ...], record: Record) -> Record:
 
 
 def test_cells_of_hand_set_records(tmp_path: Path) -> None:
-    settings = small()
-    write_run(settings, tmp_path / "run", edit=hand_set)
-    write_tables(settings, tmp_path / "run", tmp_path / "out")
-    assert cells(tmp_path / "out/table1.md", "1-1")[1] == "0.487"
-    assert cells(tmp_path / "out/table1.md", "3-7")[1:5] == ["**0.625**", "**0.812**", "46,570,779", "–"]
-    row = cells(tmp_path / "out/table2.md", "3-7")
+    out = tables_of(small(), tmp_path, hand_set)
+    assert cells(out / "table1.md", "1-1")[1] == "0.487"
+    assert cells(out / "table1.md", "3-7")[1:5] == ["**0.625**", "**0.812**", "46,570,779", "–"]
+    row = cells(out / "table2.md", "3-7")
     assert row[1:4] == ["SF", "0.25", "0.001"]
     assert row[5] == "**0.812**"
     assert row[-1] == "**+0.188**"
-    assert cells(tmp_path / "out/per-sequence.md", "kites (LA)")[4:] == ["**0.600**", "0.500"]
-    assert cells(tmp_path / "out/cost.md", "3-7")[5] == "34.3 [33.3, 36.0]"
+    assert cells(out / "per-sequence.md", "kites (LA)")[4:] == ["**0.600**", "0.500"]
+    assert cells(out / "cost.md", "3-7")[5] == "34.3 [33.3, 36.0]"
 
 
 def test_every_table_in_three_formats_with_its_protocol(demo: tuple[Settings, Path], demo_tables: Path) -> None:
@@ -99,10 +105,8 @@ def test_every_table_in_three_formats_with_its_protocol(demo: tuple[Settings, Pa
 
 
 def test_captions_name_the_precision_where_it_is_not_float32(tmp_path: Path, demo_tables: Path) -> None:
-    settings = small(precision="bf16")
-    write_run(settings, tmp_path / "run")
-    write_tables(settings, tmp_path / "run", tmp_path / "out")
-    assert "protocol strict; bf16; " in (tmp_path / "out/table1.md").read_text()
+    out = tables_of(small(precision="bf16"), tmp_path)
+    assert "protocol strict; bf16; " in (out / "table1.md").read_text()
     assert "fp32" not in (demo_tables / "table1.md").read_text()
 
 
@@ -130,12 +134,10 @@ def test_failed_configurations_are_rows(demo_tables: Path) -> None:
 
 
 def test_a_run_in_which_everything_failed_still_has_its_tables(tmp_path: Path) -> None:
-    settings = small(seeds=[1, 2])
     failed = {"status": "failed", "error": "out of memory\nat step 3", "scores": None, "cost": None, "curve": []}
-    write_run(settings, tmp_path / "run", edit=lambda kind, key, record: record.model_copy(update=failed))
-    write_tables(settings, tmp_path / "run", tmp_path / "out")
-    assert cells(tmp_path / "out/table1.md", "3-7")[1:3] == ["failed", "failed"]
-    text = (tmp_path / "out/table1.md").read_text()
+    out = tables_of(small(seeds=[1, 2]), tmp_path, lambda kind, key, record: record.model_copy(update=failed))
+    assert cells(out / "table1.md", "3-7")[1:3] == ["failed", "failed"]
+    text = (out / "table1.md").read_text()
     assert "Failed: scores/unsupervised/3-7/seed=1/record.json: out of memory at step 3" in text
 
 
@@ -154,16 +156,14 @@ def test_seeds_give_mean_and_sample_deviation(davis: tuple[Settings, Path], davi
 
 
 def test_one_failed_seed_is_counted_and_named(tmp_path: Path) -> None:
-    settings = small(seeds=[1, 2])
-
     def edit(kind: str, key: tuple[Any, ...], record: Record) -> Record:
         if key != ("unsupervised", "3-7", 2):
             return record
         return record.model_copy(update={"status": "failed", "error": "stopped", "scores": None})
 
-    write_run(settings, tmp_path / "run", edit=edit)
-    write_tables(settings, tmp_path / "run", tmp_path / "out")
-    (row,) = [row for row in read_csv(tmp_path / "out/table1.csv") if row["setup"] == "3-7"]
+    (row,) = [
+        row for row in read_csv(tables_of(small(seeds=[1, 2]), tmp_path, edit) / "table1.csv") if row["setup"] == "3-7"
+    ]
     assert (row["unsupervised_n"], row["unsupervised_failed"]) == ("1", "1")
     assert row["unsupervised_error"] == "seed 2: stopped"
     assert row["unsupervised_jf_mean_std"] == ""
@@ -193,20 +193,22 @@ def test_published_sequences_mean_what_is_published() -> None:
 
 
 def test_csv_keeps_every_digit(demo: tuple[Settings, Path], demo_tables: Path) -> None:
-    run = read_run(*demo)
+    settings, root = demo
     for row in read_csv(demo_tables / "per-sequence.csv"):
-        if row["setup"] in run.settings.setups:
-            scores = run.records["evaluation"][row["task"], row["setup"], 63].scores
+        if row["setup"] in settings.setups:
+            scores = read_record(root / f"scores/{row['task']}/{row['setup']}/seed=63/record.json").scores
             assert scores is not None
             assert float(row["j_mean"]) == scores.sequences[row["sequence"]].j_mean
     rows = read_csv(demo_tables / "records.csv")
     assert len(rows) == len(record_paths(*demo))
     assert {row["record_commit"] for row in rows} == {"0" * 40}
+    assert {row["best_epoch"] for row in rows if row["kind"] != "parent" and row["kind"] != "tuning"} == {""}
+    assert all(row["best_epoch"].isdecimal() for row in rows if row["kind"] == "parent")
 
 
 def test_attributes_count_and_average_sequences(demo: tuple[Settings, Path], demo_tables: Path) -> None:
-    run = read_run(*demo)
-    scores = run.records["evaluation"]["semi-supervised", "7-7", 63].scores
+    _, root = demo
+    scores = read_record(root / "scores/semi-supervised/7-7/seed=63/record.json").scores
     assert scores is not None
     (row,) = [
         row
@@ -214,7 +216,7 @@ def test_attributes_count_and_average_sequences(demo: tuple[Settings, Path], dem
         if (row["task"], row["attribute"], row["setup"]) == ("semi-supervised", "with look-alikes (LA)", "7-7")
     ]
     assert row["sequences"] == "3"
-    assert float(row["jf_mean"]) == fmean(scores.sequences[name].jf_mean for name in run.look_alikes)
+    assert float(row["jf_mean"]) == fmean(scores.sequences[name].jf_mean for name in read_run(*demo).look_alikes)
 
 
 def test_same_records_same_bytes(demo: tuple[Settings, Path], demo_tables: Path, tmp_path: Path) -> None:
@@ -288,17 +290,29 @@ def test_latex_is_well_formed(demo_tables: Path, davis_tables: Path) -> None:
 def test_text_is_escaped() -> None:
     assert escape(r"5% of a_b & c\d") == r"5\% of a\_b \& c\textbackslash{}d"
     assert escape("0.1 ± 0.2 – ñ 漢") == r"0.1 $\pm$ 0.2 -- ñ ?"
-    panel = Panel(
-        "T.", [Column("a"), Column("b", best="high")], [[[Cell("x|y"), Cell("1", 1)], [Cell("z"), Cell("2", 2)]]]
-    )
+    panel = Panel("T.", [Column("a", ["x|y", "z"]), Column("b", ["1", "2"], best="high")], ["", ""])
     assert r"| x\|y | 1 |" in to_markdown(panel, "")
     assert r"z & \textbf{2} \\" in to_latex(panel, "", "t")
 
 
-def test_best_is_sought_where_the_panel_says() -> None:
-    rows = [[Cell("1", 1), Cell("2", 2)], [Cell("3", 3), Cell("2", 2)]]
-    columns = [Column("a", best="high"), Column("b", best="high")]
-    assert Panel("", columns, [rows]).best() == {(0, 1, 0)}
-    assert Panel("", columns, [rows], best_in="row").best() == {(0, 0, 1), (0, 1, 0)}
-    assert Panel("", columns, [rows[:1], rows[1:]], best_in="block").best() == set()
-    assert Panel("", [Column("a", best="low"), Column("b")], [rows]).best() == {(0, 0, 0)}
+@pytest.mark.parametrize(
+    ("best_in", "blocks", "bests", "expected"),
+    [
+        ("column", "xx", ("high", "high"), {(1, 0)}),
+        ("row", "xx", ("high", "high"), {(0, 1), (1, 0)}),
+        ("block", "xy", ("high", "high"), set()),
+        ("column", "xx", ("low", None), {(0, 0)}),
+    ],
+)
+def test_best_is_sought_where_the_panel_says(
+    best_in: Any, blocks: str, bests: tuple[Any, Any], expected: set[tuple[int, int]]
+) -> None:
+    cells = (["1,000.5 ± 0.1", "+3,000 [1, 2]"], ["2,000", "2,000"])
+    columns = [Column("", cell, best=best) for cell, best in zip(cells, bests, strict=True)]
+    best = Panel("", columns, [*blocks], best_in).best().to_numpy()
+    assert {(int(row), int(column)) for row, column in zip(*best.nonzero(), strict=True)} == expected
+
+
+def test_what_is_no_number_is_not_best() -> None:
+    column = Column("", ["failed", "–", "0.2", "−0.1"], best="low")
+    assert list(Panel("", [column], ["", "", "", ""]).best()[0]) == [False, False, False, True]

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from functools import cache
+from itertools import product
 from pathlib import Path
 
 import cv2
 import matplotlib
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import atomic_write
-from slowfast_vos.measuring.record import Record
-from slowfast_vos.reporting.collect import LOOK_ALIKE, TASKS, Run, read_run
+from slowfast_vos.reporting.collect import TASKS
+from slowfast_vos.reporting.run import LOOK_ALIKE, Run, read_run
 from slowfast_vos.videos.davis import DavisTree, open_video, read_frame
 from slowfast_vos.videos.pngs import read_mask
 
@@ -55,27 +56,24 @@ def overlay(frame: np.ndarray, mask: np.ndarray, width: int, colour: tuple[int, 
 
 
 def choose_sequences(run: Run, count: int = 3) -> list[str]:
-    """Validation sequences worth showing: look-alikes first, then those on which the setups differ most."""
-
-    def spread(name: str) -> float:
-        records = [run.seeds("evaluation", TASKS[0], setup)[0] for setup in run.settings.setups]
-        scores = [record.scores.sequences[name].jf_mean for record in records if _scores(record, name) is not None]
-        return max(scores) - min(scores) if scores else 0.0
-
-    return sorted(run.val, key=lambda name: (name not in run.look_alikes, -spread(name), name))[:count]
+    """Validation sequences worth showing: those with distractors first, then those on which setups differ most."""
+    scores = _scores(run, TASKS[0])
+    spread = (scores.max() - scores.min()).fillna(0)
+    return sorted(run.val, key=lambda name: (name not in run.look_alikes, -spread[name], name))[:count]
 
 
-def _scores(record: Record, name: str) -> float | None:
-    if record.status == "failed" or record.scores is None or name not in record.scores.sequences:
-        return None
-    return record.scores.sequences[name].jf_mean
+def _scores(run: Run, task: str) -> pd.DataFrame:
+    """J&F of the first seed by setup and sequence; missing where the evaluation failed."""
+    first = run.sequences[(run.sequences["task"] == task) & (run.sequences["seed"] == run.settings.seeds[0])]
+    scores = first.pivot(index="setup", columns="sequence", values="jf_mean")
+    return scores.reindex(index=run.settings.setups, columns=run.val)
 
 
-def write_strips(settings: Settings, results: Path, out: Path) -> list[Path]:
+def write_strips(settings: Settings, root: Path, out: Path) -> list[Path]:
     """Write strips of stills of some validation sequences for each task, and an animation of the first sequence.
 
     Args:
-        results: the run's folder of records and predictions.
+        root: the run's folder of records and predictions.
 
     Returns:
         `TASK-SEQUENCE.png` for each, then `TASK-SEQUENCE.webp` of the first sequence.
@@ -83,18 +81,19 @@ def write_strips(settings: Settings, results: Path, out: Path) -> list[Path]:
     Raises:
         UserError: a record, a frame or a mask is missing.
     """
-    run = read_run(settings, results, ("evaluation",))
+    run = read_run(settings, root, ("evaluation",))
     chosen = choose_sequences(run)
-    paths = []
+    paths = [out / f"{task}-{sequence}.png" for task in TASKS for sequence in chosen]
+    for path, (task, sequence) in zip(paths, product(TASKS, chosen), strict=True):
+        page = _strip(run, task, sequence, _scores(run, task)[sequence])
+        with atomic_write(path) as temporary:
+            page.save(temporary, "PNG", compress_level=4)
     for task in TASKS:
-        for sequence in chosen:
-            paths.append(out / f"{task}-{sequence}.png")
-            _save(_strip(run, task, sequence), paths[-1])
-    for task in TASKS:
-        pair = _pair(run, task, chosen[0])
-        if pair:
+        known = _scores(run, task)[chosen[0]].dropna()
+        # The first setup, and the best of the others.
+        if pair := [*known.index[:1], *known.iloc[1:].nlargest(1).index]:
             frames = settings.val_root / "JPEGImages" / settings.data.resolution / chosen[0]
-            masks = [(label, _predictions(run, task, setup) / chosen[0]) for setup, label in pair]
+            masks = [(_label(setup, known[setup], "   "), _predictions(run, task, setup) / chosen[0]) for setup in pair]
             paths.append(write_video(frames, masks, out / f"{task}-{chosen[0]}.webp"))
     return paths
 
@@ -103,49 +102,41 @@ def _predictions(run: Run, task: str, setup: str) -> Path:
     return run.root / "predictions" / task / setup / f"seed={run.settings.seeds[0]}"
 
 
-def _label(run: Run, task: str, setup: str, sequence: str) -> tuple[str, bool]:
-    score = _scores(run.seeds("evaluation", task, setup)[0], sequence)
-    return (f"{setup}\nfailed", False) if score is None else (f"{setup}\nJ&F {score:.2f}".replace("0.", "."), True)
+def _label(setup: str, score: float, separator: str) -> str:
+    return setup + separator + ("failed" if pd.isna(score) else f"J&F {score:.2f}".replace("0.", "."))
 
 
-def _pair(run: Run, task: str, sequence: str) -> list[tuple[str, str]]:
-    """The first setup, and the best of the others on a sequence, each with its label."""
-    scores = {setup: _scores(run.seeds("evaluation", task, setup)[0], sequence) for setup in run.settings.setups}
-    known = {setup: score for setup, score in scores.items() if score is not None}
-    first, *others = known or [""]
-    names = [first, max(others, key=lambda setup: known[setup])] if others else [first] * bool(first)
-    return [(name, _label(run, task, name, sequence)[0].replace("\n", "   ")) for name in names]
+def _strip(run: Run, task: str, sequence: str, scores: pd.Series, count: int = 5) -> Image.Image:
+    """A row of stills for the annotation and for each setup.
 
-
-def _strip(run: Run, task: str, sequence: str, count: int = 5) -> Image.Image:
+    Args:
+        scores: J&F of the sequence by setup.
+    """
     video = DavisTree(run.settings.val_root, run.settings.data.resolution).video(sequence)
     # The ends are left out: the first frame is given in the semi-supervised task, and strict scoring skips both.
     indices = list(dict.fromkeys(np.linspace(0, len(video) - 1, count + 2).round().astype(int)[1:-1].tolist()))
     frames = [read_frame(video.frames[index]) for index in indices]
     height = round(frames[0].shape[0] * CELL / frames[0].shape[1])
-    rows = [("annotation", [video.masks[index] for index in indices])]
-    for setup in run.settings.setups:
-        label, known = _label(run, task, setup, sequence)
-        folder = _predictions(run, task, setup) / sequence
-        rows.append((label, [folder / f"{video.frames[index].stem}.png" for index in indices] if known else []))
-    size = (MARGIN + len(indices) * (CELL + GAP), 2 * HEAD + len(rows) * (height + GAP))
+    size = (MARGIN + len(indices) * (CELL + GAP), 2 * HEAD + (1 + len(scores)) * (height + GAP))
     page = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(page)
     mark = ", a look-alike beside the object" if sequence in run.look_alikes else ""
-    attributes = [name for name in run.attributes.get(sequence, []) if name != LOOK_ALIKE]
-    tail = f" ({', '.join(attributes)})" if attributes else ""
-    pen.text((MARGIN, HEAD // 2), f"{sequence}{mark}{tail}, {task}", "black", font(TEXT + 1), anchor="lm")
-    for column, index in enumerate(indices):
-        middle = MARGIN + column * (CELL + GAP) + CELL // 2
-        pen.text((middle, HEAD + HEAD // 2), f"frame {index}", "black", font(TEXT), anchor="mm")
-    for row, (label, masks) in enumerate(rows):
-        top = 2 * HEAD + row * (height + GAP)
-        pen.multiline_text(
-            (MARGIN - 8, top + height // 2), label, "black", font(TEXT), anchor="rm", align="right", spacing=3
-        )
-        for column, (frame, path) in enumerate(zip(frames, masks, strict=False)):
-            cell = overlay(frame, _mask_of(path, frame), CELL, PREDICTION if row else ANNOTATION)
-            page.paste(Image.fromarray(cell), (MARGIN + column * (CELL + GAP), top))
+    attributes = ", ".join(name for name in run.attributes.get(sequence, []) if name != LOOK_ALIKE)
+    title = f"{sequence}{mark}{f' ({attributes})' if attributes else ''}, {task}"
+    pen.text((MARGIN, HEAD // 2), title, "black", font(TEXT + 1), anchor="lm")
+    lefts = [MARGIN + column * (CELL + GAP) for column in range(len(indices))]
+    for left, index in zip(lefts, indices, strict=True):
+        pen.text((left + CELL // 2, HEAD + HEAD // 2), f"frame {index}", "black", font(TEXT), anchor="mm")
+    rows = [("annotation", ANNOTATION, [video.masks[index] for index in indices])]
+    for setup, score in scores.items():
+        folder = _predictions(run, task, str(setup)) / sequence
+        masks = [] if pd.isna(score) else [folder / f"{video.frames[index].stem}.png" for index in indices]
+        rows.append((_label(str(setup), score, "\n"), PREDICTION, masks))
+    for top, (label, colour, masks) in zip(range(2 * HEAD, size[1], height + GAP), rows, strict=True):
+        place = (MARGIN - 8, top + height // 2)
+        pen.multiline_text(place, label, "black", font(TEXT), anchor="rm", align="right", spacing=3)
+        for left, frame, path in zip(lefts, frames, masks, strict=False):
+            page.paste(Image.fromarray(overlay(frame, _mask_of(path, frame), CELL, colour)), (left, top))
         if not masks:
             pen.rectangle((MARGIN, top, size[0] - GAP - 1, top + height - 1), fill=(235, 235, 235))
     return page
@@ -209,12 +200,6 @@ def _animation(pages: list[Image.Image], milliseconds: int, limit: int) -> bytes
         pages = [page.resize((page.width // 2, page.height // 2), Image.Resampling.BOX) for page in pages]
 
 
-def _save(page: Image.Image, path: Path) -> None:
-    with atomic_write(path) as temporary:
-        page.save(temporary, "PNG", compress_level=4)
-
-
-@cache
 def font(size: int) -> ImageFont.FreeTypeFont:
     """The font that matplotlib brings, so that strips look like the plots on every machine."""
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)

@@ -1,0 +1,287 @@
+"""Every figure of a run, from its records alone, as SVG and PNG."""
+
+from __future__ import annotations
+
+import textwrap
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import Normal, Stroke
+
+from slowfast_vos.config import Settings
+from slowfast_vos.reporting.collect import BASELINES, TASKS
+from slowfast_vos.reporting.run import Run, of_task, over_seeds, read_run
+from slowfast_vos.reporting.style import DOUBLE, MAP, SINGLE, STYLE, Look, looks, save
+from slowfast_vos.reporting.summary import figure_titles
+
+EDGE = {"edgecolor": "0.15", "linewidth": 0.5}
+FREEZES = {"none": "nothing frozen", "SF": "SlowFast frozen", "BB_SF": "backbone, RPN, SlowFast frozen"}
+DIVERGING = "PuOr_r"
+LEAST_REACH = 0.01
+
+
+@matplotlib.rc_context(STYLE)
+def write_plots(settings: Settings, root: Path, out: Path) -> list[Path]:
+    """Write every figure as SVG and PNG.
+
+    Args:
+        root: the run's folder of records.
+
+    Raises:
+        UserError: records are missing or do not follow the schema.
+    """
+    run = read_run(settings, root)
+    makers = {
+        "jf-vs-time": jf_vs_time,
+        "look-alikes": look_alikes,
+        "per-sequence": per_sequence,
+        "learning-curves": learning_curves,
+    } | {f"grid-{setup}": partial(grid_map, setup=setup) for setup in settings.setups}
+    names = figure_titles(settings.setups, bool(run.look_alikes))
+    return [path for name in names for path in save(makers[name](run), out / name)]
+
+
+def jf_vs_time(run: Run) -> Figure:
+    """J&F of both tasks against the time of one frame, inference alone."""
+    figure = Figure(figsize=(SINGLE, 3.0))
+    axes = figure.add_subplot()
+    styles = looks(run.settings.setups)
+    quartiles = [f"milliseconds_per_frame_{part}" for part in ("low", "median", "high")]
+    times = run.costs.reindex(columns=quartiles).dropna().astype(float).sort_values(quartiles[1])
+    scores = [over_seeds(of_task(run.records, task), ["jf_mean"], run.names) for task in TASKS]
+    tops: dict[str, tuple[float, float]] = {}
+    for setup, low, median, high in times.itertuples():
+        heights = [score.loc[setup, "jf_mean"] for score in scores]
+        for score, marker, face in zip(scores, "oD", (styles[setup].colour, "white"), strict=True):
+            mean, deviation = score.loc[setup, ["jf_mean", "jf_mean_std"]]
+            axes.errorbar(
+                median, mean, xerr=[[median - low], [high - median]], yerr=deviation, marker=marker,
+                color=styles[setup].colour, markeredgecolor="0.1", markeredgewidth=0.7, markerfacecolor=face,
+                elinewidth=0.9, capsize=1.8, zorder=3,
+            )  # fmt: skip
+        if not np.isnan(heights).all():
+            axes.plot([median, median], heights, color="0.75", linewidth=0.7, zorder=1)
+            tops[setup] = (median, np.nanmax(heights))
+    axes.margins(0.08, 0.08)
+    _label_above(axes, tops)
+    axes.set_xlabel("inference alone [ms per frame]\n" + textwrap.shorten(run.device, 48, placeholder="…"))
+    axes.set_ylabel("J&F (validation)")
+    axes.grid(True)
+    handles = [
+        Line2D([], [], linestyle="", marker="o", color="0.3", markeredgecolor="0.1", label=TASKS[0]),
+        Line2D([], [], linestyle="", marker="D", markerfacecolor="white", markeredgecolor="0.1", label=TASKS[1]),
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=2, handletextpad=0.2)
+    return figure
+
+
+def _label_above(axes: Axes, points: dict[str, tuple[float, float]]) -> None:
+    """Write each point's label above the axes, in the points' order from left to right and apart from each other."""
+    left, right = axes.get_xlim()
+    gap, last = 0.03 * (1 + max(map(len, points), default=0)), -1.0
+    for label, point in points.items():
+        last = max((point[0] - left) / (right - left), last + gap)
+        axes.annotate(
+            label, point, (last, 1.04), textcoords="axes fraction", ha="center", zorder=1,
+            arrowprops={"arrowstyle": "-", "color": "0.75", "linewidth": 0.7, "shrinkB": 3},
+        )  # fmt: skip
+
+
+def per_sequence(run: Run) -> Figure:
+    """J&F of every validation sequence and setup, one row per task; sequences with distractors first."""
+    setups, styles = run.settings.setups, looks(run.settings.setups)
+    index = pd.MultiIndex.from_product([run.names, run.val], names=["name", "sequence"])
+    scores = [over_seeds(of_task(run.sequences, task), ["jf_mean"], index) for task in TASKS]
+    level = scores[0].loc[setups[0], "jf_mean"].fillna(0)
+    order = sorted(run.val, key=lambda name: (name not in run.look_alikes, -level[name], name))
+    places, width = np.arange(len(order)), 0.84 / len(setups)
+    figure = Figure(figsize=(DOUBLE, 4.6))
+    rows = figure.subplots(2, 1, sharex=True, sharey=True)
+    for axes, task, score in zip(rows, TASKS, scores, strict=True):
+        for number, setup in enumerate(setups):
+            shift = (number - (len(setups) - 1) / 2) * width
+            _bars(axes, places + shift, score.loc[setup].loc[order], width, styles[setup].colour, styles[setup].hatch)
+        floor = score.loc[BASELINES["detector"]].loc[order, "jf_mean"]
+        for colour, weight in (("white", 2.2), ("0.1", 1.0)):
+            axes.hlines(floor, places - 0.46, places + 0.46, colors=colour, linewidth=weight, zorder=4)
+        if run.look_alikes:
+            axes.axvspan(-0.5, len(run.look_alikes) - 0.5, color="0.93", zorder=0)
+        axes.set(ylabel=f"J&F, {task}", ylim=(0, 1), xlim=(-0.5, len(order) - 0.5))
+        axes.grid(True, axis="y")
+        axes.tick_params(axis="x", length=0)
+    if run.look_alikes:
+        middle = (len(run.look_alikes) - 1) / 2
+        rows[0].text(middle, 1.02, "look-alikes", ha="center", va="bottom")
+    long = max(map(len, order)) * len(order) > 100
+    turned = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if long else {}
+    rows[1].set_xticks(places, order, **turned)
+    handles: list[Patch | Line2D] = [
+        Patch(facecolor=look.colour, hatch=look.hatch, label=setup, **EDGE) for setup, look in styles.items()
+    ]
+    handles.append(Line2D([], [], color="0.1", linewidth=1.0, label=BASELINES["detector"]))
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=1.4, handlelength=1.8)
+    return figure
+
+
+def _bars(axes: Axes, places: np.ndarray, scores: pd.DataFrame, width: float, colour: Any, hatch: str) -> None:
+    """A bar for each row of `scores`, with its deviation over the seeds; a word where there is none."""
+    whiskers = {"color": "0.1", "elinewidth": 0.7, "capsize": 1, "zorder": 3}
+    heights, deviations = scores["jf_mean"].fillna(0), scores["jf_mean_std"]
+    axes.bar(places, heights, width, yerr=deviations, color=colour, hatch=hatch, zorder=2, error_kw=whiskers, **EDGE)
+    missing = scores["jf_mean"].isna().to_numpy()
+    for place, failed in zip(places[missing], scores["failed"][missing], strict=True):
+        axes.text(place, 0.02, "failed" if failed else "–", rotation=90, ha="center", va="bottom")
+
+
+def look_alikes(run: Run) -> Figure:
+    """Mean J&F over the sequences with distractors and over those without, by setup and baseline."""
+    others = [name for name in run.val if name not in run.look_alikes]
+    shades = matplotlib.colormaps[MAP]
+    groups = [
+        (f"with look-alikes ({len(run.look_alikes)})", run.look_alikes, shades(0.2), ""),
+        (f"without ({len(others)})", others, shades(0.9), "////"),
+    ]
+    figure = Figure(figsize=(DOUBLE, 4.0))
+    rows = figure.subplots(2, 1, sharex=True, sharey=True)
+    places, top = np.arange(len(run.names)), 0.0
+    for axes, task in zip(rows, TASKS, strict=True):
+        for shift, (_, members, colour, hatch) in zip((-0.19, 0.19), groups, strict=True):
+            if not members:
+                continue
+            means = over_seeds(of_task(run.mean_over(members), task), ["jf_mean"], run.names)
+            _bars(axes, places + shift, means, 0.36, colour, hatch)
+            heights = means["jf_mean"] + means["jf_mean_std"].fillna(0)
+            top = max([top, *heights.dropna()])
+            for place, mean, height in zip(places + shift, means["jf_mean"], heights, strict=True):
+                if mean == mean:
+                    axes.text(place, height + 0.012, f"{mean:.3f}".lstrip("0"), ha="center", va="bottom")
+        axes.axvline(len(BASELINES) - 0.5, color="0.6", linewidth=0.7, linestyle=(0, (4, 3)))
+        axes.set_xticks(places, run.names)
+        axes.tick_params(axis="x", length=0)
+        axes.set_ylabel(f"mean J&F, {task}")
+        axes.grid(True, axis="y")
+    rows[0].set_ylim(0, min(1.12, top + 0.13))
+    handles = [Patch(facecolor=colour, hatch=hatch, label=label, **EDGE) for label, _, colour, hatch in groups]
+    figure.legend(handles=handles, loc="outside upper center", ncols=2)
+    return figure
+
+
+def learning_curves(run: Run) -> Figure:
+    """Over the epochs: each parent's loss and the J&F that chose its epoch, and the detector's loss."""
+    figure = Figure(figsize=(DOUBLE, 2.5))
+    loss, jf, detector = figure.subplots(1, 3)
+    parents, styles = run.curves[run.curves["kind"] == "parent"], looks(run.settings.setups)
+    for number, (setup, look) in enumerate(styles.items()):
+        curves = parents[parents["setup"] == setup]
+        _curve(loss, curves, "loss", look, number, setup)
+        means = _curve(jf, curves, "jf_selection", look, number)
+        best = means.reindex(run.of("parent", setup)["best_epoch"].dropna().unique())
+        jf.plot(
+            best.index,
+            best,
+            "*",
+            markersize=9,
+            color=look.colour,
+            markeredgecolor="black",
+            markeredgewidth=0.6,
+            zorder=5,
+        )
+    _curve(detector, run.curves[run.curves["kind"] == "detector"], "loss", Look("0.15", "o", "-", ""))
+    chosen_on = "selection" if run.settings.option("selection") == "held_out" else "validation"
+    titles = {loss: "parents: loss", jf: f"parents: J&F ({chosen_on}), ★ kept", detector: "detector: loss"}
+    for axes, title in titles.items():
+        axes.set(title=title, xlabel="epoch")
+        axes.grid(True)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        if axes is not jf:
+            axes.set_ylim(bottom=0)
+    if loss.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside upper center", ncols=len(styles), handlelength=3.2)
+    return figure
+
+
+def _curve(
+    axes: Axes, curves: pd.DataFrame, value: str, look: Look, number: int = 0, label: str | None = None
+) -> pd.Series:
+    """Draw the mean over the seeds, with a band from the lowest to the highest seed; returns it by epoch.
+
+    Args:
+        number: the curve's number; its marks are staggered by it, so that curves that coincide stay apart.
+    """
+    found = curves.astype({value: float}).groupby("epoch")[value].agg(["mean", "min", "max"]).dropna()
+    if found.empty:
+        return found["mean"]
+    every = max(len(found) // 4, 1)
+    axes.plot(
+        found.index, found["mean"], color=look.colour, linestyle=look.line, marker=look.marker, label=label,
+        markersize=4, markevery=(number % every, every), markeredgecolor="0.1", markeredgewidth=0.5,
+    )  # fmt: skip
+    if len(curves["seed"].unique()) > 1:
+        axes.fill_between(found.index, found["min"], found["max"], color=look.colour, alpha=0.15, linewidth=0)
+    return found["mean"]
+
+
+def grid_scale(run: Run) -> tuple[float, bool]:
+    """The colours that all grids share: gains over the parent from −reach to reach, and whether some lie beyond.
+
+    A few configurations that gained or lost far more than the rest would leave few colours for it.
+    """
+    grid = run.of("grid")
+    gains = (grid["jf_mean"] - grid["setup"].map(run.before_tuning()["jf_mean"])).abs().dropna()
+    if gains.empty:
+        return LEAST_REACH, False
+    most, widest = gains.quantile(0.9), gains.max()
+    reach = max(most if widest > 4 * most else widest, LEAST_REACH)
+    return reach, widest > reach
+
+
+def grid_map(run: Run, setup: str) -> Figure:
+    """J&F on the selection sequences of every configuration: rate × scale, one panel per freeze."""
+    grid, found, (reach, beyond) = run.settings.grid, run.grid(setup), grid_scale(run)
+    before = run.before_tuning().loc[setup, "jf_mean"]
+    figure = Figure(figsize=(DOUBLE, 1.35 + 0.34 * len(grid.scale)))
+    panels = figure.subplots(1, len(grid.freeze), sharex=True, sharey=True, squeeze=False)[0]
+    chosen = list(run.of("selected", setup)[found.index.names].itertuples(index=False, name=None))
+    for axes, freeze in zip(panels, grid.freeze, strict=True):
+        means = found["jf_mean"].loc[freeze].unstack().loc[grid.scale, grid.lr]
+        gains = means - before if before == before else 0 * means
+        axes.patch.set(hatch="//////", edgecolor="0.6", linewidth=0)  # seen where a configuration has no score
+        mesh = axes.pcolormesh(gains, cmap=DIVERGING, norm=Normalize(-reach, reach), edgecolors="white", linewidth=0.8)
+        for row, size in enumerate(grid.scale):
+            for column, lr in enumerate(grid.lr):
+                point = (freeze, size, lr)
+                _cell(axes, column, row, found.loc[point], abs(gains.loc[size, lr]) > 0.7 * reach, point in chosen)
+        axes.set_xticks(np.arange(len(grid.lr)) + 0.5, grid.lr)
+        axes.set_yticks(np.arange(len(grid.scale)) + 0.5, grid.scale)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        axes.set(title=FREEZES.get(freeze, freeze), xlabel="rate")
+    panels[0].set_ylabel("random scale")
+    note = f"; parent before fine-tuning {before:.3f}".replace("0.", ".") if before == before else ""
+    figure.suptitle(f"Setup {setup}: J&F on the selection sequences{note}", fontsize=8.5)
+    bar = figure.colorbar(mesh, ax=list(panels), extend="both" if beyond else "neither", pad=0.015, aspect=12)
+    bar.set_label("gain over the parent")
+    bar.outline.set_linewidth(0.5)
+    return figure
+
+
+def _cell(axes: Axes, x: int, y: int, score: pd.Series, dark: bool, chosen: bool) -> None:
+    """Write a configuration's score into its cell, or that it failed; frame the cell if it was chosen."""
+    missing = pd.isna(score["jf_mean"])
+    word = ("failed" if score["failed"] else "–") if missing else f"{score['jf_mean']:.3f}".lstrip("0")
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 1.2} if missing else None
+    axes.text(x + 0.5, y + 0.5, word, ha="center", va="center", color="white" if dark else "black", bbox=box, zorder=6)
+    if chosen:
+        rim = [Stroke(linewidth=4.2, foreground="white"), Normal()]
+        frame = Rectangle((x, y), 1, 1, fill=False, edgecolor="black", linewidth=2.6, path_effects=rim)
+        frame.set(zorder=4, clip_on=False)
+        axes.add_patch(frame)

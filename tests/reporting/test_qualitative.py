@@ -1,0 +1,77 @@
+"""Strips and animations of predictions, from tiny videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_runs import SMALL, SYNTHETIC, settings_for, write_run
+from PIL import Image
+from slowfast_vos.config import Settings
+from slowfast_vos.errors import UserError
+from slowfast_vos.reporting.collect import TASKS
+from slowfast_vos.reporting.qualitative import PREDICTION, choose_sequences, overlay, write_strips, write_video
+from slowfast_vos.reporting.run import read_run
+from slowfast_vos.videos.pngs import write_mask
+
+
+def test_overlay_colours_the_mask_alone() -> None:
+    frame = np.full((40, 60, 3), 200, np.uint8)
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:30, 15:45] = 7
+    drawn = overlay(frame, mask, 120, PREDICTION).astype(int)
+    assert drawn.shape == (80, 120, 3)
+    assert drawn[40, 60, 0] - drawn[40, 60, 1] > 50
+    assert np.ptp(drawn[5, 5]) == 0
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> tuple[Settings, Path]:
+    """A run with predictions over tiny noise videos."""
+    settings = settings_for(**SMALL, data={"kind": "synthetic", "root": str(tmp_path / "data"), "held_out": ["a"]})
+    root = write_run(settings, tmp_path / "run")
+    rng = np.random.default_rng(0)
+    for name in SYNTHETIC:
+        for index in range(6):
+            picture = Image.fromarray(rng.integers(0, 255, (48, 80, 3), dtype=np.uint8))
+            path = tmp_path / "data/JPEGImages/480p" / name / f"{index:05}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(path)
+            mask = np.zeros((48, 80), np.uint8)
+            mask[10:30, 10 + index : 40 + index] = 1
+            folders = [root / "predictions" / task / setup / "seed=63" for task in TASKS for setup in settings.setups]
+            for folder in [tmp_path / "data/Annotations/480p", *folders]:
+                write_mask(folder / name / f"{index:05}.png", mask)
+    return settings, root
+
+
+def test_strips_show_look_alikes_first(videos: tuple[Settings, Path], tmp_path: Path) -> None:
+    settings, root = videos
+    chosen = choose_sequences(read_run(settings, root, ("evaluation",)))
+    assert set(chosen) == {name for name, attributes in SYNTHETIC.items() if "LA" in attributes}
+    paths = write_strips(settings, root, tmp_path / "strips")
+    assert [path.name for path in paths] == [
+        *(f"{task}-{name}.png" for task in TASKS for name in chosen),
+        *(f"{task}-{chosen[0]}.webp" for task in TASKS),
+    ]
+    with Image.open(paths[-1]) as image:
+        assert image.n_frames == 6  # type: ignore[attr-defined]
+
+
+def test_video_keeps_below_its_limit(videos: tuple[Settings, Path], tmp_path: Path) -> None:
+    settings, root = videos
+    masks = [(setup, root / "predictions" / TASKS[0] / setup / "seed=63" / "kites") for setup in settings.setups]
+    path = write_video(settings.data_root / "JPEGImages/480p/kites", masks, tmp_path / "kites.webp", limit=20_000)
+    assert 0 < path.stat().st_size < 20_000
+
+
+def test_a_missing_or_misshapen_prediction_is_named(videos: tuple[Settings, Path], tmp_path: Path) -> None:
+    settings, root = videos
+    folder = root / "predictions" / TASKS[0] / "3-7" / "seed=63" / "kites"
+    write_mask(folder / "00003.png", np.zeros((4, 5), np.uint8))
+    with pytest.raises(UserError, match=r"00003\.png: found 5×4 pixels; expected 80×48"):
+        write_video(settings.data_root / "JPEGImages/480p/kites", [("3-7", folder)], tmp_path / "kites.webp")
+    (folder / "00003.png").unlink()
+    with pytest.raises(UserError, match=r"00003\.png: missing"):
+        write_strips(settings, root, tmp_path / "strips")
