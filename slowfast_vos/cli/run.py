@@ -197,7 +197,7 @@ def check_records(config: Config, out: Annotated[Path, typer.Option(help="File t
         from slowfast_vos.files import write_json
         from slowfast_vos.measuring.record import read_record
         from slowfast_vos.paths import Results
-        from slowfast_vos.reporting.collect import has_settings
+        from slowfast_vos.reporting.run import has_settings
 
         paths = [path for job in planned_jobs(settings) if job.recorded for path in job.outputs.values()]
         records = {path: read_record(path) for path in paths}

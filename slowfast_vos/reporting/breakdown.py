@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from slowfast_vos.dag import TASKS
 from slowfast_vos.reporting import published
-from slowfast_vos.reporting.collect import NOTHING, TASKS
-from slowfast_vos.reporting.render import Column, Panel, Table, number, shorten, show, text
+from slowfast_vos.reporting.render import NOTHING, Column, Panel, Table, number, shorten, show, text
 from slowfast_vos.reporting.run import LOOK_ALIKE, STATISTICS, Run, of_task, over_seeds
 
 MEASURES = {"J&F": "jf_mean", "J": "j_mean", "F": "f_mean"}

@@ -18,7 +18,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
 from slowfast_vos.config import Settings
-from slowfast_vos.reporting.collect import BASELINES, TASKS
+from slowfast_vos.dag import BASELINES, TASKS
 from slowfast_vos.reporting.run import Run, of_task, over_seeds, read_run
 from slowfast_vos.reporting.style import DOUBLE, MAP, SINGLE, STYLE, Look, looks, save
 from slowfast_vos.reporting.summary import figure_titles

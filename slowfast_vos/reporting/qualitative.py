@@ -14,9 +14,9 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from slowfast_vos.config import Settings
+from slowfast_vos.dag import TASKS
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import atomic_write
-from slowfast_vos.reporting.collect import TASKS
 from slowfast_vos.reporting.run import LOOK_ALIKE, Run, read_run
 from slowfast_vos.videos.davis import DavisTree, open_video, read_frame
 from slowfast_vos.videos.pngs import read_mask

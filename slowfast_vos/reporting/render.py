@@ -13,9 +13,9 @@ from typing import Literal
 import pandas as pd
 
 from slowfast_vos.files import write_text
-from slowfast_vos.reporting.collect import NOTHING
 
 Best = Literal["high", "low", None]
+NOTHING = "–"  # a cell without a value
 LATEX = {letter: "\\" + letter for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",

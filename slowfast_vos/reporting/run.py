@@ -10,12 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from slowfast_vos.config import Settings
+from slowfast_vos.config import Settings, parse_settings
+from slowfast_vos.dag import BASELINES, TASKS, Key, planned_jobs
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import read_json
 from slowfast_vos.measuring.record import Epoch, Record, Scores, read_record
-from slowfast_vos.reporting.collect import BASELINES, KINDS, record_paths
+from slowfast_vos.paths import Results
 
+KINDS = ("detector", "parent", "tuning", "grid", "selected", "evaluation", "baseline", "cost")
 STATISTICS = [name for name in Scores.model_fields if name != "sequences"]
 JOB = ["baseline", "backbone", "freeze", "scale", "lr"]
 LOOK_ALIKE = "LA"
@@ -257,3 +259,24 @@ def _cost(record: Record) -> dict[str, Any]:
         else:
             row[name] = "x".join(map(str, value)) if isinstance(value, tuple) else value
     return row | ({"cost_error": record.error} if record.error else {})
+
+
+def record_paths(settings: Settings, root: Path, kinds: Collection[str] = KINDS) -> list[tuple[str, Key, Path]]:
+    """Kind, key and path of every record that tables are made from."""
+    own = Results(settings).root
+    found = [
+        ("evaluation" if job.kind in TASKS else job.kind, key, root / path.relative_to(own))
+        for job in planned_jobs(settings, val=())
+        if job.recorded
+        for key, path in job.outputs.items()
+    ]
+    return [entry for entry in found if entry[0] in kinds]
+
+
+def has_settings(record: Record, settings: Settings) -> bool:
+    """Whether a record was made with what the settings say of its kind of job."""
+    try:
+        own = parse_settings(record.settings, record.name)
+    except UserError:  # of a version with other keys
+        return False
+    return own.key(record.kind) == settings.key(record.kind)

@@ -11,9 +11,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from slowfast_vos.config import Settings
+from slowfast_vos.dag import BASELINES, TASKS
 from slowfast_vos.files import write_text
-from slowfast_vos.reporting.collect import BASELINES, NOTHING, TASKS
-from slowfast_vos.reporting.render import Table, number, to_markdown
+from slowfast_vos.reporting.render import NOTHING, Table, number, to_markdown
 from slowfast_vos.reporting.run import Run, of_task, over_seeds, read_run
 
 FOLDED = ("grid-", "per-sequence", "attributes", "records")

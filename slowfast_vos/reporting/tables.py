@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from slowfast_vos.config import Settings
+from slowfast_vos.dag import TASKS
 from slowfast_vos.reporting import published
 from slowfast_vos.reporting.breakdown import attribute_table, grid_table, per_sequence_table, tuning_table
-from slowfast_vos.reporting.collect import NOTHING, TASKS
-from slowfast_vos.reporting.render import Column, Panel, Table, number, shorten, text
+from slowfast_vos.reporting.render import NOTHING, Column, Panel, Table, number, shorten, text
 from slowfast_vos.reporting.run import JOB, STATISTICS, Run, of_task, over_seeds, read_run
 from slowfast_vos.reporting.summary import write_summary
 

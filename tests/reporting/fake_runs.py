@@ -10,8 +10,8 @@ import numpy as np
 from slowfast_vos.config import Settings, parse_settings
 from slowfast_vos.files import write_json
 from slowfast_vos.measuring.record import Cost, Epoch, Provenance, Record, Scores, SequenceScores, Spread
-from slowfast_vos.reporting.collect import record_paths
 from slowfast_vos.reporting.published import PER_SEQUENCE, SETUPS
+from slowfast_vos.reporting.run import record_paths
 
 SKILL = {"1-1": 0.0, "3-3": 0.05, "7-7": 0.06, "1-7": 0.03, "3-7": 0.08}
 SYNTHETIC = {

@@ -9,8 +9,8 @@ import pytest
 from fake_runs import SMALL, SYNTHETIC, settings_for, write_run
 from PIL import Image
 from slowfast_vos.config import Settings
+from slowfast_vos.dag import TASKS
 from slowfast_vos.errors import UserError
-from slowfast_vos.reporting.collect import TASKS
 from slowfast_vos.reporting.qualitative import PREDICTION, choose_sequences, overlay, write_strips, write_video
 from slowfast_vos.reporting.run import read_run
 from slowfast_vos.videos.pngs import write_mask

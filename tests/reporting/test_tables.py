@@ -15,9 +15,8 @@ from slowfast_vos.config import Settings, parse_settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.measuring.record import Record, read_record
 from slowfast_vos.reporting import published
-from slowfast_vos.reporting.collect import record_paths
 from slowfast_vos.reporting.render import Column, Panel, escape, to_latex, to_markdown
-from slowfast_vos.reporting.run import Run, read_run
+from slowfast_vos.reporting.run import Run, read_run, record_paths
 from slowfast_vos.reporting.summary import summary
 from slowfast_vos.reporting.tables import table_names, write_tables
 
