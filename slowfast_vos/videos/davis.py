@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
 from PIL import Image, UnidentifiedImageError
 
 from slowfast_vos.errors import UserError
+from slowfast_vos.prefetch import prefetch
 from slowfast_vos.videos.pngs import read_mask
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-T, R = TypeVar("T"), TypeVar("R")
 YEARS = (2016, 2017)
 VOID = 255
 
@@ -42,32 +40,14 @@ class Video:
 
         return torch.from_numpy(read_frame(self.frames[index])).permute(2, 0, 1).float().div(255)
 
-    def iterate(self, prefetch: int = 0) -> Iterator[Tensor]:
-        """The frames in order; a thread reads up to `prefetch` of them before they are asked for."""
-        return prefetched(self.frame, range(len(self)), prefetch)
+    def iterate(self, ahead: int = 0) -> Iterator[Tensor]:
+        """The frames in order; a thread reads up to `ahead` of them before they are asked for."""
+        return prefetch(self.frame, range(len(self)), ahead)
 
     def ids(self, index: int, *, binary: bool) -> np.ndarray:
         """Object ids `[H, W]` of a mask; if `binary`, every pixel that is not 0 is object 1 (as in DAVIS 2016)."""
         ids = read_mask(self.masks[index])
         return (ids != 0).astype(np.uint8) if binary else np.where(ids == VOID, 0, ids)
-
-
-def prefetched(read: Callable[[T], R], items: Iterable[T], count: int) -> Iterator[R]:
-    """`map(read, items)`, of which a thread computes up to `count` results before they are asked for."""
-    if not count:
-        yield from map(read, items)
-        return
-    thread = ThreadPoolExecutor(1, "prefetch")
-    waiting: deque[Future[R]] = deque()
-    try:
-        for item in items:
-            waiting.append(thread.submit(read, item))
-            if len(waiting) > count:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        thread.shutdown(cancel_futures=True)
 
 
 def read_frame(path: Path) -> np.ndarray:

@@ -248,20 +248,6 @@ def test_prefetched_frames_are_the_same_in_the_same_order(make_video: MakeVideo,
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])
-def test_no_more_than_was_asked_for_is_prefetched(
-    make_video: MakeVideo, prefetch: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    video, read = make_video(length=8), []
-    monkeypatch.setattr(Video, "frame", lambda self, index: read.append(index))
-    frames = video.iterate(prefetch)
-    for index in range(4):
-        next(frames)
-        assert index + 1 <= len(read) <= index + 1 + prefetch
-    frames.close()
-    assert len(read) <= 4 + prefetch
-
-
-@pytest.mark.parametrize("prefetch", [0, 2])
 def test_a_frame_that_cannot_be_read_is_named_where_it_would_have_come(make_video: MakeVideo, prefetch: int) -> None:
     video = make_video(length=5)
     video.frames[3].write_bytes(b"no picture")

@@ -469,7 +469,5 @@ def test_the_official_archives_are_stated_well() -> None:
 
 @pytest.mark.davis
 def test_the_lists_of_2016_hold_the_real_sequences(davis_root: Path) -> None:
-    from slowfast_vos.videos.davis import read_split
-
     for split, every in DAVIS_2016.items():
-        assert set(read_split(davis_root, split, 2016).names) <= set(every.split())
+        assert set(DavisTree(davis_root).split(split, 2016)) <= set(every.split())
