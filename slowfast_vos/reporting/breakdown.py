@@ -76,7 +76,7 @@ def per_sequence_table(run: Run) -> Table:
         shown = theirs.dropna(axis=1, how="all")
         panels += [_sequence_panel(run, task, measure, scores, shown) for measure in MEASURES]
     frame = pd.concat(dict(zip(TASKS, frames, strict=True))).reset_index(names=["task", "setup", "sequence"])
-    frame.insert(3, "frames", frame["sequence"].map(run.frames))
+    frame.insert(3, "frames", frame["sequence"].map(run.lengths))
     frame.insert(4, "attributes", [" ".join(run.attributes.get(name, [])) for name in frame["sequence"]])
     return Table("per-sequence", _without_repeats(run, frame), panels)
 
@@ -100,7 +100,7 @@ def _sequence_panel(run: Run, task: str, measure: str, scores: pd.DataFrame, aut
     """One measure of a task: a row for each sequence and one for their mean, a column for each baseline and setup."""
     name = MEASURES[measure]
     means = over_seeds(of_task(run.mean_over(run.val, name), task), [name], run.names)
-    frames = [run.frames[sequence] for sequence in run.val]
+    frames = [run.lengths[sequence] for sequence in run.val]
     marks = [f"{sequence} ({LOOK_ALIKE})" if sequence in run.look_alikes else sequence for sequence in run.val]
     columns = [
         text("sequence", [*marks, "mean"]),

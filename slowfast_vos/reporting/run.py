@@ -29,7 +29,7 @@ class Run:
     """A run: its dataset, and its records as frames. The first index of every frame but `costs` is the record's number.
 
     Attributes:
-        frames: number of frames of each sequence.
+        lengths: number of frames of each sequence.
         attributes: DAVIS attributes of each sequence.
         roles: sequences by role: train, selection, val.
         digest: of every file of the dataset.
@@ -42,7 +42,7 @@ class Run:
 
     settings: Settings
     root: Path
-    frames: dict[str, int]
+    lengths: dict[str, int]
     attributes: dict[str, list[str]]
     roles: dict[str, list[str]]
     digest: str
@@ -110,7 +110,7 @@ class Run:
     @property
     def data(self) -> str:
         """The data in words: which sequences, how many frames, and the digest."""
-        frames = sum(self.frames[name] for name in self.val)
+        frames = sum(self.lengths[name] for name in self.val)
         kind = f"DAVIS 2016 validation at {self.settings.data.resolution}" if self.is_davis else "generated videos"
         if self.is_davis and self.settings.data.train_year == 2017 and self.settings.davis_val_root is None:
             kind += " with the masks of 2017 merged"
@@ -206,7 +206,8 @@ def _frames(records: list[tuple[str, str, Record]], val: list[str]) -> dict[str,
         scores += [{"record": number} | one for one in _scores(record, val)]
         epochs += [{"record": number} | one.model_dump() for one in record.curve]
         costs += [_cost(record)] if kind == "cost" else []
-    frame = pd.DataFrame(rows).astype(dict.fromkeys([*STATISTICS, "last_loss"], float) | {"best_epoch": "Int64"})
+    frame = pd.DataFrame(rows).astype(dict.fromkeys([*STATISTICS, "last_loss"], float))
+    frame["best_epoch"] = frame["best_epoch"].astype("Int64").astype(object)  # integers beside missing values
     identity = frame[["kind", "task", "setup", "name", "seed", "failed", "reason"]]
     sequences = pd.DataFrame(scores, columns=["record", "sequence", *STATISTICS]).set_index("record")
     curves = pd.DataFrame(epochs, columns=["record", *Epoch.model_fields]).set_index("record")
@@ -214,7 +215,6 @@ def _frames(records: list[tuple[str, str, Record]], val: list[str]) -> dict[str,
         "records": frame,
         "sequences": identity.join(sequences, how="inner"),
         "curves": identity.join(curves, how="inner"),
-        # Integers stay integers beside missing values.
         "costs": pd.DataFrame(costs, columns=None if costs else ["setup", "failed"], dtype=object).set_index("setup"),
     }
 
