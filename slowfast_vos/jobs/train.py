@@ -22,8 +22,9 @@ from slowfast_vos.model.weights import load_weights
 from slowfast_vos.scoring import score_masks
 from slowfast_vos.sections import Parent, Training
 from slowfast_vos.training.detector import train_detector
+from slowfast_vos.training.features import GIB
 from slowfast_vos.training.loop import Resume, TrainingState, job_seed, seed_everything, stop_asked
-from slowfast_vos.training.parent import GIB, train_parent
+from slowfast_vos.training.parent import train_parent
 from slowfast_vos.videos.davis import Video
 
 
