@@ -64,6 +64,13 @@ class Setup:
         """Frames of a video of `length` that the windows of consecutive centre frames cover."""
         return range(max(centres[0] - self.before, 0), min(centres[-1] + self.after + 1, length))
 
+    def mirrored_window(self, length: int) -> list[int]:
+        """Frames of the window of frame 0 of a video of `length`: those that follow, mirrored in time on the left.
+
+        For seven frames `[3, 2, 1, 0, 1, 2, 3]`; in a shorter video its last frame stands for those beyond.
+        """
+        return [min(abs(offset), length - 1) for offset in range(-self.before, self.after + 1)]
+
     @property
     def slow_kernels(self) -> tuple[int, int, int]:
         """Temporal kernels of the slow pathway."""

@@ -103,3 +103,19 @@ def test_setups_that_cannot_be_are_refused_with_the_reason(name: str, reason: st
 def test_the_constructor_refuses_them_too(slow: int, fast: int) -> None:
     with pytest.raises(UserError, match=f"setup {slow}-{fast}"):
         Setup(slow, fast)
+
+
+@pytest.mark.parametrize(
+    ("setup", "length", "order"),
+    [
+        ("3-7", 10, [3, 2, 1, 0, 1, 2, 3]),
+        ("7-7", 10, [3, 2, 1, 0, 1, 2, 3]),
+        ("3-7", 3, [2, 2, 1, 0, 1, 2, 2]),
+        ("3-7", 1, [0] * 7),
+        ("3-3", 10, [1, 0, 1]),
+        ("1-1", 10, [0]),
+        ("2-4", 10, [2, 1, 0, 1]),
+    ],
+)
+def test_the_first_frames_window_is_mirrored_in_time(setup: str, length: int, order: list[int]) -> None:
+    assert Setup.parse(setup).mirrored_window(length) == order

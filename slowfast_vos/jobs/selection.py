@@ -12,10 +12,9 @@ from slowfast_vos.model.masks import predict_masks
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.model.streaming import Chunk, batches, encode_chunk
 from slowfast_vos.scoring import score_masks
+from slowfast_vos.training.features import GIB
 from slowfast_vos.training.loop import TrainingState, stop_asked
 from slowfast_vos.videos.davis import Video
-
-GIB = 2**30
 
 
 class Selection:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
 from slowfast_vos.errors import UserError
-from slowfast_vos.model.checkpoints import load_state, read_torch_checkpoint
 from slowfast_vos.model.detector import ROI_LEVELS, build_detector
 from slowfast_vos.model.pathways import SlowFast
 from slowfast_vos.model.precision import Precision
@@ -86,6 +85,11 @@ class SlowFastMaskRCNN(nn.Module):
         Raises:
             UserError: the file cannot be read, or a tensor is missing, left over or of another shape.
         """
+        from slowfast_vos.model.checkpoints import (  # all else does without safetensors
+            load_state,
+            read_torch_checkpoint,
+        )
+
         model = cls(slow, fast, **options)
         load_state(model, read_torch_checkpoint(path), source=str(path))
         return model

@@ -24,17 +24,10 @@ def spread(length: int, count: int | None) -> list[int]:
     return [index * length // count for index in range(count)]
 
 
-def annotated_frames(videos: list[Video], train_frames: int | None, *, binary: bool) -> list[tuple[Video, int]]:
-    """Up to `train_frames` frames of each video, without those that show no object."""
-    frames = ((video, index) for video in videos for index in spread(len(video), train_frames))
-    return [(video, index) for video, index in frames if video.ids(index, binary=binary).any()]
-
-
 def read_sample(video: Video, index: int, *, binary: bool, flip: float, seed: int) -> Sample:
     """Read a frame with torchvision's target, flipped horizontally with probability `flip`.
 
-    The flip is drawn from a generator of its own: it depends neither on what is read before or beside the frame nor
-    on the thread that reads it, and leaves torch's generator as it is.
+    The flip has a generator of its own: it does not depend on what else is read, or by which thread.
     """
     frame, ids = video.frame(index), torch.from_numpy(video.ids(index, binary=binary))
     if torch.rand(1, generator=torch.Generator().manual_seed(seed)) < flip:
@@ -63,7 +56,8 @@ def train_detector(
     """
     stage, threads = settings.detector, settings.loading_workers
     device = next(model.parameters()).device
-    items = annotated_frames(videos, stage.train_frames, binary=binary)
+    chosen = [(video, index) for video in videos for index in spread(len(video), stage.train_frames)]
+    items = [(video, index) for video, index in chosen if video.ids(index, binary=binary).any()]  # shows an object
     optimizer = make_sgd(model, stage)
     state = TrainingState(model, optimizer, seed, stage.epochs, resume=resume)
 

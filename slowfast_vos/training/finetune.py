@@ -13,7 +13,6 @@ from slowfast_vos.errors import UserError
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.model.streaming import batches
 from slowfast_vos.sections import FREEZES
-from slowfast_vos.setups import Setup
 from slowfast_vos.training.loop import Resume, TrainingState, make_sgd, total_loss
 from slowfast_vos.videos.augment import Augment
 from slowfast_vos.videos.davis import Video, targets
@@ -32,14 +31,6 @@ class Configuration:
     def as_job(self) -> dict[str, str]:
         """The configuration as a record's `job`."""
         return asdict(self)
-
-
-def mirrored_order(setup: Setup, length: int) -> list[int]:
-    """Frame indices of the window of frame 0: the real following frames, mirrored in time on the left.
-
-    For seven frames `[3, 2, 1, 0, 1, 2, 3]`; in a shorter video its last frame stands for those beyond.
-    """
-    return [min(abs(offset), length - 1) for offset in range(-setup.before, setup.after + 1)]
 
 
 def fine_tune(
@@ -69,7 +60,7 @@ def fine_tune(
     model.freeze(FREEZES[configuration.freeze], drifting_statistics=drifting).train()
     optimizer = make_sgd(model, settings.finetune, configuration.lr)
     augment = Augment(settings.finetune, float(configuration.scale))
-    order = mirrored_order(model.setup, len(video))
+    order = model.setup.mirrored_window(len(video))
     frames = torch.stack([video.frame(index) for index in range(max(order) + 1)])  # [T, 3, H, W], frame 0 first
     # Augmented where the model is: a GPU would wait for a CPU's affine map of large frames.
     device = next(model.parameters()).device

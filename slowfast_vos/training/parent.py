@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from slowfast_vos.measuring.record import Scores
-from slowfast_vos.model.slowfast_maskrcnn import Features, SlowFastMaskRCNN, Target
+from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.model.streaming import batches
 from slowfast_vos.prefetch import prefetch
 from slowfast_vos.sections import Parent
 from slowfast_vos.training.detector import spread
+from slowfast_vos.training.features import Clip, FeatureCache, Step, read_clip
 from slowfast_vos.training.loop import Resume, TrainingState, make_sgd, total_loss
-from slowfast_vos.videos.davis import Video, targets
-
-GIB = 2**30
-Step = tuple[Video, list[int]]  # some frames of a video, such as the centre frames of a step's windows
-Clip = dict[int, tuple[Tensor, Target]]  # by index: frames [3, H, W] in [0, 1], and their targets
+from slowfast_vos.videos.davis import Video
 
 
 def epoch_steps(videos: list[Video], parent: Parent) -> list[Step]:
@@ -35,12 +29,6 @@ def epoch_steps(videos: list[Video], parent: Parent) -> list[Step]:
     if parent.shuffle:
         random.shuffle(steps)
     return steps
-
-
-def read_clip(step: Step, *, binary: bool) -> Clip:
-    """Some frames of a video with their targets."""
-    video, indices = step
-    return {index: (video.frame(index), targets(video.ids(index, binary=binary))) for index in indices}
 
 
 def clip_losses(model: SlowFastMaskRCNN, clip: Clip, centres: Sequence[int], length: int) -> dict[str, Tensor]:
@@ -64,16 +52,14 @@ def train_parent(
     select: Callable[[SlowFastMaskRCNN, TrainingState], Scores],
     resume: Resume | None = None,
 ) -> TrainingState:
-    """Train `model` in place and leave the best epoch's weights in it.
-
-    Args:
-        select: scores of the model on the selection sequences; the state has those that were scored before a kill.
+    """Train `model` in place and leave in it the weights of the epoch that `select` scores best.
 
     Raises:
         DivergedError: a loss is not finite.
     """
     model.freeze(parent.frozen_parts)
-    cache = FeatureCache(model, parent, binary=binary) if parent.backbone == "frozen" else None
+    frozen, many = parent.backbone == "frozen", parent.step == "b"
+    cache = FeatureCache(model, parent.feature_cache_gib, binary=binary, many_proposals=many) if frozen else None
     optimizer = make_sgd(model, parent)
     state = TrainingState(model, optimizer, seed, parent.epochs, resume=resume)
     # While a GPU works on a step, a thread reads the next one's frames.
@@ -109,67 +95,3 @@ def frames_to_read(steps: list[Step], model: SlowFastMaskRCNN, cache: FeatureCac
         window = model.setup.window(centres, len(video))
         yield video, [index for index in window if (video.name, index) not in known]
         current = [(video.name, index) for index in window]
-
-
-class Encoded(NamedTuple):
-    """What a frozen backbone and RPN make of one frame, resized."""
-
-    features: Features  # FPN levels, each [1, C, h, w]
-    image_size: tuple[int, int]
-    proposals: Tensor  # [P, 4]
-    target: Target
-
-    @property
-    def size_in_bytes(self) -> int:
-        """Memory of its tensors."""
-        return sum(one.nbytes for one in (*self.features.values(), self.proposals, *self.target.values()))
-
-
-class FeatureCache:
-    """Frames through a frozen backbone and RPN; those used last are cached, up to `parent.feature_cache_gib`.
-
-    Each frame is encoded by itself: its features do not depend, in their last bits, on its neighbours in a batch, so
-    that a training that is resumed equals an undisturbed one.
-    """
-
-    def __init__(self, model: SlowFastMaskRCNN, parent: Parent, *, binary: bool) -> None:
-        self.model, self.parent, self.binary = model, parent, binary
-        self.bound = parent.feature_cache_gib * GIB
-        self.frames: OrderedDict[tuple[str, int], Encoded] = OrderedDict()
-        self.size_in_bytes = 0
-
-    def losses(self, video: Video, centres: Sequence[int], clip: Clip) -> dict[str, Tensor]:
-        """RoI losses of consecutive centre frames; what is neither cached nor in `clip` is read now."""
-        window = self.model.setup.window(centres, len(video))
-        frames = [self._encoded(video, index, clip) for index in window]
-        features = {level: torch.cat([one.features[level] for one in frames]) for level in frames[0].features}
-        places = [index - window[0] for index in centres]
-        windows = self.model.windows(features, places)  # levels [T, C, h, w] → [len(centres), C, fast, h, w]
-        _, sizes, proposals, wanted = map(list, zip(*(frames[place] for place in places), strict=True))
-        return self.model.roi_losses(windows, proposals, sizes, wanted)
-
-    def _encoded(self, video: Video, index: int, clip: Clip) -> Encoded:
-        encoded = self.frames.pop((video.name, index), None)
-        if encoded is None:
-            clip = clip if index in clip else read_clip((video, [index]), binary=self.binary)
-            encoded = self._encode(*clip[index])
-            self.size_in_bytes += encoded.size_in_bytes
-        self.frames[video.name, index] = encoded  # the last one: it is removed last
-        while self.size_in_bytes > self.bound and self.frames:
-            self.size_in_bytes -= self.frames.popitem(last=False)[1].size_in_bytes
-        return encoded
-
-    @torch.no_grad()
-    def _encode(self, frame: Tensor, target: Target) -> Encoded:
-        network, device = self.model.maskrcnn_model, next(self.model.parameters()).device
-        target = {key: value.to(device) for key, value in target.items()}
-        # In training, torchvision draws the size to resize to; caching must not move the step's random numbers.
-        with torch.random.fork_rng(devices=[]):
-            images, scaled = network.transform([frame.to(device)], [target])
-        features = self.model.encode(images.tensors)
-        rpn, counts = network.rpn, (network.rpn._pre_nms_top_n, network.rpn._post_nms_top_n)
-        if self.parent.step == "b":  # there the RPN proposes as many boxes as in training
-            rpn._pre_nms_top_n, rpn._post_nms_top_n = ({**some, "testing": some["training"]} for some in counts)
-        proposals = rpn(images, features)[0][0]
-        rpn._pre_nms_top_n, rpn._post_nms_top_n = counts
-        return Encoded(features, images.image_sizes[0], proposals, scaled[0])

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).res
 import windowed as reference  # noqa: E402
 from slowfast_vos import SlowFastMaskRCNN  # noqa: E402
 from slowfast_vos.setups import Setup  # noqa: E402
-from slowfast_vos.training.encoder import Encoder  # noqa: E402
+from slowfast_vos.training.features import FeatureCache  # noqa: E402
 from slowfast_vos.videos.davis import targets  # noqa: E402
 
 # As slowfast_vos.sections has them, which needs pydantic.
@@ -106,8 +105,7 @@ def parent_step(model: SlowFastMaskRCNN, clip: Clip, features: str) -> Run:
 
     Args:
         features: "trained" (nothing is frozen), or of a frozen backbone: "kept" (all frames are in memory), "moving"
-            (two frames are new and two were neighbours so far, as where memory holds a window but no epoch), "not
-            kept" (every frame is new).
+            (two frames are new, as where memory holds a window but no epoch), "not kept" (every frame is new).
     """
     first = (len(clip) - FRAMES_PER_STEP) // 2
     centres = list(range(first, first + FRAMES_PER_STEP))
@@ -119,17 +117,14 @@ def parent_step(model: SlowFastMaskRCNN, clip: Clip, features: str) -> Run:
         return training_step(model, lambda: model.losses(frames, wanted))
     model.freeze(("backbone", "rpn")).train()
     bound = 0.0 if features == "not kept" else float("inf")
-    encoder = Encoder(model, SimpleNamespace(step="a", feature_cache_gib=bound), binary=True)  # type: ignore[arg-type]
+    cache = FeatureCache(model, bound, binary=True, many_proposals=False)
     last = min(centres[-1] + model.setup.after, len(clip) - 1)
 
     def losses() -> dict[str, Tensor]:
         if features == "moving":
             for index in range(last - FRAMES_PER_STEP + 1, last + 1):
-                encoder.kept.pop((clip.name, index), None)
-            for index in centres:  # what was a neighbour has no proposals yet
-                if kept := encoder.kept.get((clip.name, index)):
-                    kept.centre = None
-        return encoder.losses(clip, centres)  # type: ignore[arg-type]
+                cache.frames.pop((clip.name, index), None)
+        return cache.losses(clip, centres, {})  # type: ignore[arg-type]
 
     return training_step(model, losses)
 

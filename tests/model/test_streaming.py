@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,14 +44,19 @@ def test_streaming_equals_a_window_per_frame(network: Build, slow: int, fast: in
     assert max(differences.values()) < 1e-4, differences
 
 
-@pytest.mark.parametrize(("slow", "fast"), [(2, 4), (4, 4), (1, 9)])
-def test_streaming_equals_a_window_per_frame_for_other_setups(network: Build, slow: int, fast: int) -> None:
-    model = network(slow, fast, border="replicate", chunk_length=2)
-    assert largest_difference(model(clip(5)), windowed(model, clip(5))) < 1e-4
-
-
-def test_streaming_equals_a_window_per_frame_with_a_resnet(network: Build) -> None:
-    model = network(3, 7, backbone="resnet18", chunk_length=3)
+@pytest.mark.parametrize(
+    ("slow", "fast", "options"),
+    [
+        (2, 4, {"border": "replicate", "chunk_length": 2}),
+        (4, 4, {"border": "replicate", "chunk_length": 2}),
+        (1, 9, {"border": "replicate", "chunk_length": 2}),
+        (3, 7, {"backbone": "resnet18", "chunk_length": 3}),
+    ],
+)
+def test_streaming_equals_a_window_per_frame_for_other_setups_and_with_a_resnet(
+    network: Build, slow: int, fast: int, options: dict[str, Any]
+) -> None:
+    model = network(slow, fast, **options)
     assert largest_difference(model(clip(5)), windowed(model, clip(5))) < 1e-4
 
 
@@ -128,20 +134,6 @@ def test_features_held_are_bounded_by_the_chunk(network: Build, chunk: int, monk
     assert max(alive) <= 2
 
 
-def test_each_frame_is_encoded_once(network: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, seen = network(3, 7, chunk_length=3), 0
-    encode = model.encode
-
-    def counting(images: Tensor) -> dict[str, Tensor]:
-        nonlocal seen
-        seen += len(images)
-        return encode(images)
-
-    monkeypatch.setattr(model, "encode", counting)
-    model(clip(8))
-    assert seen == 8
-
-
 def test_encoded_chunks_give_the_same_detections(network: Build) -> None:
     model, frames = network(1, 7, chunk_length=3), clip(7)
     chunks = [encode_chunk(model, frames[start : start + 3]) for start in range(0, 7, 3)]
@@ -154,15 +146,12 @@ def test_inference_leaves_no_graph(network: Build) -> None:
     assert not any(value.requires_grad for one in found for value in one.values())
 
 
-def test_frames_of_two_sizes_are_refused(network: Build) -> None:
-    with pytest.raises(ValueError, match=r"one size for all"):
-        network()([torch.zeros(3, 48, 72), torch.zeros(3, 48, 64)])
-
-
-@pytest.mark.parametrize("shape", [(48, 72), (1, 48, 72), (1, 3, 48, 72)])
-def test_frames_of_another_shape_are_refused(network: Build, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"expected \[3, H, W\]"):
-        network()([torch.zeros(shape)])
+@pytest.mark.parametrize(
+    "shapes", [[(3, 48, 72), (3, 48, 64)], [(48, 72)], [(1, 48, 72)], [(1, 3, 48, 72)]], ids=lambda shapes: str(shapes)
+)
+def test_frames_of_two_sizes_or_another_shape_are_refused(network: Build, shapes: list[tuple[int, ...]]) -> None:
+    with pytest.raises(ValueError, match=r"expected \[3, H, W\], one size for all"):
+        network()([torch.zeros(shape) for shape in shapes])
 
 
 coordinates = st.floats(-30, 90, width=32)

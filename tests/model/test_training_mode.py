@@ -53,13 +53,10 @@ def moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
     return {name for name in before if not torch.equal(before[name], after[name])}
 
 
-def test_training_returns_torchvisions_losses(network: Build) -> None:
+def test_training_returns_torchvisions_losses_without_the_rpns_where_it_is_frozen(network: Build) -> None:
     losses = network().train()(clip(3), [target(), target(20), target(30)])
     assert set(losses) == ROI_LOSSES | RPN_LOSSES
     assert all(value.shape == () and value.isfinite() and value > 0 for value in losses.values())
-
-
-def test_a_frozen_rpn_has_no_losses(network: Build) -> None:
     model = network().freeze(("backbone", "rpn")).train()
     assert set(model(clip(2), [target(), None])) == ROI_LOSSES
 
@@ -84,22 +81,30 @@ def test_a_frame_beyond_the_window_changes_nothing(network: Build) -> None:
     assert seeded(lambda: model(changed, wanted)) == pytest.approx(seeded(lambda: model(frames, wanted)))
 
 
-def test_a_frame_without_an_object_has_finite_losses(network: Build) -> None:
-    losses = network().train()(clip(2), [without_object(), target()])
-    assert all(value.isfinite() for value in losses.values())
-    losses = network().train()(clip(1), [without_object()])
+@pytest.mark.parametrize("others", [[], [target()]])
+def test_a_frame_without_an_object_has_finite_losses(network: Build, others: list[Target]) -> None:
+    losses = network().train()(clip(1 + len(others)), [without_object(), *others])
     assert all(value.isfinite() for value in losses.values())
 
 
-@pytest.mark.parametrize("targets", [None, [], [None], [None] * 3])
-def test_one_target_or_none_is_expected_for_each_frame(network: Build, targets: list[None] | None) -> None:
-    with pytest.raises(ValueError, match=r"for 2 frames; training expects one target or None per frame"):
+UNPAIRED = "for 2 frames; training expects one target or None per frame"
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        (None, f"no targets {UNPAIRED}"),
+        ([], f"0 targets {UNPAIRED}"),
+        ([None], f"1 targets {UNPAIRED}"),
+        ([None] * 3, f"3 targets {UNPAIRED}"),
+        ([None] * 2, "no frame has a target"),
+    ],
+)
+def test_each_frame_has_one_target_or_none_and_some_frame_has_one(
+    network: Build, targets: list[None] | None, expected: str
+) -> None:
+    with pytest.raises(ValueError, match=expected):
         network().train()(clip(2), targets)
-
-
-def test_some_frame_must_have_a_target(network: Build) -> None:
-    with pytest.raises(ValueError, match="no frame has a target"):
-        network().train()(clip(2), [None, None])
 
 
 @pytest.mark.parametrize("border", ["zeros", "replicate"])
@@ -185,21 +190,16 @@ def test_modes_survive_evaluation(network: Build) -> None:
     assert [model.part(name).training for name in PARTS] == [False, False, True, True]
 
 
-def test_frozen_statistics_stay(network: Build) -> None:
-    model = network().freeze(("slow_fast",)).train()
-    before = statistics(model)
-    model(clip(2), [target(), None])
-    assert not moved(before, statistics(model))
-
-
-def test_drifting_statistics_move_and_are_used_though_weights_are_frozen(network: Build) -> None:
+def test_drifting_statistics_move_and_are_used_though_weights_are_frozen_and_frozen_ones_stay(network: Build) -> None:
     model = network().freeze(("slow_fast",), drifting_statistics=True).train()
     before = statistics(model)
     drifting = seeded(lambda: model(clip(2), [target(), None]))
     assert moved(before, statistics(model)) == {name for name in before if name.startswith("slow_fast.")}
     assert not any(parameter.requires_grad for parameter in model.slow_fast.parameters())
     frozen = network().freeze(("slow_fast",)).train()
+    before = statistics(frozen)
     assert seeded(lambda: frozen(clip(2), [target(), None])) != pytest.approx(drifting)
+    assert not moved(before, statistics(frozen))
     before = statistics(model)
     model.eval()(clip(2))
     assert not moved(before, statistics(model))

@@ -12,6 +12,7 @@ import pytest
 import timm
 import torch
 from names_of_2020 import names_of_2020
+from safetensors.torch import save_file
 from slowfast_vos.errors import UserError
 from slowfast_vos.model.checkpoints import read_torch_checkpoint, save_checkpoint
 from slowfast_vos.model.detector import build_detector
@@ -49,6 +50,10 @@ def copy_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def changed(before: dict[str, Tensor], model: MaskRCNN) -> set[str]:
     return {name for name, value in model.state_dict().items() if not torch.equal(before[name], value)}
+
+
+def predictors(model: MaskRCNN) -> set[str]:
+    return {name for name in model.state_dict() if name.startswith(PREDICTORS)}
 
 
 def offline(error: Exception) -> Callable[..., Any]:
@@ -111,13 +116,13 @@ def published(monkeypatch: pytest.MonkeyPatch, member: WeightsEnum, state: dict[
 def test_coco_weights_fill_all_but_the_predictors(detector: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     wide = {"backbone": "resnet50"}  # narrow elsewhere: torchvision's own widths need no test here
     theirs = {name: torch.full_like(value, 0.5) for name, value in detector(**wide).state_dict().items()}
-    for name in [name for name in theirs if name.startswith(PREDICTORS)]:
+    for name in predictors(detector(**wide)):
         theirs[name] = torch.zeros(91, *theirs[name].shape[1:])  # 91 classes
     published(monkeypatch, MaskRCNN_ResNet50_FPN_Weights.COCO_V1, names_of_2020(theirs))
     model = detector(**wide)
     before = copy_of(model.state_dict())
     load_weights(model, "coco", "resnet50")
-    others = {name for name in before if not name.startswith(PREDICTORS)}
+    others = set(before) - predictors(model)
     assert changed(before, model) == others
     assert all((model.state_dict()[name] == 0.5).all() for name in others)
 
@@ -182,21 +187,40 @@ def test_torchvisions_imagenet_weights_fill_the_body(detector: Build, monkeypatc
     assert all(torch.equal(value, theirs[name]) for name, value in body.items())
 
 
-def test_a_file_of_torchs_own_format_loads(detector: Build, tmp_path: Path) -> None:
-    state = {name: value + 1 for name, value in detector().state_dict().items()}
-    torch.save(state, tmp_path / "weights.pth")
-    model = detector()
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+@pytest.mark.parametrize("classes", [2, 91])
+def test_a_file_loads_and_its_predictors_where_they_have_two_classes(
+    detector: Build, tmp_path: Path, suffix: str, classes: int
+) -> None:
+    path, theirs, model = tmp_path / f"weights.{suffix}", detector(seed=5), detector()
+    state = {name: value + 1 for name, value in theirs.state_dict().items()}
+    theirs.load_state_dict(state)
+    if classes == 91:
+        state |= {name: torch.zeros(91, *value.shape[1:]) for name, value in state.items() if name in predictors(model)}
+    if suffix == "pth":
+        torch.save(state, path)
+    elif classes == 91:
+        save_file(state, path)
+    else:
+        save_checkpoint(path, theirs, {"setup": None})
     before = copy_of(model.state_dict())
-    load_weights(model, str(tmp_path / "weights.pth"), LITE0)
-    assert changed(before, model) == {name for name in before if not name.startswith(PREDICTORS)}
+    load_weights(model, str(path), LITE0)
+    for name, value in model.state_dict().items():
+        own = classes == 91 and name in predictors(model)
+        assert torch.equal(value, before[name] if own else state[name])
 
 
-def test_a_detector_of_ours_loads(detector: Build, tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "model.safetensors", detector(seed=5), {"setup": None})
-    model = detector()
+def test_predictors_that_a_file_lacks_stay_and_those_of_another_width_are_refused(
+    detector: Build, tmp_path: Path
+) -> None:
+    model, path = detector(), tmp_path / "weights.pth"
     before = copy_of(model.state_dict())
-    load_weights(model, str(tmp_path / "model.safetensors"), LITE0)
-    assert "backbone.body.conv_stem.weight" in changed(before, model)
+    torch.save({name: value + 1 for name, value in before.items() if name not in predictors(model)}, path)
+    load_weights(model, str(path), LITE0)
+    assert changed(before, model) == set(before) - predictors(model)
+    torch.save(detector(mask_hidden=16).state_dict(), path)
+    with pytest.raises(UserError, match=r"weights\.pth: does not fit this model; .*mask_predictor"):
+        load_weights(model, str(path), LITE0)
 
 
 @pytest.mark.parametrize("name", ["gone.pth", "gone.safetensors", "imagnet"])

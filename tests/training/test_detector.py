@@ -12,14 +12,7 @@ from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.config import Settings, parse_settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.jobs.common import Job
-from slowfast_vos.training.detector import (
-    Sample,
-    annotated_frames,
-    learning_rate_factor,
-    read_sample,
-    spread,
-    train_detector,
-)
+from slowfast_vos.training.detector import Sample, learning_rate_factor, read_sample, spread, train_detector
 from slowfast_vos.training.loop import DivergedError, TrainingState
 from slowfast_vos.videos.davis import Video, targets
 from slowfast_vos.videos.pngs import write_mask
@@ -70,13 +63,6 @@ def test_a_flip_depends_on_its_seed_alone_and_leaves_torchs_generator_as_it_is(m
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_frames_without_an_object_are_left_out(make_video: MakeVideo) -> None:
-    video = make_video()
-    write_mask(video.masks[3], np.zeros((64, 96), np.uint8))
-    assert [index for _, index in annotated_frames([video, video], None, binary=True)] == [0, 1, 2, 4] * 2
-    assert [index for _, index in annotated_frames([video], 2, binary=True)] == [0, 2]
-
-
 def train(model: MaskRCNN, video: Video, workers: int = 0, **stage: Any) -> TrainingState:
     run = settings(detector={"lr": "0.01", "epochs": 1, **stage}, loading_workers=workers)
     return train_detector(run, model, [video], binary=False, seed=1)
@@ -93,17 +79,23 @@ def test_workers_that_load_change_no_byte(network: Build, make_video: MakeVideo)
     assert all(torch.equal(value, helped[name]) for name, value in alone.items())
 
 
-def test_every_epoch_flips_other_frames(network: Build, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[tuple[int, int]] = []
+def test_an_epoch_takes_every_frame_that_shows_an_object_with_flips_of_its_own(
+    network: Build, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video, drawn = make_video(), []
+    write_mask(video.masks[3], np.zeros((64, 96), np.uint8))
 
     def noting(video: Video, index: int, *, seed: int, **options: Any) -> Sample:
         drawn.append((index, seed))
         return read_sample(video, index, seed=seed, **options)
 
     monkeypatch.setattr("slowfast_vos.training.detector.read_sample", noting)
-    train(network().maskrcnn_model, make_video(length=3), epochs=2)
-    assert sorted(index for index, _ in drawn) == [0, 0, 1, 1, 2, 2]
-    assert len({seed for _, seed in drawn}) == 6
+    train(network().maskrcnn_model, video, epochs=2)
+    assert sorted(index for index, _ in drawn) == [0, 0, 1, 1, 2, 2, 4, 4]
+    assert len({seed for _, seed in drawn}) == 8
+    drawn.clear()
+    train(network().maskrcnn_model, video, train_frames=2)
+    assert sorted(index for index, _ in drawn) == [0, 2]
 
 
 @pytest.mark.parametrize("workers", [0, 1])

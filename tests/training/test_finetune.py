@@ -11,8 +11,7 @@ import torch
 from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.config import Settings, parse_settings
 from slowfast_vos.errors import UserError
-from slowfast_vos.setups import Setup
-from slowfast_vos.training.finetune import Configuration, fine_tune, mirrored_order
+from slowfast_vos.training.finetune import Configuration, fine_tune
 from slowfast_vos.training.loop import DivergedError
 from slowfast_vos.videos.davis import Video
 from slowfast_vos.videos.pngs import write_mask
@@ -24,22 +23,6 @@ MakeVideo = Callable[..., Video]
 
 def settings(**values: Any) -> Settings:
     return parse_settings({"data": {"held_out": ["bear"]}, **values}, "tests")
-
-
-@pytest.mark.parametrize(
-    ("setup", "length", "order"),
-    [
-        ("3-7", 10, [3, 2, 1, 0, 1, 2, 3]),
-        ("7-7", 10, [3, 2, 1, 0, 1, 2, 3]),
-        ("3-7", 3, [2, 2, 1, 0, 1, 2, 2]),
-        ("3-7", 1, [0] * 7),
-        ("3-3", 10, [1, 0, 1]),
-        ("1-1", 10, [0]),
-        ("2-4", 10, [2, 1, 0, 1]),
-    ],
-)
-def test_the_first_frames_window_is_mirrored_in_time(setup: str, length: int, order: list[int]) -> None:
-    assert mirrored_order(Setup.parse(setup), length) == order
 
 
 def tuned(

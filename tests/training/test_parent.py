@@ -15,8 +15,9 @@ from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.measuring.record import Scores
 from slowfast_vos.sections import Parent
 from slowfast_vos.training import parent as stage
+from slowfast_vos.training.features import FeatureCache, read_clip
 from slowfast_vos.training.loop import DivergedError, TrainingState, seed_everything
-from slowfast_vos.training.parent import FeatureCache, clip_losses, epoch_steps, read_clip, train_parent
+from slowfast_vos.training.parent import clip_losses, epoch_steps, train_parent
 from slowfast_vos.videos.davis import Video
 from torch import Tensor
 
@@ -54,11 +55,17 @@ def test_a_budget_of_frames_is_spread_over_the_video() -> None:
     assert len(steps([unread("a", 24)], train_frames=2, frames_per_step=4)) == 1
 
 
+def make_cache(
+    model: SlowFastMaskRCNN, gib: float = 1, *, binary: bool = True, many_proposals: bool = False
+) -> FeatureCache:
+    return FeatureCache(model, gib, binary=binary, many_proposals=many_proposals)
+
+
 def test_variant_b_takes_the_proposals_of_training_and_gives_them_back(network: Build, make_video: MakeVideo) -> None:
     model, video = network().freeze(("backbone", "rpn")).train(), make_video(length=2)
     counts, rpn = [], model.maskrcnn_model.rpn
-    for step in ("a", "b"):
-        cache = FeatureCache(model, Parent(step=step), binary=True)
+    for many in (False, True):
+        cache = make_cache(model, many_proposals=many)
         cache.losses(video, [0, 1], {})
         counts.append([len(encoded.proposals) for encoded in cache.frames.values()])
         assert (rpn.pre_nms_top_n(), rpn.post_nms_top_n()) == (20, 12)
@@ -78,7 +85,7 @@ def test_losses_from_cached_features_equal_those_of_the_clip(
     network: Build, make_video: MakeVideo, border: str, centres: list[int], binary: bool
 ) -> None:
     model, video = network(1, 3, border=border, chunk_length=2).freeze(("backbone", "rpn")).train(), make_video()
-    cache, clip = FeatureCache(model, Parent(), binary=binary), read_clip((video, list(range(5))), binary=binary)
+    cache, clip = make_cache(model, binary=binary), read_clip((video, list(range(5))), binary=binary)
     cache.losses(video, [1], {})
     seed_everything(3)
     cached = cache.losses(video, centres, {})
@@ -109,11 +116,11 @@ def test_the_frames_used_last_are_cached_within_the_bound(
     network: Build, make_video: MakeVideo, encoded: list[int]
 ) -> None:
     model, video = network(1, 1).freeze(("backbone", "rpn")).train(), make_video(length=4)
-    one = FeatureCache(model, Parent(), binary=True)
+    one = make_cache(model)
     one.losses(video, [0], {})
     for frames, expected in ((0, 6), (1.5, 5), (2.5, 4), (3.5, 4)):
         bound = frames * one.size_in_bytes
-        cache = FeatureCache(model, Parent(feature_cache_gib=bound / 2**30), binary=True)
+        cache = make_cache(model, bound / 2**30)
         encoded.clear()
         for index in (0, 1, 1, 2, 1, 3):
             cache.losses(video, [index], {})
@@ -126,7 +133,7 @@ def test_only_the_frames_of_the_windows_are_encoded_each_once_in_an_epoch_and_wi
     network: Build, make_video: MakeVideo, encoded: list[int]
 ) -> None:
     model = network(1, 3, chunk_length=2).freeze(("backbone", "rpn")).train()
-    cache, video = FeatureCache(model, Parent(), binary=True), make_video(length=8)
+    cache, video = make_cache(model), make_video(length=8)
     for centres, expected in (([0], 2), ([1], 1), ([5, 6], 4), ([0, 1], 0), ([3], 1)):
         encoded.clear()
         cache.losses(video, centres, {})
