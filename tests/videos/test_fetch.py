@@ -23,6 +23,7 @@ import pytest
 from slowfast_vos.errors import UserError
 from slowfast_vos.videos import archives, fetch
 from slowfast_vos.videos.archives import ARCHIVES, DAVIS_2016, Archive, find_archive
+from slowfast_vos.videos.davis import DavisTree
 
 from command_line import refused
 from davis_trees import mask, write_tree
