@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = ["SlowFastMaskRCNN", "__version__"]
 
 
