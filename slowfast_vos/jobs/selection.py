@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from slowfast_vos.jobs.job import Job, gather_scores
 from slowfast_vos.measuring.record import Scores
 from slowfast_vos.model.masks import predict_masks
@@ -27,18 +25,9 @@ class Selection:
 
     def __init__(self, job: Job, *, frozen: bool) -> None:
         self.job, self.frozen = job, frozen
-        self._annotations: dict[str, list[tuple[np.ndarray, tuple[int, ...]]]] = {}
         # None where the sequence exceeds what is left of the cache.
         self._chunks: dict[str, list[Chunk] | None] = {}
         self._bytes_left = job.settings.parent.feature_cache_gib * GIB
-
-    def annotations(self, video: Video) -> list[np.ndarray]:
-        """Foreground masks `[H, W]` uint8 of every frame; cached as bits, since a split may be large."""
-        if video.name not in self._annotations:
-            masks = (video.ids(index, binary=True) for index in range(len(video)))
-            self._annotations[video.name] = [(np.packbits(mask), mask.shape) for mask in masks]
-        cached = self._annotations[video.name]
-        return [np.unpackbits(bits, count=math.prod(shape)).reshape(shape) for bits, shape in cached]
 
     def encoded(self, model: SlowFastMaskRCNN, video: Video) -> list[Chunk] | None:
         """The video's frames through backbone and RPN; None where these train, or the cache is too small."""
@@ -79,8 +68,9 @@ class Selection:
         """
         chunks = self.encoded(model, video) if frozen else None
         frames = (video.frame(index) for index in range(len(video)))
+        annotations = [video.ids(index, binary=True) for index in range(len(video))]
         masks = predict_masks(model, frames, chunks)
-        return score_masks(masks, self.annotations(video), frames=self.job.settings.option("frames"))
+        return score_masks(masks, annotations, frames=self.job.settings.option("frames"))
 
 
 def _size(chunk: Chunk) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -36,7 +35,7 @@ class Output:
 
     Attributes:
         error: of a failed one, in one line.
-        seconds: how long it took, if its record says so; of a missing one, how long the outdated one took.
+        seconds: how long it took, if its record says so.
     """
 
     path: Path
@@ -54,14 +53,12 @@ class JobState:
             `stopped` if it was killed or interrupted; `skipped` if a job that it needs failed; `missing` if it has not
             begun.
         outputs: of a running, failed or stopped job, the first missing one has the job's state.
-        outdated: what is there was made from something older than what there is now.
     """
 
     job: PlannedJob
     state: State
     outputs: tuple[Output, ...]
     status: JobStatus | None = None
-    outdated: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,8 +112,7 @@ class Status:
 def read_status(settings: Settings, base: Path = Path()) -> Status:
     """Read where a run stands.
 
-    What is older than its inputs counts as missing, since it will be made again. What an edit of the configuration
-    outdated counts as done until its job begins: only Snakemake knows (`snakemake -n`).
+    What an edit made outdated counts as done until its job begins: only Snakemake knows (`snakemake -n`).
 
     Raises:
         UserError: a record or a status file cannot be read, or the dataset is not there.
@@ -129,10 +125,7 @@ def read_status(settings: Settings, base: Path = Path()) -> Status:
 
 def _read_job(job: PlannedJob, needed: list[JobState]) -> JobState:
     status = read_status_file(job.status_file)
-    outdated = _is_outdated(job, needed)
     found = [_read_output(path, job.recorded) for path in job.outputs.values()]
-    if outdated:
-        found = [Output(one.path, "missing", seconds=one.seconds) for one in found]
     ended = status.state if status else "done"
     complete = not any(output.state == "missing" for output in found)
     state: State
@@ -151,23 +144,8 @@ def _read_job(job: PlannedJob, needed: list[JobState]) -> JobState:
         behind: State = "skipped" if state in ("failed", "skipped") else "missing"
         own = state if index == missing[0] else behind
         error = status.error if status and own == "failed" else None
-        found[index] = Output(found[index].path, own, error, found[index].seconds)
-    return JobState(job, state, tuple(found), status, outdated)
-
-
-def _is_outdated(job: PlannedJob, needed: list[JobState]) -> bool:
-    if any(one.outdated or one.state in ("running", "failed", "stopped") for one in needed):
-        return True
-    made, used = _times(job), [time for one in needed for time in _times(one.job)]
-    return bool(made and used) and max(used) > min(made)
-
-
-def _times(job: PlannedJob) -> list[float]:
-    found = []
-    for path in job.outputs.values():
-        with suppress(FileNotFoundError):  # not made yet, or being made again
-            found.append(path.stat().st_mtime)
-    return found
+        found[index] = Output(found[index].path, own, error)
+    return JobState(job, state, tuple(found), status)
 
 
 def _read_output(path: Path, recorded: bool) -> Output:

@@ -228,9 +228,9 @@ def test_a_lost_gpu_is_ignored_and_the_others_are_listed(
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(lost=1))
     assert list_gpus() == [first]
     assert caplog.messages == ["GPU 1 is ignored: its driver says GPU is lost"]
-    assert gpus_per_job("auto") == 1
+    assert [gpus_per_job(device) for device in ("auto", "cuda", "cpu")] == [1, 1, 0]
     monkeypatch.setenv(VARIABLE, "-1")
-    assert gpus_per_job("auto") == 0
+    assert [gpus_per_job(device) for device in ("auto", "cuda", "cpu")] == [0, 1, 0]
 
 
 def test_verbs_with_a_network_lock_a_gpu_first(

@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 import torch
 from slowfast_vos.errors import UserError
-from slowfast_vos.measuring import gpus
 from slowfast_vos.measuring.devices import find_device
 from slowfast_vos.measuring.provenance import PACKAGES, Stopwatch, commit, processor
 from slowfast_vos.measuring.record import Record, SequenceScores, read_record
 
 
 def record(**values: Any) -> Record:
-    stopwatch = Stopwatch(device="a processor", driver=None, threads=1, dataset="digest")
+    provenance = Stopwatch().provenance(device="a processor", driver=None, threads=1, dataset="digest")
     return Record(
         **{
             "kind": "grid",
@@ -26,7 +25,7 @@ def record(**values: Any) -> Record:
             "protocol": "strict",
             "seed": 63,
             "settings": {"name": "demo"},
-            "provenance": stopwatch.provenance(),
+            "provenance": provenance,
             **values,
         }
     )
@@ -97,11 +96,3 @@ def test_a_processor_is_found_by_default_where_there_is_no_gpu(monkeypatch: pyte
         assert device.name == processor()
     with pytest.raises(UserError, match="device: found no CUDA device; expected one"):
         find_device("cuda")
-
-
-def test_jobs_ask_for_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    for count, expected in ((0, [0, 1, 0]), (2, [1, 1, 0])):
-        found = [gpus.Gpu(f"GPU-{index}", index) for index in range(count)]
-        monkeypatch.setattr(gpus, "list_gpus", lambda found=found: found)
-        assert [gpus.gpus_per_job(device) for device in ("auto", "cuda", "cpu")] == expected
