@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ from slowfast_vos.errors import UserError
 if TYPE_CHECKING:
     from slowfast_vos.config import Settings
     from slowfast_vos.jobs.job import Job
+    from slowfast_vos.paths import Results
 
 log = logging.getLogger(__name__)
 
@@ -107,38 +108,42 @@ def read_settings(config: Path) -> Settings:
 
 
 @contextmanager
-def report_job(config: Path, *parts: str) -> Iterator[Settings]:
-    """A job of the whole run: its log file, its lock and its status; after it, a line on where the run stands.
+def report_job(
+    config: Path, *parts: str, seed: int | None = None, part: tuple[int, int] | None = None
+) -> Iterator[Results]:
+    """A job of a run: its log file, its lock and its status; after it, a line on where the run stands.
 
     Args:
-        parts: which job it is, as its log's path says (see `Results.log`).
+        parts, seed, part: which job it is, as its log's path says (see `Results.log`).
     """
-    settings = read_settings(config)
-    with _running(settings, " ".join(parts), *parts):
-        yield settings
+    from slowfast_vos.jobs.runner import run_job
+    from slowfast_vos.paths import Results
+    from slowfast_vos.reporting.status import read_status
+
+    results = Results(read_settings(config))
+    path = results.log(*parts, seed=seed, part=part)
+    start_log(" ".join(parts), path)
+    with run_job(path.with_suffix(".json")):
+        yield results
+    try:
+        log.info("run %s: %s", results.settings.name, read_status(results.settings).headline)
+    except (UserError, OSError) as problem:  # the job has ended, and its results count
+        log.warning("where the run stands is not known: %s", problem)
 
 
 @contextmanager
 def open_job(
     config: Path, seed: int | None, *parts: str, part: tuple[int, int] | None = None, network: bool = True
 ) -> Iterator[Job]:
-    """A job of one seed, as `report_job`; one with a network holds the lock of a GPU where there is one.
-
-    Args:
-        parts, part: which job it is, as its log's path says (see `Results.log`).
-    """
+    """A job of one seed, as `report_job`; one with a network holds the lock of a GPU where there is one."""
     settings = read_settings(config)
     if seed is not None and seed not in settings.seeds:
         raise UserError(f"--seed: found {seed}; expected one of seeds {settings.seeds} in {config}")
     seed = settings.seeds[0] if seed is None else seed
-    with _running(settings, " ".join(parts), *parts, seed=seed, part=part):
+    with report_job(config, *parts, seed=seed, part=part), on_device(settings.device) if network else nullcontext():
         from slowfast_vos.jobs.job import Job
 
-        if network:
-            with on_device(settings.device):
-                yield Job(settings, seed)
-        else:
-            yield Job(settings, seed)
+        yield Job(settings, seed)
 
 
 @contextmanager
@@ -151,25 +156,6 @@ def on_device(device: str) -> Iterator[None]:
 
         with explained():
             yield
-
-
-@contextmanager
-def _running(
-    settings: Settings, label: str, *parts: str, seed: int | None = None, part: tuple[int, int] | None = None
-) -> Iterator[None]:
-    from slowfast_vos.jobs.runner import run_job
-    from slowfast_vos.paths import Results
-
-    path = Results(settings).log(*parts, seed=seed, part=part)
-    start_log(label, path)
-    with run_job(path.with_suffix(".json")):
-        yield
-    from slowfast_vos.reporting.status import read_status
-
-    try:
-        log.info("run %s: %s", settings.name, read_status(settings).headline)
-    except (UserError, OSError) as problem:  # the job has ended, and its results count
-        log.warning("where the run stands is not known: %s", problem)
 
 
 def parse_part(part: str) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from itertools import product
 from pathlib import Path
 from typing import Annotated
@@ -152,38 +152,35 @@ def cost(config: Config, setup: SetupOption, seed: Seed = None) -> None:
 @app.command()
 def tables(config: Config, out: Out = None) -> None:
     """Write the tables of a run, from its records alone."""
-    with report_job(config, "tables") as settings:
-        from slowfast_vos.paths import Results
+    with report_job(config, "tables") as results:
         from slowfast_vos.reporting.tables import write_tables
 
-        results = Results(settings)
-        write_tables(settings, results.root, out or results.reports / "tables", results.reports / "figures")
+        write_tables(results.settings, results.root, out or results.reports / "tables", results.reports / "figures")
 
 
 @app.command()
 def plots(config: Config, out: Out = None) -> None:
     """Draw the figures of a run, from its records alone."""
-    with report_job(config, "plots") as settings:
-        from slowfast_vos.files import atomic_folder
-        from slowfast_vos.paths import Results
+    with report_job(config, "plots") as results, folder_for(out, results.reports / "figures") as folder:
         from slowfast_vos.reporting.figures import write_plots
 
-        results = Results(settings)
-        with nullcontext(out) if out else atomic_folder(results.reports / "figures") as folder:
-            write_plots(settings, results.root, folder)
+        write_plots(results.settings, results.root, folder)
 
 
 @app.command()
 def strips(config: Config, out: Out = None) -> None:
     """Draw predictions over their frames, as pictures and animations."""
-    with report_job(config, "strips") as settings:
-        from slowfast_vos.files import atomic_folder
-        from slowfast_vos.paths import Results
+    with report_job(config, "strips") as results, folder_for(out, results.reports / "strips") as folder:
         from slowfast_vos.reporting.qualitative import write_strips
 
-        results = Results(settings)
-        with nullcontext(out) if out else atomic_folder(results.reports / "strips") as folder:
-            write_strips(settings, results.root, folder)
+        write_strips(results.settings, results.root, folder)
+
+
+def folder_for(out: Path | None, default: Path) -> AbstractContextManager[Path]:
+    """A folder to write to: a person's as it is; the run's own is replaced as a whole."""
+    from slowfast_vos.files import atomic_folder
+
+    return atomic_folder(default) if out is None else nullcontext(out)
 
 
 @app.command("check-records")
@@ -192,19 +189,18 @@ def check_records(config: Config, out: Annotated[Path, typer.Option(help="File t
 
     Snakemake does not know the settings of jobs that ended while it was dead.
     """
-    with report_job(config, "check-records") as settings:
+    with report_job(config, "check-records") as results:
         from slowfast_vos.dag import planned_jobs
         from slowfast_vos.files import write_json
         from slowfast_vos.measuring.record import read_record
-        from slowfast_vos.paths import Results
         from slowfast_vos.reporting.run import has_settings
 
-        paths = [path for job in planned_jobs(settings) if job.recorded for path in job.outputs.values()]
+        paths = [path for job in planned_jobs(results.settings) if job.recorded for path in job.outputs.values()]
         records = {path: read_record(path) for path in paths}
-        if others := [path for path, record in records.items() if not has_settings(record, settings)]:
+        if others := [path for path, record in records.items() if not has_settings(record, results.settings)]:
             expected = "expected the run's; remove it, and the same command makes it again"
             raise UserError("\n".join(f"{path}: found other settings of its stage; {expected}" for path in others))
         if failed := sum(record.status == "failed" for record in records.values()):
-            table = Results(settings).reports / "tables" / "records.csv"
+            table = results.reports / "tables" / "records.csv"
             raise UserError(f"{table}: found {failed} of {len(records)} records failed; `slowfast-vos status` says why")
         write_json(out, {"done": len(records), "failed": 0})

@@ -103,8 +103,9 @@ def synthesize(
         sizes = {"train": train, "val": val, "frames": frames, "height": height, "width": width}
         _draw(root, {"seed": seed, **sizes}, processes)
     elif config is not None:
-        with report_job(config, "synthesize") as settings:
-            _draw(settings.data_root, settings.data.synthetic.model_dump(), processes)
+        with report_job(config, "synthesize") as results:
+            data = results.settings.data.synthetic
+            _draw(results.settings.data_root, data.model_dump(), processes)
 
 
 def _draw(root: Path, options: dict[str, int], processes: int) -> None:
@@ -147,14 +148,13 @@ def check_data(
 
 def _check_run(config: Path) -> None:
     from slowfast_vos.files import write_json
-    from slowfast_vos.paths import Results
     from slowfast_vos.progress import progress_lines
     from slowfast_vos.videos.dataset import check_dataset, describe_dataset, open_dataset
 
-    with report_job(config, "check-data") as settings:
-        dataset = open_dataset(settings)
+    with report_job(config, "check-data") as results:
+        dataset = open_dataset(results.settings)
         checked = check_dataset(dataset, lambda videos: progress_lines(videos, "checked", lambda video: video.name))
-        write_json(Results(settings).dataset, checked | describe_dataset(dataset))
+        write_json(results.dataset, checked | describe_dataset(dataset))
         typer.echo(f"{len(checked['sequences'])} sequences, {sum(checked['sequences'].values())} frames: no problem")
 
 

@@ -57,9 +57,7 @@ def measure_cost(job: Job, setup: str) -> Record:
         **memory,
         host_peak_bytes=host_peak_bytes(),
     )
-    record = job.record("cost", setup=setup, cost=cost)
-    record.save(job.results.cost(setup, job.seed))
-    return record
+    return job.write_record(job.results.cost(setup, job.seed), "cost", setup=setup, cost=cost)
 
 
 def _gpu_memory(run: Callable[[], None], device: torch.device) -> dict[str, int | None]:

@@ -21,20 +21,17 @@ def evaluate(job: Job, task: str, setup: str) -> Record:
     about = {"task": task} | ({"job": {"baseline": setup}} if task == "baseline" else {"setup": setup})
     failures = _failures(job, setup) if task == "semi-supervised" else []
     if failures:
-        record = job.record("evaluation", **about, error="; ".join(failures))
-    else:
-        scores = score(
-            job.settings.val_root,
-            results.predictions(task, setup, job.seed),
-            year=2016,
-            frames=job.settings.option("frames"),
-            sequences=[video.name for video in job.dataset.val],
-            resolution=job.settings.data.resolution,
-        )
-        scores.write(path.parent)
-        record = job.record("evaluation", **about, scores=gather_scores(scores.per_sequence_means()))
-    record.save(path)
-    return record
+        return job.write_record(path, "evaluation", **about, error="; ".join(failures))
+    scores = score(
+        job.settings.val_root,
+        results.predictions(task, setup, job.seed),
+        year=2016,
+        frames=job.settings.option("frames"),
+        sequences=[video.name for video in job.dataset.val],
+        resolution=job.settings.data.resolution,
+    )
+    scores.write(path.parent)
+    return job.write_record(path, "evaluation", **about, scores=gather_scores(scores.per_sequence_means()))
 
 
 def _failures(job: Job, setup: str) -> list[str]:
@@ -57,9 +54,8 @@ def select_best(job: Job, setup: str) -> Record:
     done = [record for record in records if record.scores is not None]
     if done:
         best = max(done, key=lambda record: record.scores.jf_mean)
-        record = job.record("selected", setup=setup, job=best.job, scores=best.scores)
+        outcome = {"job": best.job, "scores": best.scores}
     else:
-        error = f"all {len(records)} configurations of the grid failed, the first with: {records[0].error}"
-        record = job.record("selected", setup=setup, error=error)
-    record.save(results.selected(setup, job.seed))
-    return record
+        first = records[0].error
+        outcome = {"error": f"all {len(records)} configurations of the grid failed, the first with: {first}"}
+    return job.write_record(results.selected(setup, job.seed), "selected", setup=setup, **outcome)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from slowfast_vos.files import atomic_folder
 from slowfast_vos.jobs.failures import counted_crashes, failure_of_configuration
@@ -28,29 +29,28 @@ from slowfast_vos.videos.davis import Video
 def run_grid(job: Job, setup: str, index: int, count: int) -> list[Record]:
     """Run shard `index` of `count` of a setup's grid; one record for every configuration."""
     settings, parent = job.settings, job.parent(setup)
-    selection, start = Selection(job, frozen=True), weights_digest(parent)
-    decisive = (settings.finetune.model_dump(), settings.grid.iterations, settings.selection_sequences, start)
+    selection = Selection(job, frozen=True)
+    decisive = (settings.grid.iterations, settings.selection_sequences, settings.finetune.model_dump())
     points = [Configuration(*point) for point in shard(job.results.configurations(), index, count)]
-    records = []
+    start, records = weights_digest(parent), []
     for point in progress_lines(points, f"grid {setup}", lambda point: " ".join(point.as_job().values())):
         path = job.results.grid(setup, *point.as_job().values(), job.seed)
-        key = job.key("grid", setup, point.as_job(), *decisive)
+        key = job.key("grid", setup, point.as_job(), *decisive, start)
         record = job.cached(path, key)
         if record is None:
-            record = _run_configuration(job, setup, parent, selection, point, path, key)
-            record.save(path)
+            clock = Stopwatch()
+            outcome = _run_configuration(job, setup, parent, selection, point, key)
+            record = job.write_record(path, "grid", key=key, clock=clock, setup=setup, job=point.as_job(), **outcome)
             shutil.rmtree(job.results.work(path), ignore_errors=True)
         records.append(record)
     return records
 
 
 def _run_configuration(
-    job: Job, setup: str, parent: SlowFastMaskRCNN, selection: Selection, point: Configuration, path: Path, key: str
-) -> Record:
+    job: Job, setup: str, parent: SlowFastMaskRCNN, selection: Selection, point: Configuration, key: str
+) -> dict[str, Any]:
     """Fine-tune a model on each selection sequence, and score it there."""
-    scores, curves = {}, []
-    about = {"kind": "grid", "key": key, "clock": Stopwatch(), "setup": setup, "job": point.as_job()}
-    work = job.results.work(path)
+    scores, curves, work = {}, [], job.results.work(job.results.grid(setup, *point.as_job().values(), job.seed))
     try:
         with counted_crashes(work):
             for video in job.dataset.selection:
@@ -67,8 +67,8 @@ def _run_configuration(
                 scores[video.name] = selection.score_video(model, video, frozen=point.freeze == "BB_SF")
                 curves.append(state.curve)
     except Exception as error:
-        return job.record(**about, error=failure_of_configuration(error))
-    return job.record(**about, scores=gather_scores(scores), curve=mean_curve(curves))
+        return {"error": failure_of_configuration(error)}
+    return {"scores": gather_scores(scores), "curve": mean_curve(curves)}
 
 
 def mean_curve(curves: list[list[Epoch]]) -> list[Epoch]:
@@ -89,62 +89,46 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
 
     A sequence that fails leaves a failed record and no predictions; so do all where no configuration was chosen.
     """
-    videos = shard(job.dataset.val, index, count)
+    settings, videos = job.settings, shard(job.dataset.val, index, count)
     selected = read_record(job.results.selected(setup, job.seed))
-    if selected.error:
-        return [_save_final(job, job.record("final", **_final(setup, video), error=selected.error)) for video in videos]
-    parent = job.parent(setup)
-    start, records = weights_digest(parent), []
+    # Without a configuration there may be no parent either.
+    parent = None if selected.error else job.parent(setup)
+    start, records = None if parent is None else weights_digest(parent), []
     for video in progress_lines(videos, f"final {setup}", lambda video: video.name):
-        records.append(_run_sequence(job, setup, parent, start, video, selected.job))
+        path, point = job.results.final(setup, job.seed, video.name), {"sequence": video.name, **selected.job}
+        out = job.results.predictions("semi-supervised", setup, job.seed) / video.name
+        key = job.key("final", setup, point, settings.final.iterations, settings.finetune.model_dump(), start)
+        record = job.cached(path, key, out)
+        if record is None:
+            clock, outcome = Stopwatch(), {"error": selected.error}
+            with atomic_folder(out) as masks:
+                if parent is not None:
+                    outcome = _run_sequence(job, setup, parent, video, selected.job, key, masks)
+            record = job.write_record(path, "final", key=key, clock=clock, setup=setup, job=point, **outcome)
+            shutil.rmtree(job.results.work(path), ignore_errors=True)
+        records.append(record)
     return records
 
 
-def _final(setup: str, video: Video, chosen: dict[str, str] | None = None) -> dict[str, object]:
-    return {"setup": setup, "job": {"sequence": video.name, **(chosen or {})}}
-
-
 def _run_sequence(
-    job: Job, setup: str, parent: SlowFastMaskRCNN, start: str, video: Video, chosen: dict[str, str]
-) -> Record:
-    settings = job.settings
-    path, out = job.results.final(setup, job.seed, video.name), _predictions(job, setup, video.name)
-    key = job.key("final", setup, video.name, chosen, settings.finetune.model_dump(), settings.final.iterations, start)
-    if cached := job.cached(path, key, out):
-        return cached
-    work = job.results.work(path)
-    about = {"kind": "final", "key": key, "clock": Stopwatch(), **_final(setup, video, chosen)}
+    job: Job, setup: str, parent: SlowFastMaskRCNN, video: Video, chosen: dict[str, str], key: str, masks: Path
+) -> dict[str, Any]:
+    """Fine-tune a model on a sequence, and write its predictions into the folder `masks`: all of them or none."""
+    work = job.results.work(job.results.final(setup, job.seed, video.name))
     try:
         with counted_crashes(work):
             model, state = fine_tune(
-                settings,
+                job.settings,
                 parent,
                 video,
                 Configuration(**chosen),
-                iterations=settings.final.iterations,
-                seed=job_seed(settings, job.seed, "final", setup, video.name),
-                resume=Resume(work / "state.pt", key, settings.save_every),
+                iterations=job.settings.final.iterations,
+                seed=job_seed(job.settings, job.seed, "final", setup, video.name),
+                resume=Resume(work / "state.pt", key, job.settings.save_every),
             )
-            with atomic_folder(out) as folder:
-                write_predictions(model, video, folder)
-        record = job.record(**about, curve=state.curve)
+            write_predictions(model, video, masks)
     except Exception as error:
-        record = job.record(**about, error=failure_of_configuration(error))
-    return _save_final(job, record)
-
-
-def _save_final(job: Job, record: Record) -> Record:
-    """Save a final model's record; a failed one has no predictions."""
-    assert record.setup is not None
-    sequence = record.job["sequence"]
-    if record.error:
-        with atomic_folder(_predictions(job, record.setup, sequence)):
-            pass
-    path = job.results.final(record.setup, job.seed, sequence)
-    record.save(path)
-    shutil.rmtree(job.results.work(path), ignore_errors=True)
-    return record
-
-
-def _predictions(job: Job, setup: str, sequence: str) -> Path:
-    return job.results.predictions("semi-supervised", setup, job.seed) / sequence
+        for path in masks.iterdir():
+            path.unlink()
+        return {"error": failure_of_configuration(error)}
+    return {"curve": state.curve}

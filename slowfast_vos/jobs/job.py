@@ -75,8 +75,10 @@ class Job:
         torch.set_num_threads(self.settings.threads)
         return find_device(self.settings.device)
 
-    def record(self, kind: Kind, *, key: str = "", clock: Stopwatch | None = None, **values: Any) -> Record:
-        """A record with the run's identity filled in; `error` makes it a failed one.
+    def write_record(
+        self, path: Path, kind: Kind, *, key: str = "", clock: Stopwatch | None = None, **values: Any
+    ) -> Record:
+        """Write a record with the run's identity filled in; `error` makes it a failed one.
 
         Args:
             key: digest of what decides the result (see `key`).
@@ -90,7 +92,7 @@ class Job:
             threads=self.settings.threads,
             dataset=self.data_digest,
         )
-        return Record(
+        record = Record(
             kind=kind,
             status="failed" if values.get("error") else "done",
             key=key,
@@ -101,6 +103,8 @@ class Job:
             provenance=Provenance(**provenance),
             **values,
         )
+        record.save(path)
+        return record
 
     def key(self, *decisive: object) -> str:
         """Digest of all that decides a result: the shared settings, the data, the seed, and `decisive`."""

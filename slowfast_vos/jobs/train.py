@@ -72,8 +72,7 @@ def _run(
         return cached
     state = train(Resume(job.results.work(path) / "state.pt", key, job.settings.save_every))
     save_checkpoint(weights, model, job.about(about["setup"]))
-    record = job.record(key=key, **about, **_outcome(state))
-    record.save(path)
+    record = job.write_record(path, key=key, **about, **_outcome(state))
     shutil.rmtree(job.results.work(path), ignore_errors=True)
     return record
 
@@ -89,14 +88,13 @@ def run_tuning(job: Job, setup: str, backbone: str, lr: str) -> Record:
     key = _key(job, parent, model)
     if cached := job.cached(path, key):
         return cached
-    about = {"kind": "tuning", "key": key, "setup": setup, "job": point}
     try:
         with counted_crashes(work):
             state = _train_parent(job, model, parent, seed, Resume(work / "state.pt", key, settings.save_every))
-        record = job.record(**about, **_outcome(state))
+        outcome = _outcome(state)
     except Exception as error:
-        record = job.record(**about, error=failure_of_configuration(error))
-    record.save(path)
+        outcome = {"error": failure_of_configuration(error)}
+    record = job.write_record(path, "tuning", key=key, setup=setup, job=point, **outcome)
     shutil.rmtree(work, ignore_errors=True)
     return record
 
