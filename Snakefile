@@ -4,7 +4,6 @@ from snakemake.utils import min_version
 from slowfast_vos.config import load_settings, parse_settings
 from slowfast_vos.dag import TASKS, parts, planned_jobs
 from slowfast_vos.errors import UserError
-from slowfast_vos.files import check_writable
 from slowfast_vos.jobs.gpus import gpus_per_job
 from slowfast_vos.jobs.runner import hold_run
 from slowfast_vos.paths import Results, shard
@@ -31,7 +30,6 @@ try:
     JOBS = planned_jobs(SETTINGS, val=VAL)
     SKIPPED = skipped_names(SETTINGS)
     GPU = gpus_per_job(SETTINGS.device)
-    check_writable(CONFIG.parent)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -70,11 +68,6 @@ rule all:
 
 
 onstart:
-    try:
-        # Held while this process lives, instead of Snakemake's own lock, which a killed run leaves behind.
-        RUN_LOCK = hold_run(CONFIG.with_name("run.lock"))
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
     settings = SETTINGS
     # On a cluster one machine decides for all: else a job might use a GPU that it was not given.
     if settings.device == "auto" and workflow.non_local_exec:
@@ -83,7 +76,12 @@ onstart:
             f"device auto: {device}, as on this machine, for all jobs; `--config device=cuda` asks for a GPU each"
         )
         settings = settings.model_copy(update={"device": device})
-    settings.save(CONFIG)
+    try:
+        # Held while this process lives, instead of Snakemake's own lock, which a killed run leaves behind.
+        RUN_LOCK = hold_run(CONFIG.with_name("run.lock"))
+        settings.save(CONFIG)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 
 onsuccess:

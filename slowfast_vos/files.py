@@ -69,17 +69,6 @@ def _remove_left_behind(path: Path) -> None:
             (path.parent / name).unlink(missing_ok=True)
 
 
-def check_writable(folder: Path) -> None:
-    """Check that files can be made in a folder, or in what will hold it.
-
-    Raises:
-        UserError: they cannot.
-    """
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not os.access(there, os.W_OK):
-        raise UserError(f"{there}: cannot be written; expected a folder for {folder}")
-
-
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` to `path` as a whole file (UTF-8)."""
     with atomic_write(path) as temporary:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from statistics import fmean
 from typing import Literal
@@ -201,15 +203,12 @@ def _durations(one: JobState) -> list[float]:
 
 def side_by_side(jobs: list[JobState]) -> int:
     """The most jobs that ran at one moment, those that run now included; at least 1."""
-    changes = []
+    changes: list[tuple[float, int]] = []
     for status in (one.status for one in jobs):
         if status and status.started is not None and status.state in ("done", "running"):
-            ended = status.started + (float("inf") if status.seconds is None else status.seconds)
+            ended = math.inf if status.seconds is None else status.started + status.seconds
             changes += [(status.started, 1), (ended, -1)]
-    running = [0]
-    for _, change in sorted(changes):
-        running.append(running[-1] + change)
-    return max(*running, 1)
+    return max(1, *accumulate(change for _, change in sorted(changes)), 1)
 
 
 def print_status(status: Status, console: Console) -> None:
