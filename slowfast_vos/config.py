@@ -122,7 +122,7 @@ class Settings(Section):
     def key(self, kind: str) -> str:
         """A short digest of what decides a kind of job: what Snakemake compares before it reruns one.
 
-        Of other kinds, which stand on what they read alone, it is that of nothing.
+        Other kinds depend on their inputs alone: their digest is that of nothing.
         """
         return self._digest(_DECISIVE.get(kind, set()))
 

@@ -119,6 +119,7 @@ def test_what_is_not_on_the_menu_is_refused(inside: Run) -> None:
     )
     refused(inside.verb("predict-baseline", "--baseline", "luck"), "--baseline: found 'luck'; expected")
     refused(inside.verb("evaluate", "--task", "guess", "--setup", SETUP), "--task: found 'guess'; expected")
+    refused(inside.verb("evaluate", "--task", "baseline", "--setup", SETUP), f"--setup: found '{SETUP}'; expected")
 
 
 def test_what_was_not_computed_yet_is_named(inside: Run) -> None:

@@ -112,12 +112,17 @@ def predict_baseline(
     seed: Seed = None,
 ) -> None:
     """Predict the validation sequences without any temporal model."""
-    if baseline not in BASELINES:
-        raise UserError(f'--baseline: found {baseline!r}; expected "detector" or "foreground"')
+    check_baseline("--baseline", baseline)
     with open_job(config, seed, "predict", baseline) as job:
         from slowfast_vos.jobs import predict
 
         typer.echo(f"predictions in {predict.predict_baseline(job, baseline)}")
+
+
+def check_baseline(option: str, name: str) -> None:
+    """Refuse what is no baseline."""
+    if name not in BASELINES:
+        raise UserError(f'{option}: found {name!r}; expected "detector" or "foreground"')
 
 
 @app.command()
@@ -130,7 +135,9 @@ def evaluate(
     """Score a run's predictions of the validation sequences."""
     if task not in (*TASKS, "baseline"):
         raise UserError(f"--task: found {task!r}; expected unsupervised, semi-supervised or baseline")
-    if task != "baseline" or setup not in BASELINES:
+    if task == "baseline":
+        check_baseline("--setup", setup)
+    else:
         setup = parse_setup(setup)
     with open_job(config, seed, "evaluate", task, setup, network=False) as job:
         from slowfast_vos.jobs import evaluate
