@@ -8,9 +8,8 @@ import numpy as np
 
 from slowfast_vos.jobs.job import Job, gather_scores
 from slowfast_vos.measuring.record import Scores
-from slowfast_vos.model.masks import predict_masks
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
-from slowfast_vos.model.streaming import Chunk, batches, encode_chunk
+from slowfast_vos.model.streaming import Chunk, batches, encode_chunk, predict_masks
 from slowfast_vos.scoring import score_masks
 from slowfast_vos.training.features import GIB
 from slowfast_vos.training.loop import TrainingState, stop_asked
