@@ -66,8 +66,7 @@ class Selection:
                 if video.name not in state.scored:
                     statistics = self.score_video(model, video)
                     state.scored[video.name] = {column: float(value) for column, value in statistics.items()}
-                    state.leave_if(asked, f"{len(state.scored)} of {len(videos)} sequences scored")
-                    state.save(math.inf)
+                    state.save_or_leave(asked, f"{len(state.scored)} of {len(videos)} sequences scored")
         return gather_scores({video.name: state.scored[video.name] for video in videos})
 
     def score_video(self, model: SlowFastMaskRCNN, video: Video, *, frozen: bool = True) -> dict[str, float]:
