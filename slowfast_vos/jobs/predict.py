@@ -13,9 +13,8 @@ from slowfast_vos.errors import UserError
 from slowfast_vos.files import atomic_folder
 from slowfast_vos.jobs.job import Job
 from slowfast_vos.model.checkpoints import read_checkpoint
-from slowfast_vos.model.masks import predict_masks
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
-from slowfast_vos.model.streaming import MASK_THRESHOLD
+from slowfast_vos.model.streaming import MASK_THRESHOLD, predict_masks
 from slowfast_vos.progress import progress_lines
 from slowfast_vos.videos.davis import Video, open_video
 from slowfast_vos.videos.pngs import write_mask

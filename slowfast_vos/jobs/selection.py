@@ -6,9 +6,8 @@ import math
 
 from slowfast_vos.jobs.job import Job, gather_scores
 from slowfast_vos.measuring.record import Scores
-from slowfast_vos.model.masks import predict_masks
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
-from slowfast_vos.model.streaming import Chunk, batches, encode_chunk
+from slowfast_vos.model.streaming import Chunk, batches, encode_chunk, predict_masks
 from slowfast_vos.scoring import score_masks
 from slowfast_vos.training.features import GIB
 from slowfast_vos.training.loop import TrainingState, stop_asked
@@ -56,8 +55,7 @@ class Selection:
                 if video.name not in state.scored:
                     statistics = self.score_video(model, video)
                     state.scored[video.name] = {column: float(value) for column, value in statistics.items()}
-                    state.leave_if(asked, f"{len(state.scored)} of {len(videos)} sequences scored")
-                    state.save(math.inf)
+                    state.save_or_leave(asked, f"{len(state.scored)} of {len(videos)} sequences scored")
         return gather_scores({video.name: state.scored[video.name] for video in videos})
 
     def score_video(self, model: SlowFastMaskRCNN, video: Video, *, frozen: bool = True) -> dict[str, float]:

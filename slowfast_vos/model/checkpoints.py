@@ -73,23 +73,20 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) ->
     """
     own = model.state_dict()
     state = {_todays_name(name): value for name, value in state.items()}
-    # Frozen batch norm counts no batches; torchvision leaves a file's counters out, too.
-    state = {name: value for name, value in state.items() if name in own or not name.endswith("num_batches_tracked")}
-    # A counter that older torch versions did not save; it matters only where momentum is None.
-    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
-    extra = [name for name in state if name not in own]
-    shapes = [
-        f"{name} {list(state[name].shape)} (expected {list(own[name].shape)})"
-        for name in own
-        if name in state and state[name].shape != own[name].shape
-    ]
-    problems = [
-        f"{len(names)} {what}: {', '.join(names)}"
-        for what, names in (("missing", missing), ("unexpected", extra), ("of another shape", shapes))
-        if names
-    ]
-    if problems:
-        raise UserError(f"{source}: does not fit this model; {'; '.join(problems)}")
+    # Frozen batch norm counts no batches, and older versions of torch saved no counters.
+    counters = {name for name in (*own, *state) if name.endswith("num_batches_tracked")}
+    problems = {
+        "missing": [name for name in own if name not in state and name not in counters],
+        "unexpected": [name for name in state if name not in own and name not in counters],
+        "of another shape": [
+            f"{name} {list(value.shape)} (expected {list(own[name].shape)})"
+            for name, value in state.items()
+            if name in own and value.shape != own[name].shape
+        ],
+    }
+    found = [f"{len(names)} {what}: {', '.join(names)}" for what, names in problems.items() if names]
+    if found:
+        raise UserError(f"{source}: does not fit this model; {'; '.join(found)}")
     model.load_state_dict(state, strict=False)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNN, MaskRCNNHeads, MaskRCNNPredictor
@@ -11,21 +11,20 @@ from torchvision.models.detection.rpn import AnchorGenerator
 from torchvision.ops import MultiScaleRoIAlign
 
 from slowfast_vos.errors import UserError
-from slowfast_vos.model.backbones import ALL_LAYERS, FPN_CHANNELS, build_backbone
-from slowfast_vos.model.precision import Precision, check_precision
+from slowfast_vos.model.backbones import ALL_LAYERS, BackboneFPN
+from slowfast_vos.model.precision import Precision
 
 CLASSES = 2
 ROI_LEVELS = ("0", "1", "2", "3")
 ROI_SIZE = 7
 MASK_ROI_SIZE = 14
-ASPECT_RATIOS = (0.5, 1.0, 2.0)
 
 
 def build_detector(
     *,
     backbone: str = "resnet50",
     trainable_backbone_layers: int = ALL_LAYERS,
-    fpn_channels: int = FPN_CHANNELS,
+    fpn_channels: int = 256,
     box_hidden: int = 1024,
     mask_channels: Sequence[int] = (256, 256, 256, 256),
     mask_hidden: int = 256,
@@ -39,7 +38,7 @@ def build_detector(
     """Build a randomly initialised Mask R-CNN; the defaults are the paper's `maskrcnn_resnet50_fpn`.
 
     Args:
-        backbone: name as in `build_backbone`.
+        backbone: name as in `BackboneFPN`.
         trainable_backbone_layers: how many of its five layers train; torchvision's own builders freeze the first two.
         fpn_channels: channels of every FPN level, a multiple of 8.
         box_hidden: width of the box head's two layers.
@@ -63,10 +62,11 @@ def build_detector(
         raise UserError(f"model.roi_levels: found {list(roi_levels)}; expected some of {list(ROI_LEVELS)}")
     if len(anchor_sizes) != 5:
         raise UserError(f"model.anchor_sizes: found {len(anchor_sizes)} sizes; expected 5, one a level")
-    anchors = AnchorGenerator(tuple((size,) for size in anchor_sizes), (ASPECT_RATIOS,) * 5)
+    if precision not in get_args(Precision):
+        raise UserError(f'precision: found {precision!r}; expected "fp32" or "bf16"')
     return MaskRCNN(
-        build_backbone(backbone, fpn_channels, trainable_backbone_layers, check_precision(precision), norm_eps),
-        rpn_anchor_generator=anchors,
+        BackboneFPN(backbone, fpn_channels, trainable_backbone_layers, precision, norm_eps),
+        rpn_anchor_generator=AnchorGenerator(tuple((size,) for size in anchor_sizes), ((0.5, 1.0, 2.0),) * 5),
         box_roi_pool=MultiScaleRoIAlign(list(roi_levels), ROI_SIZE, sampling_ratio=2),
         mask_roi_pool=MultiScaleRoIAlign(list(roi_levels), MASK_ROI_SIZE, sampling_ratio=2),
         box_head=TwoMLPHead(fpn_channels * ROI_SIZE**2, box_hidden),

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slowfast_vos.errors import UserError
 from slowfast_vos.model.precision import Precision, mixed
 from slowfast_vos.setups import Setup
 
@@ -63,8 +62,6 @@ class SlowFast(nn.Module):
 
     def __init__(self, setup: Setup, channels: int = 256, precision: Precision = "fp32") -> None:
         super().__init__()
-        if channels < 8 or channels % 8:
-            raise UserError(f"fpn_channels: found {channels}; expected a multiple of 8, at least 8")
         self.setup = setup
         self.precision = precision
         fast, fuse, slow = channels // 8, channels // 4, channels * 3 // 4
@@ -82,22 +79,17 @@ class SlowFast(nn.Module):
         self.conv_f2s2, self.bn_f2s2 = PathwayConv(fast, fuse, (fuse2, 1, 1), bias=False), nn.BatchNorm3d(fuse)
 
     def forward(self, features: Tensor) -> Tensor:
-        with mixed(self.precision, features.device):
-            return self._enhance(features).float()
-
-    def _enhance(self, features: Tensor) -> Tensor:
         trim = (self.setup.fast - self.setup.slow) // 2
-        fast = features
-        slow = features[:, :, trim : features.shape[2] - trim]
+        with mixed(self.precision, features.device):
+            fast = torch.relu(self.bn_f1(self.fast_conv1(features)))
+            slow = features[:, :, trim : features.shape[2] - trim]
+            slow = torch.relu(self.bn_s1(self.slow_conv1(slow)))
+            slow = torch.cat([slow, torch.relu(self.bn_f2s1(self.conv_f2s1(fast)))], dim=1)
 
-        fast = torch.relu(self.bn_f1(self.fast_conv1(fast)))
-        slow = torch.relu(self.bn_s1(self.slow_conv1(slow)))
-        slow = torch.cat([slow, torch.relu(self.bn_f2s1(self.conv_f2s1(fast)))], dim=1)
+            fast = torch.relu(self.bn_f2(self.fast_conv2(fast)))
+            slow = torch.relu(self.bn_s2(self.slow_conv2(slow)))
+            slow = torch.cat([slow, torch.relu(self.bn_f2s2(self.conv_f2s2(fast)))], dim=1)
 
-        fast = torch.relu(self.bn_f2(self.fast_conv2(fast)))
-        slow = torch.relu(self.bn_s2(self.slow_conv2(slow)))
-        slow = torch.cat([slow, torch.relu(self.bn_f2s2(self.conv_f2s2(fast)))], dim=1)
-
-        fast = self.bn_f3(self.fast_conv3(fast))
-        slow = self.bn_s3(self.slow_conv3(slow))
-        return torch.cat([slow, fast], dim=1)
+            fast = self.bn_f3(self.fast_conv3(fast))
+            slow = self.bn_s3(self.slow_conv3(slow))
+            return torch.cat([slow, fast], dim=1).float()

@@ -6,24 +6,11 @@ Boxes are never decoded in bfloat16, whose steps are of 8 pixels at a coordinate
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
-from slowfast_vos.errors import UserError
-
 Precision = Literal["fp32", "bf16"]
-
-
-def check_precision(precision: str) -> Precision:
-    """The precision itself.
-
-    Raises:
-        UserError: it is not one of `Precision`.
-    """
-    if precision not in get_args(Precision):
-        raise UserError(f'precision: found {precision!r}; expected "fp32" or "bf16"')
-    return precision
 
 
 def mixed(precision: Precision, device: torch.device) -> AbstractContextManager[object]:

@@ -85,10 +85,8 @@ class SlowFastMaskRCNN(nn.Module):
         Raises:
             UserError: the file cannot be read, or a tensor is missing, left over or of another shape.
         """
-        from slowfast_vos.model.checkpoints import (  # all else does without safetensors
-            load_state,
-            read_torch_checkpoint,
-        )
+        # All else does without safetensors.
+        from slowfast_vos.model.checkpoints import load_state, read_torch_checkpoint
 
         model = cls(slow, fast, **options)
         load_state(model, read_torch_checkpoint(path), source=str(path))
@@ -169,18 +167,16 @@ class SlowFastMaskRCNN(nn.Module):
 
     def windows(self, features: Features, centres: Sequence[int]) -> Features:
         """Cut the window of each centre frame: levels `[T, C, h, w]` → `[len(centres), C, fast, h, w]`."""
-        return {level: self.window(maps, centres) for level, maps in features.items()}
-
-    def window(self, maps: Tensor, centres: Sequence[int]) -> Tensor:
-        """As `windows`, for one level."""
-        index = torch.tensor(centres, device=maps.device)[:, None] + torch.arange(
-            -self.setup.before, self.setup.after + 1, device=maps.device
-        )
-        inside = (index >= 0) & (index < len(maps))
-        windows = maps[index.clamp(0, len(maps) - 1)]  # [B, fast, C, h, w]
-        if self.border == "zeros":
-            windows = windows * inside[:, :, None, None, None]
-        return windows.transpose(1, 2)
+        finest = next(iter(features.values()))
+        offsets = torch.arange(-self.setup.before, self.setup.after + 1, device=finest.device)
+        index = torch.tensor(centres, device=finest.device)[:, None] + offsets
+        frames = index.clamp(0, len(finest) - 1)
+        inside = (index == frames)[:, :, None, None, None]
+        windows = {}
+        for level, maps in features.items():
+            window = maps[frames]  # [B, fast, C, h, w]
+            windows[level] = (window * inside if self.border == "zeros" else window).transpose(1, 2)
+        return windows
 
     def roi_losses(
         self,

@@ -7,10 +7,10 @@ what a window per frame gives, at a fraction of the work.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain, islice
-from typing import Protocol, TypeVar
+from itertools import islice
+from typing import NamedTuple, Protocol, TypeVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -39,40 +39,23 @@ class Network(Protocol):
         """Backbone and FPN: `[T, 3, H, W]` → levels `[T, C, h, w]`."""
 
 
-@dataclass
-class Chunk:
-    """Consecutive frames as the RoI heads need them.
+class Chunk(NamedTuple):
+    """Consecutive frames as the RoI heads need them; sizes are heights and widths."""
 
-    Attributes:
-        features: FPN levels, each `[T, C, h, w]`.
-        proposals: boxes of each frame, `[P, 4]`, in pixels of the resized frame.
-        image_size: height and width of the resized frame.
-        original_size: height and width of the frame itself.
-    """
-
-    features: Features
-    proposals: list[Tensor]
-    image_size: tuple[int, int]
+    features: Features  # FPN levels, each [T, C, h, w]
+    proposals: list[Tensor]  # of each frame, [P, 4], in pixels of the resized frame
+    image_size: tuple[int, int]  # of the resized frame
     original_size: tuple[int, int]
 
 
-@dataclass
-class Detection:
-    """Detections of one frame, masks still in their boxes.
+class Detection(NamedTuple):
+    """Detections of one frame, masks still in their boxes."""
 
-    Attributes:
-        boxes: `[N, 4]`, in pixels of the frame itself.
-        labels: `[N]`.
-        scores: `[N]`.
-        masks: `[N, 1, M, M]`, probabilities within the box.
-        size: height and width of the frame.
-    """
-
-    boxes: Tensor
-    labels: Tensor
-    scores: Tensor
-    masks: Tensor
-    size: tuple[int, int]
+    boxes: Tensor  # [N, 4], in pixels of the frame itself
+    labels: Tensor  # [N]
+    scores: Tensor  # [N]
+    masks: Tensor  # [N, 1, M, M], probabilities within the box
+    size: tuple[int, int]  # height and width of the frame
 
 
 def batches(items: Iterable[T], length: int) -> Iterator[list[T]]:
@@ -114,16 +97,12 @@ def detect(model: Network, frames: Iterable[Tensor]) -> Iterator[Detection]:
 def detect_chunks(model: Network, chunks: Iterable[Chunk]) -> Iterator[Detection]:
     """As `detect`, from frames that are already encoded."""
     before, after = model.setup.before, model.setup.after
-    chunks = iter(chunks)
-    first = next(chunks, None)
-    if first is None:
-        return
-    features = {level: _beyond(model, maps[:1], before) for level, maps in first.features.items()}
-    sizes = first.image_size, first.original_size
-    chunks = chain([first], chunks)
-    del first  # its features must not live as long as the video
+    features: Features = {}
     waiting: list[Tensor] = []
     for chunk in chunks:
+        if not features:
+            features = {level: _beyond(model, maps[:1], before) for level, maps in chunk.features.items()}
+            sizes = chunk.image_size, chunk.original_size
         features = {level: torch.cat([features[level], maps]) for level, maps in chunk.features.items()}
         waiting += chunk.proposals
         ready = len(next(iter(features.values()))) - before - after
@@ -186,3 +165,17 @@ def foreground(detection: Detection) -> Tensor:
             inside = pasted[top - y0 : bottom - y0, left - x0 : right - x0]
             canvas[top:bottom, left:right] |= inside >= MASK_THRESHOLD
     return canvas
+
+
+def predict_masks(
+    model: Network, frames: Iterable[Tensor], chunks: Iterable[Chunk] | None = None
+) -> Iterable[np.ndarray]:
+    """Foreground masks `[H, W]` uint8 of a video's frames, one at a time: 1 where any detection is.
+
+    Args:
+        model: in evaluation mode.
+        frames: as for `detect`; not read where `chunks` are given.
+        chunks: the video's frames, if they are encoded already by the same backbone and RPN.
+    """
+    detections = detect(model, frames) if chunks is None else detect_chunks(model, chunks)
+    return (foreground(detection).numpy().astype(np.uint8) for detection in detections)

@@ -19,8 +19,7 @@ Sample = tuple[Tensor, dict[str, Tensor]]  # a frame [3, H, W] in [0, 1], and it
 
 def spread(length: int, count: int | None) -> list[int]:
     """`count` indices spread evenly over `length` frames; all of them for None."""
-    if count is None or count >= length:
-        return list(range(length))
+    count = length if count is None else min(count, length)
     return [index * length // count for index in range(count)]
 
 
@@ -32,8 +31,7 @@ def read_sample(video: Video, index: int, *, binary: bool, flip: float, seed: in
     frame, ids = video.frame(index), torch.from_numpy(video.ids(index, binary=binary))
     if torch.rand(1, generator=torch.Generator().manual_seed(seed)) < flip:
         frame, ids = functional.horizontal_flip_image(frame), functional.horizontal_flip_mask(ids)
-    # Boxes are computed from the mask as it is now.
-    return frame, targets(ids.numpy())
+    return frame, targets(ids.numpy())  # its boxes are those of the mask as it is now
 
 
 def learning_rate_factor(settings: Settings, epoch: int, step: int, steps: int) -> float:
@@ -71,8 +69,8 @@ def train_detector(
         batches = [batch.tolist() for batch in torch.randperm(len(items)).split(stage.batch_size)]
         loaded = prefetch(partial(read_batch, epoch), batches[state.position :], 2 * threads, threads)
         for (step, _), samples in zip(state.steps(batches), loaded, strict=False):
-            for group in optimizer.param_groups:
-                group["lr"] = float(stage.lr) * learning_rate_factor(settings, epoch, step, len(batches))
+            factor = learning_rate_factor(settings, epoch, step, len(batches))
+            optimizer.param_groups[0]["lr"] = float(stage.lr) * factor
             frames = [frame.to(device) for frame, _ in samples]
             wanted = [{key: value.to(device) for key, value in target.items()} for _, target in samples]
             losses = model(frames, wanted)

@@ -31,11 +31,7 @@ class Encoded(NamedTuple):
     image_size: tuple[int, int]
     proposals: Tensor  # [P, 4]
     target: Target
-
-    @property
-    def size_in_bytes(self) -> int:
-        """Memory of its tensors."""
-        return sum(one.nbytes for one in (*self.features.values(), self.proposals, *self.target.values()))
+    size_in_bytes: int
 
 
 class FeatureCache:
@@ -61,9 +57,8 @@ class FeatureCache:
         frames = [self._encoded(video, index, clip) for index in window]
         features = {level: torch.cat([one.features[level] for one in frames]) for level in frames[0].features}
         places = [index - window[0] for index in centres]
-        windows = self.model.windows(features, places)  # levels [T, C, h, w] → [len(centres), C, fast, h, w]
-        _, sizes, proposals, wanted = map(list, zip(*(frames[place] for place in places), strict=True))
-        return self.model.roi_losses(windows, proposals, sizes, wanted)
+        _, sizes, proposals, wanted, _ = map(list, zip(*(frames[place] for place in places), strict=True))
+        return self.model.roi_losses(self.model.windows(features, places), proposals, sizes, wanted)
 
     def _encoded(self, video: Video, index: int, clip: Clip) -> Encoded:
         encoded = self.frames.pop((video.name, index), None)
@@ -89,4 +84,5 @@ class FeatureCache:
             rpn._pre_nms_top_n, rpn._post_nms_top_n = ({**some, "testing": some["training"]} for some in counts)
         proposals = rpn(images, features)[0][0]
         rpn._pre_nms_top_n, rpn._post_nms_top_n = counts
-        return Encoded(features, images.image_sizes[0], proposals, scaled[0])
+        size_in_bytes = sum(one.nbytes for one in (*features.values(), proposals, *scaled[0].values()))
+        return Encoded(features, images.image_sizes[0], proposals, scaled[0], size_in_bytes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from dataclasses import asdict, dataclass
 
-import numpy as np
 import torch
 
 from slowfast_vos.config import Settings
@@ -52,7 +51,7 @@ def fine_tune(
         UserError: the first frame shows no object.
         DivergedError: a loss is not finite.
     """
-    ids = torch.from_numpy(video.ids(0, binary=True).astype(np.int64))
+    ids = torch.from_numpy(video.ids(0, binary=True)).long()
     if not len(targets(ids.numpy())["boxes"]):
         raise UserError(f"{video.masks[0]}: found no object; expected one to fine-tune on")
     model = copy.deepcopy(parent)

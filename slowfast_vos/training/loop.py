@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import math
 import random
 import signal
 import time
@@ -13,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import TypeVar
 
 import numpy as np
@@ -56,9 +54,7 @@ def seed_everything(seed: int) -> None:
 def make_sgd(model: nn.Module, training: Training, lr: str | None = None) -> torch.optim.SGD:
     """SGD over the parameters that train; `lr` overrides the stage's own rate."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return torch.optim.SGD(
-        trained, float(lr or training.lr), momentum=training.momentum, weight_decay=training.weight_decay
-    )
+    return torch.optim.SGD(trained, float(lr or training.lr), training.momentum, weight_decay=training.weight_decay)
 
 
 def total_loss(losses: dict[str, Tensor], where: str) -> Tensor:
@@ -107,8 +103,7 @@ class TrainingState:
     resume: Resume | None = None  # None saves nothing
     curve: list[Epoch] = field(default_factory=list)  # one point for each finished epoch
     best: Best | None = None
-    # Of the current epoch: finished steps, summed losses, forward passes, time, and the official statistics of those
-    # selection sequences that are scored already.
+    # Of the current epoch: finished steps, summed losses, forward passes, time, statistics of scored sequences.
     position: int = 0
     sums: dict[str, float] = field(default_factory=dict)
     count: int = 0
@@ -136,20 +131,18 @@ class TrainingState:
             for step in range(self.position, len(items)):
                 seed_everything(derived_seed(self.seed, "epoch", epoch, "step", step))
                 yield step, items[step]
-                self.position = step + 1
-                self.seconds = time.monotonic() - self._started
+                self.position, self.seconds = step + 1, time.monotonic() - self._started
                 where = f"{self.prefix}epoch {epoch + 1} of {self.total}, step {self.position} of {len(items)}"
-                self.leave_if(asked, where)
-                self.save(math.inf)
+                self.save_or_leave(asked, where)
                 if self.seconds - logged > SECONDS_BETWEEN_LINES:
                     logged = self.seconds
                     left = self.seconds / self.position * (len(items) - self.position)
-                    log.info("%s: loss %.3f, %.0f s left", where, sum(self.losses.values()), left)
+                    log.info("%s: loss %.3f, %.0f s left", where, sum(self.sums.values()) / max(self.count, 1), left)
 
-    def leave_if(self, asked: Sequence[signal.Signals], where: str) -> None:
-        """Save, log `where` the training is and leave with SystemExit, if a signal asked for it (see `stop_asked`)."""
+    def save_or_leave(self, asked: Sequence[signal.Signals], where: str) -> None:
+        """Save; if a signal asked for it (see `stop_asked`), log `where` the training is and leave with SystemExit."""
+        self.save(now=bool(asked))
         if asked:
-            self.save()
             log.info("%s: stopped by %s; the same command goes on", where, asked[0].name)
             raise SystemExit(128 + asked[0])
 
@@ -159,11 +152,6 @@ class TrainingState:
         for name, value in losses.items():
             self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
 
-    @property
-    def losses(self) -> dict[str, float]:
-        """Means of the current epoch's losses."""
-        return {name: value / max(self.count, 1) for name, value in self.sums.items()}
-
     def finish(self, scores: Scores | None = None) -> None:
         """End the current epoch; keep a copy of its weights if its J&F is the best so far.
 
@@ -171,14 +159,14 @@ class TrainingState:
             DivergedError: a weight is not finite.
         """
         number, weights = len(self.curve) + 1, self.model.state_dict()
-        broken = next((name for name, value in weights.items() if not value.isfinite().all()), None)
-        if broken:
-            found = f"found weights that are not finite ({broken})"
+        if broken := [name for name, value in weights.items() if not value.isfinite().all()]:
+            found = f"found weights that are not finite ({broken[0]})"
             raise DivergedError(f"{self.prefix}epoch {number}: {found}; expected a lower rate")
         self.seconds = time.monotonic() - self._started
         iteration = (self.curve[-1].iteration if self.curve else 0) + self.count
-        loss, jf = sum(self.losses.values()), None if scores is None else scores.jf_mean
-        means = {"loss": loss, "losses": self.losses, "jf_selection": jf}
+        losses = {name: value / max(self.count, 1) for name, value in self.sums.items()}
+        loss, jf = sum(losses.values()), None if scores is None else scores.jf_mean
+        means = {"loss": loss, "losses": losses, "jf_selection": jf}
         self.curve.append(Epoch(epoch=number, iteration=iteration, **means, seconds=self.seconds))
         if scores is not None and (self.best is None or scores.jf_mean > self.best.scores.jf_mean):
             self.best = Best(number, scores, {name: value.detach().clone() for name, value in weights.items()})
@@ -186,11 +174,11 @@ class TrainingState:
         scored = "" if jf is None else f", J&F on selection {jf:.3f}"
         log.info("%sepoch %d of %d: loss %.3f%s, %.0f s left", self.prefix, number, self.total, loss, scored, left)
         self.position, self.sums, self.count, self.seconds, self.scored = 0, {}, 0, 0.0, {}
-        self.save(math.inf)
+        self.save()
 
-    def save(self, after: float = 0.0) -> None:
-        """Write the state, unless it was written in the last `after` seconds (`resume.every` at most)."""
-        if self.resume is None or time.monotonic() - self._saved < min(after, self.resume.every):
+    def save(self, *, now: bool = False) -> None:
+        """Write the state: now, or unless it was written in the last `resume.every` seconds."""
+        if self.resume is None or (not now and time.monotonic() - self._saved < self.resume.every):
             return
         state = {
             "key": self.resume.key,
@@ -203,27 +191,23 @@ class TrainingState:
         buffer = io.BytesIO()
         torch.save(state, buffer)
         with atomic_write(self.resume.path) as temporary:
-            # Written by Python, whose errors say what is wrong with the disk.
-            temporary.write_bytes(buffer.getbuffer())
+            temporary.write_bytes(buffer.getbuffer())  # by Python, whose errors say what is wrong with the disk
         self._saved = time.monotonic()
 
     def _load(self) -> None:
         if self.resume is None or not self.resume.path.is_file():
             return
-        device = next(self.model.parameters()).device
-        state = torch.load(self.resume.path, map_location=device, weights_only=True)
+        state = torch.load(self.resume.path, map_location="cpu", weights_only=True)
         if state.get("key") != self.resume.key:
             log.info("%s: ignored, since it is of other settings, data or initial weights", self.resume.path)
             return
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.curve = [Epoch(**point) for point in state["curve"]]
-        if state["best"] is not None:
-            epoch, scores, weights = state["best"]
-            self.best = Best(epoch, Scores(**scores), weights)
+        if best := state["best"]:
+            self.best = Best(best[0], Scores(**best[1]), best[2])
         self.position, self.sums, self.count, self.seconds, self.scored = state["current"]
-        where = f"epoch {len(self.curve)}, step {self.position}"
-        log.info("%sgoing on after %s (%s)", self.prefix, where, self.resume.path)
+        log.info(f"{self.prefix}going on after epoch {len(self.curve)}, step {self.position} ({self.resume.path})")
 
 
 @contextmanager
@@ -231,7 +215,7 @@ def stop_asked() -> Iterator[list[signal.Signals]]:
     """While it lasts, SIGTERM and SIGINT are added to the list that it yields; a second one stops at once."""
     asked: list[signal.Signals] = []
 
-    def add(number: int, _: FrameType | None) -> None:
+    def add(number: int, _: object) -> None:
         if asked:
             raise SystemExit(128 + number)
         asked.append(signal.Signals(number))

@@ -34,12 +34,9 @@ def epoch_steps(videos: list[Video], parent: Parent) -> list[Step]:
 def clip_losses(model: SlowFastMaskRCNN, clip: Clip, centres: Sequence[int], length: int) -> dict[str, Tensor]:
     """All losses of some centre frames of a video of `length`."""
     device = next(model.parameters()).device
-    frames, wanted = [], []
-    for index in model.setup.window(centres, length):
-        frame, target = clip[index]
-        frames.append(frame.to(device))
-        wanted.append({key: value.to(device) for key, value in target.items()} if index in centres else None)
-    return model.losses(frames, wanted)
+    window = model.setup.window(centres, length)
+    wanted = {index: {key: value.to(device) for key, value in clip[index][1].items()} for index in centres}
+    return model.losses([clip[index][0].to(device) for index in window], [wanted.get(index) for index in window])
 
 
 def train_parent(
@@ -73,10 +70,7 @@ def train_parent(
             optimizer.zero_grad(set_to_none=True)
             # Variant a: one forward of all frames, losses averaged; b: a forward for each frame, gradients summed.
             for part in [centres] if parent.step == "a" else [[centre] for centre in centres]:
-                if cache is None:
-                    losses = clip_losses(model, clip, part, len(video))
-                else:
-                    losses = cache.losses(video, part, clip)
+                losses = cache.losses(video, part, clip) if cache else clip_losses(model, clip, part, len(video))
                 total_loss(losses, f"parent, epoch {epoch + 1}, step {step + 1}, {video.name}").backward()
                 state.add(losses)
             optimizer.step()

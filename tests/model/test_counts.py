@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 import torch
 from slowfast_vos import SlowFastMaskRCNN
-from slowfast_vos.model.backbones import build_backbone
+from slowfast_vos.model.backbones import BackboneFPN
 from torch import nn
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
@@ -99,7 +99,7 @@ def test_the_resnet_is_torchvisions_and_trains_the_same_layers(layers: int) -> N
     torch.manual_seed(0)
     theirs = resnet_fpn_backbone(backbone_name="resnet18", weights=None, trainable_layers=layers)
     torch.manual_seed(0)
-    ours = build_backbone("resnet18", trainable_layers=layers)
+    ours = BackboneFPN("resnet18", 256, layers, "fp32", 0.0)
     assert list(ours.state_dict()) == list(theirs.state_dict())
     for parameter, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert parameter.requires_grad == other.requires_grad

@@ -11,7 +11,7 @@ import torch
 from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.config import Settings, parse_settings
 from slowfast_vos.errors import UserError
-from slowfast_vos.jobs.common import Job
+from slowfast_vos.jobs.job import Job
 from slowfast_vos.training.detector import Sample, learning_rate_factor, read_sample, spread, train_detector
 from slowfast_vos.training.loop import DivergedError, TrainingState
 from slowfast_vos.videos.davis import Video, targets
@@ -126,11 +126,11 @@ def test_the_detector_trains_what_torchvisions_own_builder_trains() -> None:
         return {name for name, value in body.named_parameters() if value.requires_grad}
 
     job = Job(parse_settings(values, "tests"), 63)
-    assert trained(job.detector(state=False).backbone.body) == trained(theirs)
+    assert trained(job.detector(trained=False).backbone.body) == trained(theirs)
     later = trained(job.network("1-3").maskrcnn_model.backbone.body)
     assert {"conv1.weight", "layer1.0.conv1.weight"} <= later
     fewer = parse_settings({**values, "model": {**values["model"], "trainable_backbone_layers": 1}}, "tests")
-    body = Job(fewer, 63).detector(state=False).backbone.body
+    body = Job(fewer, 63).detector(trained=False).backbone.body
     assert {name.split(".")[0] for name in trained(body)} == {"layer4"}
 
 

@@ -145,21 +145,22 @@ def test_the_window_that_trains_is_mirrored(
 ) -> None:
     """What reaches the SlowFast module is [f3 f2 f1 f0 f1 f2 f3], each frame encoded once."""
     seen, batches = [], []
-    windows, encode = SlowFastMaskRCNN.window, SlowFastMaskRCNN.encode
+    windows, encode = SlowFastMaskRCNN.windows, SlowFastMaskRCNN.encode
 
-    def recording(self: SlowFastMaskRCNN, maps: Tensor, centres: list[int]) -> Tensor:
-        cut = windows(self, maps, centres)
-        seen.append(cut)
+    def recording(self: SlowFastMaskRCNN, features: dict[str, Tensor], centres: list[int]) -> dict[str, Tensor]:
+        cut = windows(self, features, centres)
+        seen.extend(cut.values())
         return cut
 
     def counting(self: SlowFastMaskRCNN, images: Tensor) -> dict[str, Tensor]:
         batches.append(len(images))
         return encode(self, images)
 
-    monkeypatch.setattr(SlowFastMaskRCNN, "window", recording)
+    monkeypatch.setattr(SlowFastMaskRCNN, "windows", recording)
     monkeypatch.setattr(SlowFastMaskRCNN, "encode", counting)
     tuned(network(3, 7), make_video(length=6), "BB_SF", iterations=1)
     assert batches == [4]
+    assert len(seen) == 5
     for cut in seen:
         assert cut.shape[:3] == (1, 16, 7)
         assert torch.equal(cut, cut.flip(2))

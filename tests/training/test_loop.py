@@ -161,8 +161,8 @@ def kill_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
     def set_up(count: int | None) -> None:
         left = [count]
 
-        def saving(self: TrainingState, after: float = 0.0) -> None:
-            save(self, after)
+        def saving(self: TrainingState, *, now: bool = False) -> None:
+            save(self, now=now)
             if left[0] is not None:
                 left[0] -= 1
                 if left[0] == 0:
@@ -247,7 +247,7 @@ def test_sequences_that_were_scored_are_not_scored_again(tmp_path: Path) -> None
     state = line(resume=resume)
     for _ in state.epochs():
         state.scored["bear"] = {"j_mean": 0.5}
-        state.save()
+        state.save(now=True)
         break
     resumed = line(resume=resume)
     for _ in resumed.epochs():

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from slowfast_vos import SlowFastMaskRCNN
-from slowfast_vos.model.masks import predict_masks
+from slowfast_vos.model.streaming import predict_masks
 from slowfast_vos.videos.davis import Video
 from test_loop import STAGES
 
