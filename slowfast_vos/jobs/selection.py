@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from slowfast_vos.jobs.job import Job, gather_scores
 from slowfast_vos.measuring.record import Scores
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
