@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slowfast_vos.cli.app import Config, app, on_device, read_settings, report_job
-from slowfast_vos.cli.show import print_report, progress_bar
 from slowfast_vos.errors import UserError
+from slowfast_vos.progress import ProgressCallback
 from slowfast_vos.scoring.command import Year
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from slowfast_vos.videos.check import TreeReport
+    from slowfast_vos.videos.davis import DavisTree
 
 # Exit code of `status` where something failed.
 FAILED = 3
@@ -176,3 +184,70 @@ def _check_davis(root: Path, resolution: str, year: Year | None, splits: list[st
         typer.echo(f"{len(problems)} problem{'s' * (len(problems) > 1)} in {root}")
         raise UserError("\n".join(problems))
     typer.echo(f"no problem in {root}")
+
+
+@app.command("fetch-davis")
+def fetch_davis(
+    out: Annotated[Path, typer.Option(help="Folder of the tree, such as data/davis; the archive stays beside it.")],
+    year: Annotated[Year, typer.Option(help="2017 (train and val of both editions) or 2016.")] = Year.DAVIS_2017,
+    resolution: Annotated[str, typer.Option(help="480p; Full-Resolution for 2017; 2016 brings 1080p too.")] = "480p",
+    url: Annotated[str | None, typer.Option(help="A mirror of the official archive.")] = None,
+    sha256: Annotated[
+        str | None, typer.Option(help="The archive's SHA-256, to be checked instead of the checksum known here.")
+    ] = None,
+    retries: Annotated[int, typer.Option(min=0, help="Further tries of a download that breaks off.")] = 5,
+) -> None:
+    """Download, verify, unpack and check an official archive of DAVIS.
+
+    A download that broke off goes on with the same command; a complete tree is verified and left as it is.
+    """
+    from slowfast_vos.videos.davis import DavisTree
+    from slowfast_vos.videos.fetch import fetch
+
+    if sha256 is not None and (len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef")):
+        raise UserError(f"--sha256: found {sha256!r}; expected 64 hexadecimal digits")
+    with progress_bar() as progress:
+        report, archive = fetch(out, int(year), resolution, url=url, sha256=sha256, retries=retries, progress=progress)
+    print_report(report, DavisTree(out, resolution))
+    typer.echo(f"{out}: complete" + (", left as it is" if archive is None else f"; {archive} is no longer needed"))
+
+
+@contextmanager
+def progress_bar() -> Iterator[ProgressCallback]:
+    """Bars on stderr, one for each kind of work, with the time left."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    tasks: dict[str, TaskID] = {}
+    with Progress(console=Console(stderr=True)) as bar:
+
+        def show(what: str, done: int, total: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield show
+
+
+def print_report(report: TreeReport, tree: DavisTree) -> None:
+    """Print a table of a tree's splits, and notes on oddities that are handled."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    if not report.splits:
+        return
+    title = f"DAVIS {report.year}, {tree.resolution}"
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column("split", no_wrap=True)
+    for column in ("sequences", "frames", "objects"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("sizes")
+    for split, sequences in report.splits.items():
+        counts = len(sequences), sum(one.frames for one in sequences), sum(one.objects for one in sequences)
+        sizes = sorted({size for one in sequences for size in one.sizes}, reverse=True)
+        named = ", ".join(f"{width}×{height}" for height, width in sizes[:4]) + ", …" * (len(sizes) > 4)
+        table.add_row(split, *(f"{count:,}" for count in counts), named)
+    Console().print(table)
+    for note in report.notes():
+        typer.echo(f"  note: {note}")

@@ -34,7 +34,6 @@ from slowfast_vos.videos.davis import DavisTree
 
 log = logging.getLogger(__name__)
 
-COUNTED_IN_BYTES = ("downloading", "verifying", "unpacking")
 CHUNK = 1 << 20
 TIMEOUTS = (10, 60)  # seconds to connect, and between two bytes
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds between two tries
