@@ -51,7 +51,7 @@ def start_log(label: str = "", path: Path | None = None) -> None:
     if path is not None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handlers.append(LogFile(path, "w", encoding="utf-8"))
+            handlers.append(LogFile(path, encoding="utf-8"))
         except OSError as error:
             problem = error
     for handler in handlers:
