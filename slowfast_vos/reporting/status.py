@@ -167,7 +167,8 @@ def _read_output(path: Path, recorded: bool) -> Output:
 def time_left(jobs: list[JobState]) -> str:
     """The time that a run still takes, in words: mean seconds of an output × those missing ÷ jobs side by side.
 
-    While a run works, what failed is not tried again; the next start tries it.
+    A job of a kind of which nothing is finished counts as the mean job. While a run works, what failed is not tried
+    again; the next start tries it.
     """
     took: dict[tuple[str, str | None], list[float]] = defaultdict(list)
     for one in jobs:
@@ -175,17 +176,19 @@ def time_left(jobs: list[JobState]) -> str:
             for subject in {one.job.subject, None}:
                 took[one.job.kind, subject].append(seconds)
     closed = ("done", "failed", "skipped") if any(one.state == "running" for one in jobs) else ("done",)
-    known, unknown, left = [seconds for some in took.values() for seconds in some], set(), 0.0
+    whole = [sum(_durations(one)) for one in jobs if one.state == "done" and one.job.recorded]
+    unknown, left = set(), 0.0
     for one in jobs:
         if one.state in closed:
             continue
         own = took[one.job.kind, one.job.subject] or took[one.job.kind, None]
-        if not own:
+        if own:
+            left += fmean(own) * sum(output.state not in ("done", "failed") for output in one.outputs)
+        else:
             unknown.add(one.job.stage.split()[0])
-        mean = fmean(own or known or [0.0])
-        left += mean * sum(output.state not in ("done", "failed") for output in one.outputs)
+            left += fmean(whole or [0.0])
     stages = ", ".join(sorted(unknown, key=STAGES.index))
-    if not known:
+    if not left:
         return f"time left not known yet: nothing is finished of {stages}"
     workers = side_by_side(jobs)
     beside = f"with {workers} side by side" if workers > 1 else "one job at a time"

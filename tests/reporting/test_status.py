@@ -165,9 +165,9 @@ def test_the_time_left_is_that_of_the_same_kind_and_setup() -> None:
     assert time_left([*done, job("e", "missing", None, setup="7-7")]).startswith("about 50 s left")
 
 
-def test_kinds_without_a_finished_job_are_named_and_estimated_by_the_mean_result() -> None:
+def test_kinds_without_a_finished_job_are_named_and_taken_for_the_mean_job() -> None:
     done = job("a", "done", 16.0)
-    found = time_left([done, job("b", "missing", None), job("c", "missing", None, kind="cost")])
+    found = time_left([done, job("b", "missing", None), job("c", "missing", *[None] * 18, kind="cost")])
     assert found == "about 30 s left one job at a time (a guess for cost)"
     assert time_left([job("c", "missing", None, kind="cost")]).endswith("nothing is finished of cost")
 
