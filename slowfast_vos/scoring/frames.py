@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from slowfast_vos.errors import UserError
-from slowfast_vos.videos.check import readable, size_problems
+from slowfast_vos.videos.check import read_or_report, size_problems
 from slowfast_vos.videos.davis import VOID, YEARS
 from slowfast_vos.videos.pngs import read_mask
 
@@ -200,13 +200,13 @@ def read_pairs(
     size: tuple[int, ...] | None = None
     for frame in files.scored:
         path = files.annotations / f"{frame}.png"
-        annotation = readable(read_mask, path, problems)
+        annotation = read_or_report(problems, read_mask, path)
         if annotation is not None:
             size = size or annotation.shape
             problems += size_problems(path, annotation.shape, size, "the first frame")
         # A missing prediction is already a problem of the folder.
         path = files.predictions / f"{frame}.png"
-        prediction = readable(read_mask, path, problems) if path.name in files.predicted else None
+        prediction = read_or_report(problems, read_mask, path) if path.name in files.predicted else None
         if prediction is not None:
             problems += size_problems(path, prediction.shape, size, "the annotation")
             problems += _id_problems(path, prediction, protocol, objects)

@@ -182,7 +182,7 @@ BAD = [
     spoil(lambda c: Image.new("RGB", SIZE[::-1]).save(c.frame(), "JPEG"), "cat/00001.png: not a PNG", "expected"),
     spoil(lambda c: Image.new("RGB", SIZE[::-1]).save(c.frame()), "cat/00001.png: colour image (RGB,", "expected"),
     spoil(lambda c: Image.new("RGBA", SIZE[::-1]).save(c.frame()), "colour image (RGBA,", "expected a mask"),
-    spoil(lambda c: (c.frame().unlink(), c.frame().mkdir()), "cat/00001.png: is a folder", "expected a mask"),
+    spoil(lambda c: (c.frame().unlink(), c.frame().mkdir()), "cat/00001.png: cannot be read (Is a dir", "expected a mask"),
     spoil(lambda c: looped(c.frame()), "cat/00001.png: cannot be read", "expected a mask"),
     spoil(lambda c: corrupted(c.annotation()), "480p/cat/00001.png: corrupt PNG", "expected a mask"),
     spoil(lambda c: corrupted(c.annotation(0)), "480p/cat/00000.png: corrupt PNG", options=(*SEMI, "--frames", "all")),
