@@ -38,7 +38,6 @@ class SequenceReport:
         sizes: height and width of the frames, with the first frame that has them.
         modes: the masks of each mode in which they are stored.
         empty: how many masks hold no object.
-        late: ids that appear after the first frame, beyond its largest.
     """
 
     name: str
@@ -48,7 +47,6 @@ class SequenceReport:
     sizes: dict[tuple[int, int], Path] = field(default_factory=dict)
     modes: dict[str, list[Path]] = field(default_factory=dict)
     empty: int = 0
-    late: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -70,21 +68,14 @@ class TreeReport:
         return list({report.name: report for reports in self.splits.values() for report in reports}.values())
 
     def notes(self) -> list[str]:
-        """What is odd and handled: modes of the masks, frames without an object, ids that come late."""
-        modes = Counter()
-        alpha, empty, late = [], [], []
-        for report in self.sequences:
-            modes.update({mode: len(paths) for mode, paths in report.modes.items()})
-            alpha += map(str, report.modes.get("grey with alpha", []))
-            empty += [f"{report.name} ({report.empty})"] if report.empty else []
-            late += [f"{report.name} ({', '.join(map(str, sorted(report.late)))})"] if report.late else []
-        if len(alpha) > 3:
-            alpha[3:] = ["…"]
+        """What is odd and handled: modes of the masks, frames without an object."""
+        sequences = self.sequences
+        modes = Counter(mode for report in sequences for mode, paths in report.modes.items() for _ in paths)
+        alpha = [str(path) for report in sequences for path in report.modes.get("grey with alpha", [])]
         notes = {
             "masks: ": [f"{count} {mode}" for mode, count in modes.most_common()],
-            "alpha is ignored in ": alpha,
-            "frames without an object: ": empty,
-            "ids that first appear after the first frame and are not scored: ": late,
+            "alpha is ignored in ": alpha[:3] + ["…"] * (len(alpha) > 3),
+            "frames without an object: ": [f"{one.name} ({one.empty})" for one in sequences if one.empty],
         }
         return [note + ", ".join(found) for note, found in notes.items() if found]
 
@@ -112,9 +103,8 @@ def check_tree(
 ) -> TreeReport:
     """Read every frame and mask of some splits of one edition.
 
-    `trainval` stands for train and val; where the tree has a list of that name, it must name the same sequences.
-
     Args:
+        splits: `trainval` stands for train and val.
         progress: called with the number of sequences done, and of all.
     """
     names, problems = _read_splits(tree, year, splits)
@@ -150,11 +140,6 @@ def _read_splits(tree: DavisTree, year: int, splits: Sequence[str]) -> tuple[dic
         if shared:
             found = f"{', '.join(shared)} both in {one} and in {other} of {year}"
             problems.append(f"{tree.root / 'ImageSets'}: found {found}; expected each in one")
-    if "trainval" in splits and {"train", "val"} <= set(names):
-        differing = sorted(set(tree.split("trainval", year)) ^ {*names["train"], *names["val"]})
-        if differing:
-            path = next(place for place in tree.split_places("trainval", year) if place.is_file())
-            problems.append(f"{path}: differs in {', '.join(differing)}; expected the sequences of train and val")
     return names, problems
 
 
@@ -190,11 +175,9 @@ def check_sequence(
         objects = {int(any(values))} - {0} if binary else ids
         report.modes.setdefault(mask_mode(path), []).append(path)
         report.empty += not objects
-        if index:
-            report.late |= {number for number in objects if number > report.objects and not binary}
-            continue
-        report.objects = max(objects, default=0)
-        if needs_object and mask.shape == size and not _has_box(mask):
+        if not index:
+            report.objects = max(objects, default=0)
+        if not index and needs_object and mask.shape == size and not _has_box(mask):
             expected = "expected one in the first frame, which fine-tuning learns from"
             problems.append(f"{path}: found no object; {expected}")
     if not binary and VOID in seen and not seen - {0, VOID}:
@@ -226,10 +209,11 @@ def _gaps(folder: Path, stems: list[str], length: int | None) -> Iterator[str]:
     if not stems:
         return
     digits = len(stems[0])
-    odd = next((stem for stem in stems if not stem.isdecimal() or len(stem) != digits), None)
-    if odd is not None:
-        yield f"{folder / odd}.jpg: found a name unlike {stems[0]}; expected numbers of as many digits, 00000 and on"
-        return
+    for stem in stems:
+        if not stem.isdecimal() or len(stem) != digits:
+            expected = f"expected numbers of {digits} digits, 00000 and on"
+            yield f"{folder / stem}.jpg: found a name unlike {stems[0]}; {expected}"
+            return
     numbers = {int(stem) for stem in stems}
     missing = [number for number in range(max(numbers)) if number not in numbers]
     for _, group in groupby(enumerate(missing), key=lambda pair: pair[1] - pair[0]):

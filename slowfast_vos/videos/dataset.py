@@ -76,8 +76,8 @@ def open_dataset(settings: Settings) -> Dataset:
 
 def _trees(settings: Settings) -> tuple[DavisTree, DavisTree]:
     """Where the sequences lie that train, and those that validate."""
-    train, val = (DavisTree(root, settings.data.resolution) for root in (settings.data_root, settings.val_root))
-    return train, val
+    resolution = settings.data.resolution
+    return DavisTree(settings.data_root, resolution), DavisTree(settings.val_root, resolution)
 
 
 def validation_names(settings: Settings) -> list[str]:
@@ -101,12 +101,11 @@ def skipped_names(settings: Settings) -> list[str]:
     Raises:
         UserError: a split file is missing.
     """
-    data = settings.data
+    data, (tree, val_tree) = settings.data, _trees(settings)
     if not data.allow_partial:
         return []
-    trees = _trees(settings)
-    splits = (trees[0].split("train", data.train_year), trees[1].split("val", 2016))
-    return sorted({name for tree, names in zip(trees, splits, strict=True) for name in names if tree.lacks(name)})
+    skipped = {name for name in tree.split("train", data.train_year) if tree.lacks(name)}
+    return sorted(skipped | {name for name in val_tree.split("val", 2016) if val_tree.lacks(name)})
 
 
 def _roles(settings: Settings, tree: DavisTree, val_tree: DavisTree) -> dict[str, list[str]]:
