@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from slowfast_vos.errors import UserError
-from slowfast_vos.videos.check import readable, size_problems
+from slowfast_vos.videos.check import read_or_report, size_problems
 from slowfast_vos.videos.davis import VOID, YEARS
 from slowfast_vos.videos.pngs import read_mask
 
@@ -54,16 +54,14 @@ class SequenceFiles:
     """The annotated frames of a sequence and the folder with its predictions.
 
     Attributes:
-        frames: names of all annotated frames without their suffix, in order.
+        frames: names of all annotated frames (`00000.png`), in order.
         scored: those that count.
-        predicted: names of the files in `predictions`.
     """
 
     annotations: Path
     predictions: Path
-    frames: tuple[str, ...]
-    scored: tuple[str, ...]
-    predicted: frozenset[str]
+    frames: list[str]
+    scored: list[str]
 
 
 def annotation_folder(davis_root: Path, protocol: Protocol, resolution: str) -> Path:
@@ -72,12 +70,9 @@ def annotation_folder(davis_root: Path, protocol: Protocol, resolution: str) -> 
     Raises:
         UserError: the dataset or its annotations are not there.
     """
-    if not davis_root.is_dir():
-        raise UserError(f"{davis_root}: no such folder; expected a DAVIS dataset")
-    unsupervised = davis_root / "Annotations_unsupervised" / resolution
-    folder = davis_root / "Annotations" / resolution
-    if protocol.matched and unsupervised.is_dir():
-        folder = unsupervised
+    folder = davis_root / "Annotations_unsupervised" / resolution
+    if not protocol.matched or not folder.is_dir():
+        folder = davis_root / "Annotations" / resolution
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; expected a folder of annotated masks for each sequence")
     return folder
@@ -89,83 +84,54 @@ def find_sequences(
     """Find the files of each sequence and check their names.
 
     Returns:
-        The sequences whose annotations are there, and one line for each missing or empty folder, missing frame, and
-        frame too many. Only frames that are scored must have a prediction, as in the official toolkit; other
+        The sequences that have annotations and predictions, and one line for each folder that is missing or empty and
+        each frame too many. Only frames that are scored must have a prediction, as in the official toolkit; other
         sequences in `predictions` and files that are no PNGs are ignored.
 
     Raises:
         UserError: `predictions` is not a folder, is empty, or holds none of the sequences.
     """
     expected = "expected a folder with one folder of PNGs for each sequence"
-    entries = _file_names(predictions, "no such folder", expected)
-    if not entries & set(names):
-        raise UserError(f"{predictions}: found none of the sequences ({_some(names)}) but {_some(entries)}; {expected}")
+    entries = _file_names(predictions, "", expected)
+    if not set(entries) & set(names):
+        shown, wanted = (", ".join(sorted(some)[:5]) for some in (entries, names))
+        raise UserError(f"{predictions}: found none of the sequences ({wanted}) but {shown}; {expected}")
     found: list[SequenceFiles] = []
     problems: list[str] = []
     for name in names:
-        try:
-            frames = _annotated_frames(folder / name)
-        except UserError as error:
-            problems.append(str(error))
+        expected = f"expected the annotations of sequence {name}"
+        frames = read_or_report(problems, _file_names, folder / name, ".png", expected)
+        if frames is None:
             continue
         scored = frames[1:-1] if protocol.inner else frames
         if not scored:
             expected = "expected at least 3, since the first and the last are not scored"
             problems.append(f"{folder / name}: found {len(frames)} frames; {expected}")
-        span = f"the {len(frames)} frames {frames[0]}.png to {frames[-1]}.png"
-        try:
-            predicted = _file_names(predictions / name, "missing sequence", f"expected a folder with {span}")
-            problems += _name_problems(predictions / name, predicted, frames, scored, span)
-        except UserError as error:
-            problems.append(str(error))
-            predicted = frozenset()
-        found.append(SequenceFiles(folder / name, predictions / name, frames, scored, predicted))
+        span = f"the {len(frames)} frames {frames[0]} to {frames[-1]}"
+        predicted = read_or_report(problems, _file_names, predictions / name, "", f"expected a folder with {span}")
+        if predicted is not None:
+            found.append(SequenceFiles(folder / name, predictions / name, frames, scored))
+            problems += [
+                f"{predictions / name / file}: frame without annotation; expected only {span}"
+                for file in predicted
+                if file.lower().endswith(".png") and file not in frames
+            ]
     return found, problems
 
 
-def _file_names(folder: Path, missing: str, expected: str) -> frozenset[str]:
-    """Names in a folder, hidden ones apart.
+def _file_names(folder: Path, suffix: str, expected: str) -> list[str]:
+    """The names in a folder that end in `suffix`, in order, hidden ones apart.
 
     Raises:
-        UserError: it is not there (`missing` says so), is a file, cannot be read, or is empty.
+        UserError: there is none, or no folder.
     """
     try:
-        names = frozenset(name for name in os.listdir(folder) if not name.startswith("."))
-        problem = "empty folder"
-    except FileNotFoundError:
-        names, problem = frozenset(), missing
-    except NotADirectoryError:
-        names, problem = frozenset(), "is a file"
+        names = sorted(name for name in os.listdir(folder) if name.endswith(suffix) and not name.startswith("."))
     except OSError as error:
-        names, problem = frozenset(), f"cannot be read ({error.strerror})"
+        raise UserError(f"{folder}: cannot be read ({error.strerror}); {expected}") from None
     if not names:
-        raise UserError(f"{folder}: {problem}; {expected}")
+        raise UserError(f"{folder}: empty folder; {expected}")
     return names
-
-
-def _annotated_frames(folder: Path) -> tuple[str, ...]:
-    expected = f"expected the annotations of sequence {folder.name}"
-    files = _file_names(folder, "no such folder", expected)
-    frames = tuple(sorted(name.removesuffix(".png") for name in files if name.endswith(".png")))
-    if not frames:
-        raise UserError(f"{folder}: no annotated frames (*.png); {expected}")
-    return frames
-
-
-def _name_problems(
-    folder: Path, predicted: frozenset[str], frames: Sequence[str], scored: Sequence[str], span: str
-) -> Iterator[str]:
-    for frame in scored:
-        if f"{frame}.png" not in predicted:
-            yield f"{folder / frame}.png: missing frame; expected {span}"
-    for name in sorted(predicted - {f"{frame}.png" for frame in frames}):
-        if name.lower().endswith(".png"):
-            yield f"{folder / name}: frame without annotation; expected only {span}"
-
-
-def _some(names: Collection[str]) -> str:
-    first = sorted(names)[:5]
-    return ", ".join(first) + (f", … {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def count_objects(files: SequenceFiles, protocol: Protocol) -> int:
@@ -176,7 +142,7 @@ def count_objects(files: SequenceFiles, protocol: Protocol) -> int:
     """
     if protocol.single_object:
         return 1
-    path = files.annotations / f"{files.frames[0]}.png"
+    path = files.annotations / files.frames[0]
     first = read_mask(path)
     objects = int(first.max(where=first != VOID, initial=0))
     if not objects and first.any():
@@ -199,14 +165,13 @@ def read_pairs(
     """
     size: tuple[int, ...] | None = None
     for frame in files.scored:
-        path = files.annotations / f"{frame}.png"
-        annotation = readable(read_mask, path, problems)
+        path = files.annotations / frame
+        annotation = read_or_report(problems, read_mask, path)
         if annotation is not None:
             size = size or annotation.shape
             problems += size_problems(path, annotation.shape, size, "the first frame")
-        # A missing prediction is already a problem of the folder.
-        path = files.predictions / f"{frame}.png"
-        prediction = readable(read_mask, path, problems) if path.name in files.predicted else None
+        path = files.predictions / frame
+        prediction = read_or_report(problems, read_mask, path)
         if prediction is not None:
             problems += size_problems(path, prediction.shape, size, "the annotation")
             problems += _id_problems(path, prediction, protocol, objects)
@@ -216,22 +181,19 @@ def read_pairs(
 
 def _id_problems(path: Path, mask: np.ndarray, protocol: Protocol, objects: int | None) -> Iterator[str]:
     """A problem where ids are too many, or where the mask holds grey values that are no ids."""
-    highest = int(mask.max())
-    if protocol.single_object:
-        limit, expected = MAX_PROPOSALS, f"0 and one value, or ids up to {MAX_PROPOSALS}"
-    elif protocol.matched:
-        limit, expected = MAX_PROPOSALS, f"ids up to {MAX_PROPOSALS}, the number of proposals allowed"
-    else:
-        limit, expected = objects, f"ids up to {objects}, the number of objects in the annotation's first frame"
-    if limit is None or highest <= limit:
+    limit = MAX_PROPOSALS if protocol.single_object or protocol.matched else objects
+    if limit is None or int(mask.max()) <= limit:
         return
     values = np.unique(mask[mask != 0])
-    if protocol.single_object and (len(values) == 1 or set(values[values > MAX_PROPOSALS].tolist()) == {VOID}):
-        return  # one foreground value, or ids and void: every non-zero pixel is foreground
-    if len(values) == 1 and highest == VOID:
-        found = f"a mask of 0 and {VOID}, whose {VOID} is one id"
-    elif len(values) > MAX_PROPOSALS or protocol.single_object:
-        found = f"{len(values)} different values up to {highest} (a soft mask?)"
+    soft = len(values) > MAX_PROPOSALS
+    if protocol.single_object:
+        expected = f"0 and one value, or ids up to {limit}"
+        soft = len(values) > 1 and bool(set(values[values > limit].tolist()) - {VOID})
+        if not soft:
+            return  # one foreground value, or ids and void: every non-zero pixel is foreground
+    elif protocol.matched:
+        expected = f"ids up to {limit}, the number of proposals allowed"
     else:
-        found = f"id {highest}"
+        expected = f"ids up to {limit}, the number of objects in the annotation's first frame"
+    found = f"{len(values)} different values up to {values[-1]} (a soft mask?)" if soft else f"id {values[-1]}"
     yield f"{path}: found {found}; expected {expected}"

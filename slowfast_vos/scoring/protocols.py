@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -25,10 +25,13 @@ from slowfast_vos.scoring.frames import (
     find_sequences,
     read_pairs,
 )
-from slowfast_vos.scoring.measures import checked_pair, contour_accuracy_of, region_similarity_of, tolerance
+from slowfast_vos.scoring.measures import contour_accuracy, region_pair, region_similarity, tolerance
 from slowfast_vos.scoring.regions import Region
 from slowfast_vos.scoring.results import GLOBAL_COLUMNS, Scores, SequenceScores, object_statistics
+from slowfast_vos.videos.check import read_or_report
 from slowfast_vos.videos.davis import VOID, DavisTree
+
+MEASURES = (region_similarity, contour_accuracy)
 
 
 def score(
@@ -64,15 +67,10 @@ def score(
             returned for a folder with a problem.
     """
     root, protocol = Path(davis_root), Protocol.of(year, task, frames)
-    if processes < 1:
-        raise UserError(f"processes: found {processes}; expected at least 1")
     folder = annotation_folder(root, protocol, resolution)
     names = list(dict.fromkeys(DavisTree(root, resolution).split(split, year) if sequences is None else sequences))
-    if not names:
-        raise UserError("sequences: found none; expected at least one")
     found, problems = find_sequences(folder, Path(predictions), names, protocol)
-    work = partial(score_sequence, protocol=protocol)
-    scored = list(_with_bar(_in_parallel(work, found, processes), len(found), progress))
+    scored = list(_in_parallel(partial(score_sequence, protocol=protocol), found, processes, progress))
     problems += [problem for sequence in scored for problem in sequence.problems]
     if problems:
         raise UserError("\n".join(dict.fromkeys(problems)))
@@ -99,10 +97,8 @@ def score_masks(
             no frame is left to score.
     """
     protocol = Protocol.of(2016, "unsupervised", frames)
-    values = [
-        measure_frame(*checked_pair(prediction, annotation), objects=1, protocol=protocol)[:, 0]
-        for prediction, annotation in zip(predictions, annotations, strict=True)
-    ]
+    pairs = (region_pair(*masks) for masks in zip(predictions, annotations, strict=True))
+    values = [[measure(*pair) for measure in MEASURES] for pair in pairs]
     values = values[1:-1] if protocol.inner else values
     if not values:
         raise ValueError(f"no frame is left to score ({frames} frames)")
@@ -115,12 +111,8 @@ def score_sequence(files: SequenceFiles, protocol: Protocol) -> SequenceScores:
 
     A problem of one frame stops the measuring, not the reading, so that all problems are found.
     """
-    scores = SequenceScores(files.annotations.name, files.scored)
-    try:
-        objects = count_objects(files, protocol)
-    except UserError as error:
-        objects = None
-        scores.problems.append(str(error))
+    scores = SequenceScores(files.annotations.name, [frame.removesuffix(".png") for frame in files.scored])
+    objects = read_or_report(scores.problems, count_objects, files, protocol)
     values: list[np.ndarray] = []
     for prediction, annotation in read_pairs(files, protocol, objects, scores.problems):
         if not scores.problems:
@@ -137,29 +129,25 @@ def measure_frame(prediction: np.ndarray, annotation: np.ndarray, objects: int, 
         prediction: [H, W] ids.
         annotation: [H, W] ids, `VOID` where nothing is known.
         objects: how many ids, from 1 on, are objects.
-        protocol: the rules.
 
     Returns:
         [2, objects] float64, J and F. Where proposals are to be matched, [2, proposals + 1, objects]: each proposal
         with each object; the last row is that of an absent proposal, an empty mask.
     """
-    radius = tolerance(*annotation.shape)
-    proposals = int(prediction.max()) if protocol.matched else objects
     if protocol.single_object:
-        predicted, annotated = [Region.of_mask(prediction, radius)], [Region.of_mask(annotation, radius)]
+        pair = region_pair(prediction, annotation)
+        return np.array([[measure(*pair)] for measure in MEASURES])
+    if protocol.matched and (void := annotation == VOID).any():
+        prediction = np.where(void, 0, prediction)
+    radius = tolerance(*annotation.shape)
+    predicted = Region.of_ids(prediction, int(prediction.max()) if protocol.matched else objects, radius)
+    annotated = Region.of_ids(annotation, objects, radius)
+    if not protocol.matched:
+        values = [list(map(measure, predicted, annotated)) for measure in MEASURES]
     else:
-        if protocol.matched and (void := annotation == VOID).any():
-            prediction = np.where(void, 0, prediction)
-        predicted = Region.of_ids(prediction, proposals, radius)
-        annotated = Region.of_ids(annotation, objects, radius)
-    if protocol.matched:
         predicted.append(Region.of_mask(np.zeros_like(prediction), radius))
-        pairs = [(one, other) for one in predicted for other in annotated]
-    else:
-        pairs = list(zip(predicted, annotated, strict=True))
-    values = [[measure(*pair) for pair in pairs] for measure in (region_similarity_of, contour_accuracy_of)]
-    shape = (2, proposals + 1, objects) if protocol.matched else (2, objects)
-    return np.array(values, dtype=np.float64).reshape(shape)
+        values = [[[measure(one, other) for other in annotated] for one in predicted] for measure in MEASURES]
+    return np.array(values, dtype=np.float64)
 
 
 def _match(values: Sequence[np.ndarray], objects: int) -> tuple[np.ndarray, np.ndarray]:
@@ -182,27 +170,20 @@ def _match(values: Sequence[np.ndarray], objects: int) -> tuple[np.ndarray, np.n
 
 
 def _in_parallel(
-    work: partial[SequenceScores], sequences: Sequence[SequenceFiles], processes: int
-) -> Iterator[SequenceScores]:
+    work: partial[SequenceScores], sequences: Sequence[SequenceFiles], processes: int, progress: bool
+) -> Iterable[SequenceScores]:
     """Apply `work` to each sequence; results come in the given order."""
-    processes = min(processes, len(sequences))
-    if processes <= 1:
+    if progress:
+        from rich.console import Console
+        from rich.progress import track
+
+        done = _in_parallel(work, sequences, processes, False)
+        yield from track(done, "Scoring", total=len(sequences), console=Console(stderr=True), transient=True)
+    elif min(processes, len(sequences)) <= 1:
         yield from map(work, sequences)
-        return
-    # Forking starts at once and needs no guard around a caller's main module, but is not safe beside other threads.
-    alone = threading.active_count() == 1 and "torch" not in sys.modules
-    method = "fork" if alone and sys.platform == "linux" else "spawn"
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context(method)) as pool:
-        # The longest sequences start first, so that no process is left alone with one at the end.
-        longest_first = sorted(sequences, key=lambda files: -len(files.frames))
-        futures = {files.annotations: pool.submit(work, files) for files in longest_first}
-        yield from (futures[files.annotations].result() for files in sequences)
-
-
-def _with_bar(scored: Iterator[SequenceScores], total: int, progress: bool) -> Iterable[SequenceScores]:
-    if not progress:
-        return scored
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(scored, "Scoring", total=total, console=Console(stderr=True), transient=True)
+    else:
+        # Forking starts at once and needs no guard around a caller's main module, but is not safe beside other threads.
+        alone = threading.active_count() == 1 and "torch" not in sys.modules
+        method = "fork" if alone and sys.platform == "linux" else "spawn"
+        with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context(method)) as pool:
+            yield from pool.map(work, sequences)

@@ -125,16 +125,6 @@ class Region:
                 _add(near[:-rows], run[rows:])
         return near.reshape(edge.shape)
 
-    def unpack(self, window: np.ndarray) -> np.ndarray:
-        """One of the windows as a [H, W] bool map of the whole frame."""
-        full = np.zeros(self.shape, dtype=np.bool_)
-        if window.size:
-            bits = np.unpackbits(window.view(np.uint8), axis=1, bitorder="little")
-            start = 64 * self.left
-            first, last = max(start, 0), min(start + bits.shape[1], self.shape[1])
-            full[self.top : self.top + len(window), first:last] = bits[:, first - start : last - start]
-        return full
-
 
 def shared(first: Region, one: np.ndarray, second: Region, other: np.ndarray) -> int:
     """Pixels set both in a window of `first` and in a window of `second`, of the same frame."""

@@ -17,8 +17,6 @@ from slowfast_vos.scoring.statistics import decay, mean, recall
 
 STATISTICS = ("J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 GLOBAL_COLUMNS = ("J&F-Mean", *STATISTICS)
-OBJECT_COLUMNS = ("Sequence", *STATISTICS, "J&F-Mean")
-FRAME_COLUMNS = ("Sequence", "Frame", "J", "F")
 
 
 @dataclass
@@ -33,7 +31,7 @@ class SequenceScores:
     """
 
     name: str
-    frames: tuple[str, ...]
+    frames: list[str]
     region: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     contour: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     problems: list[str] = field(default_factory=list)
@@ -95,26 +93,24 @@ class Scores:
             UserError: the folder cannot be written to.
         """
         out = Path(out_dir)
-        objects = [{"Sequence": name, **figures} for name, figures in self.objects.items()]
-        tables: dict[str, tuple[Sequence[str], Iterable[dict[str, Any]]]] = {
-            "global.csv": (GLOBAL_COLUMNS, [self.global_]),
-            "per-sequence.csv": (OBJECT_COLUMNS, objects),
+        tables: dict[str, list[dict[str, Any]]] = {
+            "global.csv": [self.global_],
+            "per-sequence.csv": [{"Sequence": name, **figures} for name, figures in self.objects.items()],
         }
         if per_frame:
-            tables["per-frame.csv"] = FRAME_COLUMNS, self._frame_rows()
-        for file, (columns, rows) in tables.items():
+            tables["per-frame.csv"] = [
+                {"Sequence": name, "Frame": frame, "J": float(region), "F": float(contour)}
+                for sequence in self.sequences
+                for name, *values in sequence.objects()
+                for frame, region, contour in zip(sequence.frames, *values, strict=True)
+            ]
+        for file, rows in tables.items():
             text = io.StringIO()
-            writer = csv.DictWriter(text, columns, lineterminator="\n")
+            writer = csv.DictWriter(text, rows[0], lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
             write_text(out / file, text.getvalue())
         return [out / file for file in tables]
-
-    def _frame_rows(self) -> Iterator[dict[str, Any]]:
-        for sequence in self.sequences:
-            for name, *values in sequence.objects():
-                for frame, region, contour in zip(sequence.frames, *values, strict=True):
-                    yield {"Sequence": name, "Frame": frame, "J": float(region), "F": float(contour)}
 
 
 def _means(rows: Iterable[dict[str, float]]) -> dict[str, float]:

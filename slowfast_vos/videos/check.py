@@ -23,6 +23,8 @@ from slowfast_vos.videos.pngs import mask_mode, read_mask
 T = TypeVar("T")
 MAX_OBJECTS = 20
 """More ids than this in a mask are no objects but grey levels; DAVIS 2017 has ten at most."""
+THREADS = 2
+"""Sequences read side by side; decoding releases Python's lock."""
 
 
 @dataclass
@@ -34,21 +36,17 @@ class SequenceReport:
         frames: how many frames there are.
         objects: the largest id of the first mask; 1 for binary masks.
         sizes: height and width of the frames, with the first frame that has them.
-        modes: how many masks are stored in which mode.
-        alpha: the masks with an alpha channel.
+        modes: the masks of each mode in which they are stored.
         empty: how many masks hold no object.
-        late: ids that appear after the first frame, beyond its largest.
     """
 
     name: str
-    problems: list[str] = field(default_factory=list)
-    frames: int = 0
+    problems: list[str]
+    frames: int
     objects: int = 0
     sizes: dict[tuple[int, int], Path] = field(default_factory=dict)
-    modes: Counter[str] = field(default_factory=Counter)
-    alpha: list[Path] = field(default_factory=list)
+    modes: dict[str, list[Path]] = field(default_factory=dict)
     empty: int = 0
-    late: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -70,20 +68,16 @@ class TreeReport:
         return list({report.name: report for reports in self.splits.values() for report in reports}.values())
 
     def notes(self) -> list[str]:
-        """What is odd and handled: modes of the masks, frames without an object, ids that come late."""
+        """What is odd and handled: modes of the masks, frames without an object."""
         sequences = self.sequences
-        modes = sum((report.modes for report in sequences), Counter())
-        notes = ["masks: " + ", ".join(f"{count} {mode}" for mode, count in modes.most_common())] if modes else []
-        alpha = [str(path) for report in sequences for path in report.alpha]
-        if alpha:
-            notes.append(f"alpha is ignored in {', '.join(alpha[:3])}{', …' if len(alpha) > 3 else ''}")
-        empty = [f"{report.name} ({report.empty})" for report in sequences if report.empty]
-        if empty:
-            notes.append(f"frames without an object: {', '.join(empty)}")
-        late = [f"{report.name} ({', '.join(map(str, sorted(report.late)))})" for report in sequences if report.late]
-        if late:
-            notes.append(f"ids that first appear after the first frame and are not scored: {', '.join(late)}")
-        return notes
+        modes = Counter(mode for report in sequences for mode, paths in report.modes.items() for _ in paths)
+        alpha = [str(path) for report in sequences for path in report.modes.get("grey with alpha", [])]
+        notes = {
+            "masks: ": [f"{count} {mode}" for mode, count in modes.most_common()],
+            "alpha is ignored in ": alpha[:3] + ["…"] * (len(alpha) > 3),
+            "frames without an object: ": [f"{one.name} ({one.empty})" for one in sequences if one.empty],
+        }
+        return [note + ", ".join(found) for note, found in notes.items() if found]
 
 
 def editions(tree: DavisTree) -> list[int]:
@@ -92,12 +86,12 @@ def editions(tree: DavisTree) -> list[int]:
     Raises:
         UserError: no such tree, or none of the lists.
     """
-    lists = tree.root / "ImageSets"
     if not tree.root.is_dir():
         raise UserError(f"{tree.root}: no such folder; expected a DAVIS tree")
     found = [year for year in YEARS if any(place.parent.is_dir() for place in tree.split_places("val", year))]
     if not found:
-        raise UserError(f"{lists}: found no lists of sequences; expected 2016, 2017 or {tree.resolution} in it")
+        expected = f"expected 2016, 2017 or {tree.resolution} in it"
+        raise UserError(f"{tree.root / 'ImageSets'}: found no lists of sequences; {expected}")
     return found
 
 
@@ -105,24 +99,16 @@ def check_tree(
     tree: DavisTree,
     year: int,
     splits: Sequence[str] = ("train", "val"),
-    *,
-    workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> TreeReport:
     """Read every frame and mask of some splits of one edition.
 
-    `trainval` stands for train and val; where the tree has a list of that name, it must name the same sequences.
-
     Args:
-        workers: sequences read side by side; decoding releases Python's lock, so that threads suffice.
+        splits: `trainval` stands for train and val.
         progress: called with the number of sequences done, and of all.
     """
     names, problems = _read_splits(tree, year, splits)
-    lengths: dict[str, int] = {}
-    try:
-        lengths = tree.lengths()
-    except UserError as error:
-        problems.append(str(error))
+    lengths = read_or_report(problems, tree.lengths) or {}
     # The first frame's objects are what the other frames are scored by; training does not need them there.
     scored = {name for split in names if split != "train" for name in names[split]}
 
@@ -131,35 +117,29 @@ def check_tree(
 
     every = list(dict.fromkeys(name for split in names.values() for name in split))
     reports: dict[str, SequenceReport] = {}
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         for report in pool.map(check, every):
             reports[report.name] = report
+            problems += report.problems
             if progress:
                 progress(len(reports), len(every))
-    problems += [problem for report in reports.values() for problem in report.problems]
     return TreeReport(year, {split: [reports[name] for name in names[split]] for split in names}, problems)
 
 
 def _read_splits(tree: DavisTree, year: int, splits: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
     """The names of each split that is there, and the problems of the lists."""
-    wanted = dict.fromkeys(part for name in splits for part in (("train", "val") if name == "trainval" else (name,)))
     names: dict[str, list[str]] = {}
     problems: list[str] = []
-    for split in wanted:
-        try:
-            names[split] = tree.split(split, year)
-        except UserError as error:
-            problems.append(str(error))
+    wanted = [part for name in splits for part in (("train", "val") if name == "trainval" else (name,))]
+    for split in dict.fromkeys(wanted):
+        listed = read_or_report(problems, tree.split, split, year)
+        if listed is not None:
+            names[split] = listed
     for one, other in combinations(names, 2):
         shared = [name for name in names[one] if name in names[other]]
         if shared:
             found = f"{', '.join(shared)} both in {one} and in {other} of {year}"
             problems.append(f"{tree.root / 'ImageSets'}: found {found}; expected each in one")
-    if "trainval" in splits and {"train", "val"} <= set(names):
-        differing = sorted(set(tree.split("trainval", year)) ^ {*names["train"], *names["val"]})
-        if differing:
-            path = next(place for place in tree.split_places("trainval", year) if place.is_file())
-            problems.append(f"{path}: differs in {', '.join(differing)}; expected the sequences of train and val")
     return names, problems
 
 
@@ -175,25 +155,29 @@ def check_sequence(
     """
     frames, masks, problems = tree.files(name)
     report = SequenceReport(name, problems, len(frames))
+    problems += _gaps(tree.folder("JPEGImages", name), sorted({path.stem for path in (*frames, *masks)}), length)
     mask_of = {path.stem: path for path in masks}
-    stems = sorted({path.stem for path in (*frames, *masks)})
-    if stems:
-        problems += _gaps(tree.folder("JPEGImages", name), stems, length)
     pairs = [(path, mask_of[path.stem]) for path in frames if path.stem in mask_of]
     seen: set[int] = set()
-    for frame, path in pairs:
-        size, mask = readable(check_frame, frame, problems), readable(read_mask, path, problems)
+    for index, (frame, path) in enumerate(pairs):
+        size, mask = read_or_report(problems, check_frame, frame), read_or_report(problems, read_mask, path)
         if size is not None:
             report.sizes.setdefault(size, frame)
         if mask is None:
             continue
-        values = _values(mask)
-        seen |= values
         problems += size_problems(path, mask.shape, size, frame.name)
-        problems += _soft_mask_problems(path, values - {0, VOID}, binary)
-        _describe_mask(report, path, values - ({0} if binary else {0, VOID}), binary, first=path == pairs[0][1])
-        # Objects are counted in the first annotated frame.
-        if needs_object and path == masks[0] and mask.shape == size and not _has_box(mask):
+        values = set(np.flatnonzero(np.bincount(mask.ravel())).tolist())
+        seen |= values
+        ids = values - {0, VOID}
+        if max(ids, default=0) > MAX_OBJECTS:
+            expected = f"{f'0 and {VOID}, or ' * binary}ids up to {MAX_OBJECTS} (a soft mask?)"
+            problems.append(f"{path}: found {len(ids)} ids up to {max(ids)}; expected {expected}")
+        objects = {int(any(values))} - {0} if binary else ids
+        report.modes.setdefault(mask_mode(path), []).append(path)
+        report.empty += not objects
+        if not index:
+            report.objects = max(objects, default=0)
+        if not index and needs_object and mask.shape == size and not _has_box(mask):
             expected = "expected one in the first frame, which fine-tuning learns from"
             problems.append(f"{path}: found no object; {expected}")
     if not binary and VOID in seen and not seen - {0, VOID}:
@@ -205,10 +189,10 @@ def check_sequence(
     return report
 
 
-def readable(read: Callable[[Path], T], path: Path, problems: list[str]) -> T | None:
-    """`read(path)`; None where that fails, which adds a line to `problems`."""
+def read_or_report(problems: list[str], read: Callable[..., T], *arguments: object) -> T | None:
+    """`read(*arguments)`; None where that fails, which adds a line to `problems`."""
     try:
-        return read(path)
+        return read(*arguments)
     except UserError as error:
         problems.append(str(error))
         return None
@@ -220,48 +204,24 @@ def size_problems(path: Path, shape: tuple[int, ...], size: tuple[int, ...] | No
         yield f"{path}: found {shape[1]}×{shape[0]} pixels; expected {size[1]}×{size[0]} as {owner}"
 
 
-def _describe_mask(report: SequenceReport, path: Path, objects: set[int], binary: bool, *, first: bool) -> None:
-    """Add to the report what is no problem: how the mask is stored and which objects it holds."""
-    mode = mask_mode(path)
-    report.modes[mode] += 1
-    report.alpha += [path] * (mode == "grey with alpha")
-    report.empty += not objects
-    if first:
-        report.objects = int(bool(objects)) if binary else max(objects, default=0)
-    elif not binary:
-        report.late |= {number for number in objects if number > report.objects}
-
-
 def _gaps(folder: Path, stems: list[str], length: int | None) -> Iterator[str]:
     """Frames without picture and mask, found by the numbering and by the length in db_info.yml."""
-    digits = len(stems[0])
-    odd = next((stem for stem in stems if not stem.isdecimal() or len(stem) != digits), None)
-    if odd is not None:
-        yield f"{folder / odd}.jpg: found a name unlike {stems[0]}; expected numbers of as many digits, 00000 and on"
+    if not stems:
         return
-    numbers = [int(stem) for stem in stems]
-    missing = sorted(set(range(numbers[-1] + 1)) - set(numbers))
+    digits = len(stems[0])
+    for stem in stems:
+        if not stem.isdecimal() or len(stem) != digits:
+            expected = f"expected numbers of {digits} digits, 00000 and on"
+            yield f"{folder / stem}.jpg: found a name unlike {stems[0]}; {expected}"
+            return
+    numbers = {int(stem) for stem in stems}
+    missing = [number for number in range(max(numbers)) if number not in numbers]
     for _, group in groupby(enumerate(missing), key=lambda pair: pair[1] - pair[0]):
         run = [f"{number:0{digits}d}" for _, number in group]
         span = f"{run[0]}.jpg" if len(run) == 1 else f"{run[0]}.jpg to {run[-1]}.jpg"
         yield f"{folder}/{span}: missing, as their masks; expected no gap from {0:0{digits}d} to {stems[-1]}"
-    if length is not None and len(numbers) + len(missing) != length:
-        yield f"{folder}: found {len(numbers) + len(missing)} frames; expected {length} by db_info.yml"
-
-
-def _soft_mask_problems(path: Path, ids: set[int], binary: bool) -> Iterator[str]:
-    if max(ids, default=0) > MAX_OBJECTS:
-        expected = f"0 and {VOID}, or ids" if binary else "ids"
-        yield f"{path}: found {len(ids)} ids up to {max(ids)}; expected {expected} up to {MAX_OBJECTS} (a soft mask?)"
-
-
-def _values(mask: np.ndarray) -> set[int]:
-    """The distinct values; quick where they are few, as they are in masks."""
-    found, rest = set(), mask.ravel()
-    while rest.size and len(found) <= MAX_OBJECTS + 2:
-        found.add(int(rest[0]))
-        rest = rest[rest != rest[0]]
-    return found | set(np.unique(rest).tolist())
+    if length is not None and max(numbers) + 1 != length:
+        yield f"{folder}: found {max(numbers) + 1} frames; expected {length} by db_info.yml"
 
 
 def _has_box(mask: np.ndarray) -> bool:

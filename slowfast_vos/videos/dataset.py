@@ -9,6 +9,7 @@ from typing import Any
 
 from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
+from slowfast_vos.sections import Data
 from slowfast_vos.videos.check import check_sequence
 from slowfast_vos.videos.davis import DavisTree, Video
 
@@ -75,8 +76,8 @@ def open_dataset(settings: Settings) -> Dataset:
 
 def _trees(settings: Settings) -> tuple[DavisTree, DavisTree]:
     """Where the sequences lie that train, and those that validate."""
-    train, val = (DavisTree(root, settings.data.resolution) for root in (settings.data_root, settings.val_root))
-    return train, val
+    resolution = settings.data.resolution
+    return DavisTree(settings.data_root, resolution), DavisTree(settings.val_root, resolution)
 
 
 def validation_names(settings: Settings) -> list[str]:
@@ -91,8 +92,7 @@ def validation_names(settings: Settings) -> list[str]:
 
         return sequence_names("val", data.synthetic.val)
     _, tree = _trees(settings)
-    names = _restrict(tree.split("val", 2016), data.val_only, "data.val_only")
-    return _not_empty([name for name in names if not (data.allow_partial and tree.lacks(name))], "validation")
+    return _present(tree, _restrict(tree.split("val", 2016), data.val_only, "data.val_only"), data, "validation")
 
 
 def skipped_names(settings: Settings) -> list[str]:
@@ -101,12 +101,11 @@ def skipped_names(settings: Settings) -> list[str]:
     Raises:
         UserError: a split file is missing.
     """
-    data = settings.data
+    data, (tree, val_tree) = settings.data, _trees(settings)
     if not data.allow_partial:
         return []
-    trees = _trees(settings)
-    splits = (trees[0].split("train", data.train_year), trees[1].split("val", 2016))
-    return sorted({name for tree, names in zip(trees, splits, strict=True) for name in names if tree.lacks(name)})
+    skipped = {name for name in tree.split("train", data.train_year) if tree.lacks(name)}
+    return sorted(skipped | {name for name in val_tree.split("val", 2016) if val_tree.lacks(name)})
 
 
 def _roles(settings: Settings, tree: DavisTree, val_tree: DavisTree) -> dict[str, list[str]]:
@@ -118,38 +117,33 @@ def _roles(settings: Settings, tree: DavisTree, val_tree: DavisTree) -> dict[str
     train = _restrict(tree.split("train", data.train_year), data.train_only, "data.train_only")
     val = _restrict(val_tree.split("val", 2016), data.val_only, "data.val_only")
     held_out = settings.option("selection") == "held_out"
-    key = "data.held_out" if held_out else "grid.sequences"
-    selection = _restrict(train if held_out else val, settings.selection_sequences, key)
-    train = [name for name in train if not (held_out and name in selection)]
-    if data.allow_partial:
-        selecting = tree if held_out else val_tree
-        lacking = [name for name in selection if selecting.lacks(name)]
-        if lacking:
-            raise UserError(
-                f"{key}: found {', '.join(lacking)}, which {selecting.root} lacks at {data.resolution}; "
-                "expected sequences that are there, since data.allow_partial skips none that select"
-            )
-        train, val = _present(tree, train, "training"), _present(val_tree, val, "validation")
-    return {
-        "train": _not_empty(train, "training"),
-        "selection": selection,
-        "epoch_selection": selection if held_out else val,
-        "val": _not_empty(val, "validation"),
-    }
-
-
-def _not_empty(names: list[str], role: str) -> list[str]:
-    if not names:
-        raise UserError(f"data: no {role} sequence is left; expected at least one that is there and not held out")
-    return names
-
-
-def _present(tree: DavisTree, names: list[str], role: str) -> list[str]:
-    lacking = [name for name in names if tree.lacks(name)]
+    listed, selecting, key = (train, tree, "data.held_out") if held_out else (val, val_tree, "grid.sequences")
+    selection = _restrict(listed, settings.selection_sequences, key)
+    lacking = [name for name in selection if data.allow_partial and selecting.lacks(name)]
     if lacking:
-        few = f"skipped {len(lacking)} of {len(names)} {role} sequences, which {tree.root} lacks: {', '.join(lacking)}"
-        log.warning("data.allow_partial: %s", few)
-    return [name for name in names if name not in lacking]
+        raise UserError(
+            f"{key}: found {', '.join(lacking)}, which {selecting.root} lacks at {data.resolution}; "
+            "expected sequences that are there, since data.allow_partial skips none that select"
+        )
+    if held_out:
+        train = [name for name in train if name not in selection]
+    present = {}
+    for role, where, names in (("training", tree, train), ("validation", val_tree, val)):
+        present[role] = _present(where, names, data, role)
+        skipped = [name for name in names if name not in present[role]]
+        if skipped:
+            few = f"skipped {len(skipped)} of {len(names)} {role} sequences, which {where.root} lacks"
+            log.warning("data.allow_partial: %s: %s", few, ", ".join(skipped))
+    train, val = present.values()
+    return {"train": train, "selection": selection, "epoch_selection": selection if held_out else val, "val": val}
+
+
+def _present(tree: DavisTree, names: list[str], data: Data, role: str) -> list[str]:
+    """The names without those that `data.allow_partial` skips; there must be one."""
+    present = [name for name in names if not (data.allow_partial and tree.lacks(name))]
+    if not present:
+        raise UserError(f"data: no {role} sequence is left; expected at least one that is there and not held out")
+    return present
 
 
 def _restrict(names: list[str], only: list[str] | None, key: str) -> list[str]:

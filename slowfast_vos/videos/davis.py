@@ -40,9 +40,9 @@ class Video:
 
         return torch.from_numpy(read_frame(self.frames[index])).permute(2, 0, 1).float().div(255)
 
-    def iterate(self, ahead: int = 0) -> Iterator[Tensor]:
-        """The frames in order; a thread reads up to `ahead` of them before they are asked for."""
-        return prefetch(self.frame, range(len(self)), ahead)
+    def iterate(self, count: int = 0) -> Iterator[Tensor]:
+        """The frames in order; a thread prefetches the next `count` of them."""
+        return prefetch(self.frame, range(len(self)), count)
 
     def ids(self, index: int, *, binary: bool) -> np.ndarray:
         """Object ids `[H, W]` of a mask; if `binary`, every pixel that is not 0 is object 1 (as in DAVIS 2016)."""
@@ -166,48 +166,38 @@ class DavisTree:
         frame_folder, mask_folder = self.folder("JPEGImages", name), self.folder("Annotations", name)
         frames, masks = tuple(sorted(frame_folder.glob("*.jpg"))), tuple(sorted(mask_folder.glob("*.png")))
         problems = []
-        if not frames:
-            found = "no .jpg file" if frame_folder.is_dir() else "no such folder"
-            problems.append(f"{frame_folder}: found {found}; expected the frames of {name}")
-        if not masks:
-            found = "no .png file" if mask_folder.is_dir() else "no such folder"
-            problems.append(f"{mask_folder}: found {found}; expected the masks of {name}")
+        kinds = (frame_folder, frames, "frames", ".jpg"), (mask_folder, masks, "masks", ".png")
+        for folder, paths, what, suffix in kinds:
+            if not paths:
+                found = f"no {suffix} file" if folder.is_dir() else "no such folder"
+                problems.append(f"{folder}: found {found}; expected the {what} of {name}")
         if not problems:
-            shown, annotated = {path.stem for path in frames}, {path.stem for path in masks}
-            problems += [
-                f"{mask_folder / path.stem}.png: missing; expected a mask of {path}"
-                for path in frames
-                if path.stem not in annotated
-            ]
-            problems += [
-                f"{frame_folder / path.stem}.jpg: missing; expected the frame of {path}"
-                for path in masks
-                if path.stem not in shown
-            ]
+            alone = {path.stem for path in frames} ^ {path.stem for path in masks}
+            for path in frames:
+                if path.stem in alone:
+                    problems.append(f"{mask_folder / path.stem}.png: missing; expected a mask of {path}")
+            for path in masks:
+                if path.stem in alone:
+                    problems.append(f"{frame_folder / path.stem}.jpg: missing; expected the frame of {path}")
         return frames, masks, problems
 
     def attributes(self) -> dict[str, list[str]]:
         """Attributes of each sequence, from db_info.yml; empty where the tree has none."""
-        return {entry["name"]: entry["attributes"] for entry in self._info()}
+        return {name: entry.get("attributes") or [] for name, entry in self._info().items()}
 
     def lengths(self) -> dict[str, int]:
         """Frames of each sequence, from db_info.yml; empty where the tree has none or it gives no lengths."""
-        return {entry["name"]: entry["num_frames"] for entry in self._info() if "num_frames" in entry}
+        return {name: entry["num_frames"] for name, entry in self._info().items() if "num_frames" in entry}
 
-    def _info(self) -> list[dict[str, Any]]:
+    def _info(self) -> dict[str, dict[str, Any]]:
         for path in (self.root / "Annotations" / "db_info.yml", self.root / "db_info.yml"):
             if path.is_file():
                 try:
-                    entries = yaml.safe_load(path.read_text(encoding="utf-8"))["sequences"]
-                    # What is wrong with an entry shows here, where its file is known.
-                    return [
-                        dict(entry, name=entry["name"], attributes=list(entry.get("attributes") or []))
-                        for entry in entries
-                    ]
-                except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, AttributeError, ValueError):
+                    return {entry["name"]: entry for entry in yaml.safe_load(path.read_bytes())["sequences"]}
+                except (yaml.YAMLError, TypeError, KeyError, ValueError):
                     expected = "sequences with a name and attributes, as in DAVIS 2016"
                     raise UserError(f"{path}: cannot be read; expected {expected}") from None
-        return []
+        return {}
 
     def lacks(self, name: str) -> bool:
         """Whether the tree has neither frames nor masks of a sequence, as may be in a partial copy."""
@@ -225,7 +215,7 @@ def open_video(folder: Path) -> Video:
         UserError: no such folder, no picture in it, or pictures of several sizes.
     """
     suffixes = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes) if folder.is_dir() else []
+    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in suffixes)
     if not files:
         raise UserError(f"{folder}: found no pictures ({', '.join(suffixes)}); expected a folder of frames")
     sizes: dict[tuple[int, int], Path] = {}

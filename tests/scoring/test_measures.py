@@ -10,12 +10,37 @@ import pytest
 from folders import random_mask
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slowfast_vos.scoring import boundary, contour_accuracy, region_similarity, tolerance
+from slowfast_vos.scoring import measures
+from slowfast_vos.scoring.measures import region_pair, tolerance
 from slowfast_vos.scoring.regions import Region
 
 
 def mask(*rows: str) -> np.ndarray:
     return np.array([[character == "#" for character in row] for row in rows])
+
+
+def region_similarity(prediction: np.ndarray, annotation: np.ndarray) -> float:
+    return measures.region_similarity(*region_pair(prediction, annotation))
+
+
+def contour_accuracy(prediction: np.ndarray, annotation: np.ndarray) -> float:
+    return measures.contour_accuracy(*region_pair(prediction, annotation))
+
+
+def unpack(region: Region, window: np.ndarray) -> np.ndarray:
+    """One of a region's windows as a [H, W] bool map of the whole frame."""
+    full = np.zeros(region.shape, dtype=bool)
+    for row, words in enumerate(window):
+        bits = np.unpackbits(words.view(np.uint8), bitorder="little")
+        for column in np.flatnonzero(bits) + 64 * region.left:
+            assert column >= 0
+            full[region.top + row, column] = True
+    return full
+
+
+def boundary(pixels: np.ndarray) -> np.ndarray:
+    region = Region.of_mask(pixels, tolerance(*pixels.shape))
+    return unpack(region, region.edge)
 
 
 def square(height: int, width: int, top: int, left: int, size: int) -> np.ndarray:
@@ -46,13 +71,11 @@ def test_boundary_lies_towards_the_origin_and_compares_edge_pixels_with_themselv
     assert not boundary(np.ones((1, 1), dtype=np.uint8)).any()
 
 
-def test_region_similarity_by_hand_and_without_void() -> None:
+def test_region_similarity_by_hand() -> None:
     assert region_similarity(mask("##.."), mask(".##.")) == 1 / 3
     assert region_similarity(mask("...."), mask("....")) == 1.0
     assert region_similarity(mask("...."), mask(".#..")) == 0.0
     assert region_similarity(mask("####"), mask("####")) == 1.0
-    assert region_similarity(mask("##.."), mask(".##."), void=mask("#...")) == 1 / 2
-    assert region_similarity(mask("#..."), mask("...."), void=mask("#...")) == 1.0
 
 
 def test_contour_accuracy_of_equal_masks_and_of_empty_boundaries() -> None:
@@ -88,17 +111,6 @@ def test_the_tolerance_is_a_disk() -> None:
     assert contour_accuracy(pixel(100, 100), pixel(103, 104)) == 1 / 4, "2 and 3 apart: 13 <= 16"
 
 
-def test_contour_accuracy_removes_void_before_the_boundary() -> None:
-    annotation = square(40, 40, 10, 10, 10)
-    prediction = annotation.copy()
-    prediction[10:20, 20:30] = True  # spills into void
-    void = np.zeros_like(annotation)
-    void[:, 20:] = True
-    assert contour_accuracy(prediction, annotation) < 1.0
-    assert contour_accuracy(prediction, annotation, void) == 1.0
-    assert contour_accuracy(annotation, annotation, np.ones_like(annotation)) == 1.0, "nothing left: both empty"
-
-
 @pytest.mark.parametrize("measure", [region_similarity, contour_accuracy])
 def test_any_non_zero_value_is_foreground(measure: Callable[..., float]) -> None:
     rng = np.random.default_rng(1)
@@ -108,39 +120,35 @@ def test_any_non_zero_value_is_foreground(measure: Callable[..., float]) -> None
     assert measure(one * np.int64(-3), other) == expected
 
 
-@pytest.mark.parametrize("measure", [region_similarity, contour_accuracy])
-def test_what_is_no_pair_of_masks_is_refused(measure: Callable[..., float]) -> None:
+def test_what_is_no_pair_of_masks_is_refused() -> None:
     good = np.zeros((4, 5), dtype=bool)
     for bad in (np.zeros((1, 5), bool), np.zeros((4, 5, 1), bool), np.zeros((4, 5)), np.zeros((0, 5), bool)):
         with pytest.raises(ValueError, match=r"mask|size"):
-            measure(bad, good)
-    with pytest.raises(ValueError, match="size"):
-        measure(good, good, good[:2])
+            region_pair(bad, good)
 
 
 sizes = st.one_of(st.integers(1, 12), st.integers(50, 140))
 
 
-@settings(max_examples=120, deadline=None)
-@given(height=sizes, width=sizes, seed=st.integers(0, 2**32 - 1), use_void=st.booleans())
-def test_equal_to_the_literal_reference(height: int, width: int, seed: int, use_void: bool) -> None:
-    rng = np.random.default_rng(seed)
-    prediction, annotation, void = (random_mask(rng, height, width) for _ in range(3))
-    void = void if use_void else None
+def assert_equal_to_the_literal_reference(prediction: np.ndarray, annotation: np.ndarray) -> None:
     np.testing.assert_array_equal(boundary(prediction), literal.boundary_map(prediction))
-    assert contour_accuracy(prediction, annotation, void) == literal.contour(annotation, prediction, void)
-    stacks = (annotation[None], prediction[None], None if void is None else void[None])
-    assert region_similarity(prediction, annotation, void) == literal.jaccard(*stacks)[0]
+    assert contour_accuracy(prediction, annotation) == literal.contour(annotation, prediction)
+    assert region_similarity(prediction, annotation) == literal.jaccard(annotation[None], prediction[None])[0]
+
+
+@settings(max_examples=120, deadline=None)
+@given(height=sizes, width=sizes, seed=st.integers(0, 2**32 - 1))
+def test_equal_to_the_literal_reference(height: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    assert_equal_to_the_literal_reference(*(random_mask(rng, height, width) for _ in range(2)))
 
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), height=st.integers(1, 5), width=st.integers(1, 5))
 def test_equal_to_the_literal_reference_on_the_smallest_masks(data: st.DataObject, height: int, width: int) -> None:
     draw = st.lists(st.booleans(), min_size=height * width, max_size=height * width)
-    prediction, annotation = (np.array(data.draw(draw)).reshape(height, width) for _ in range(2))
-    np.testing.assert_array_equal(boundary(annotation), literal.boundary_map(annotation))
-    assert contour_accuracy(prediction, annotation) == literal.contour(annotation, prediction)
-    assert region_similarity(prediction, annotation) == literal.jaccard(annotation[None], prediction[None])[0]
+    pair = (np.array(data.draw(draw)).reshape(height, width) for _ in range(2))
+    assert_equal_to_the_literal_reference(*pair)
 
 
 @pytest.mark.parametrize(("height", "width"), [(480, 854), (1080, 1920), (64, 64), (9, 2000), (1500, 128), (1, 9000)])
@@ -158,7 +166,7 @@ def test_near_a_boundary_pixel_lies_a_disk(radius: int, corner: tuple[int, int])
     pixels[corner] = True
     region = Region.of_mask(pixels, radius)
     y, x = np.mgrid[:141, :201]
-    edge = np.argwhere(region.unpack(region.edge))
+    edge = np.argwhere(unpack(region, region.edge))
     assert len(edge) == (1 if corner == (0, 0) else 4)
     expected = np.any([(y - top) ** 2 + (x - left) ** 2 <= radius**2 for top, left in edge], axis=0)
-    np.testing.assert_array_equal(region.unpack(region.near), expected)
+    np.testing.assert_array_equal(unpack(region, region.near), expected)
