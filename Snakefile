@@ -2,12 +2,11 @@
 from snakemake.utils import min_version
 
 from slowfast_vos.config import load_settings, parse_settings
-from slowfast_vos.dag import TASKS, parts, planned_jobs
+from slowfast_vos.dag import TASKS, parts, planned_jobs, table_names
 from slowfast_vos.errors import UserError
 from slowfast_vos.jobs.gpus import gpus_per_job
 from slowfast_vos.jobs.runner import hold_run
 from slowfast_vos.paths import Results, shard
-from slowfast_vos.reporting.tables import table_names
 from slowfast_vos.videos.dataset import skipped_names, validation_names
 
 min_version("9.10")

@@ -151,3 +151,9 @@ def parts(wanted: int, items: int) -> list[tuple[int, int]]:
     """Index and count of each of the jobs that share some items: `wanted` jobs, if there are as many items."""
     count = min(wanted, items)
     return [(index, count) for index in range(count)]
+
+
+def table_names(settings: Settings) -> list[str]:
+    """The tables of a run, in their order; each is NAME.csv, NAME.md and NAME.tex."""
+    grids = [f"grid-{setup}" for setup in settings.setups]
+    return ["table1", "table2", "cost", "tuning", *grids, "per-sequence", "attributes", "records"]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import product
 
 import pandas as pd
 
 from slowfast_vos.dag import TASKS
 from slowfast_vos.reporting import published
 from slowfast_vos.reporting.render import NOTHING, Column, Panel, Table, number, shorten, show, text
-from slowfast_vos.reporting.run import LOOK_ALIKE, STATISTICS, Run, of_task, over_seeds
-
-MEASURES = {"J&F": "jf_mean", "J": "j_mean", "F": "f_mean"}
+from slowfast_vos.reporting.run import LOOK_ALIKE, MEASURES, STATISTICS, Run, over_seeds
 
 
 def grid_table(run: Run, setup: str) -> Table:
@@ -27,7 +26,7 @@ def grid_table(run: Run, setup: str) -> Table:
         *(number(head, frame, name, best="high") for head, name in MEASURES.items()),
         text("remark", _remarks(marks, frame["error"])),
     ]
-    before = number("", run.before_tuning().loc[[setup]], "jf_mean").cells[0]
+    before = show(",.3f", *run.before_tuning().loc[setup, ["jf_mean", "jf_mean_std", "failed"]])
     sequences = ", ".join(run.roles["selection"])
     title = f"Grid of setup {setup}: {len(frame)} configurations, scored on the selection sequences ({sequences})."
     notes = [f"The parent before fine-tuning: J&F {before} on the same sequences."]
@@ -59,96 +58,81 @@ def tuning_table(run: Run) -> Table:
         number("last loss", frame, "last_loss"),
         text("remark", _remarks(frame["main"].map({True: "as the parents are trained", False: ""}), frame["error"])),
     ]
+    scored_on = f"all {len(run.val)} validation sequences"
+    if run.settings.option("selection") == "held_out":
+        scored_on = f"the selection sequences ({', '.join(run.roles['selection'])})"
     budget = f"{tuning.epochs} epoch{'s' * (tuning.epochs > 1)}"
-    title = f"Tuning of the unsupervised stage, {budget}, scored on {run.epoch_selection}."
+    title = f"Tuning of the unsupervised stage, {budget}, scored on {scored_on}."
     return Table("tuning", frame, [Panel(title, columns, [*frame["setup"]], best_in="block")])
 
 
 def per_sequence_table(run: Run) -> Table:
     """Every validation sequence: J&F, J and F of each setup and baseline for both tasks; on DAVIS the authors' too."""
-    index = pd.MultiIndex.from_product([run.names, run.val], names=["name", "sequence"])
-    authors = _authors(run, index)
-    frames, panels = [], []
-    for task in TASKS:
-        scores = over_seeds(of_task(run.sequences, task), STATISTICS, index).drop(columns="error")
-        theirs = authors if task == TASKS[0] else authors.iloc[:0].reindex(index)
-        frames.append(scores.join(theirs.add_prefix("authors_")))
-        shown = theirs.dropna(axis=1, how="all")
-        panels += [_sequence_panel(run, task, measure, scores, shown) for measure in MEASURES]
-    frame = pd.concat(dict(zip(TASKS, frames, strict=True))).reset_index(names=["task", "setup", "sequence"])
+    groups = {name: [name] for name in run.val} | {"mean": run.val}
+    scores, authors = run.scores_over(groups, STATISTICS), _authors(run) if run.is_davis else {}
+    marked = [f"{name} ({LOOK_ALIKE})" if name in run.distractors else name for name in run.val]
+    frames = [sum(run.lengths[name] for name in members) for members in groups.values()]
+    heads = [text("sequence", [*marked, "mean"]), Column("frames", [f"{count:,}" for count in frames])]
+    blocks = ["sequences"] * len(run.val) + ["mean"]
+    notes = [f"{LOOK_ALIKE}: a look-alike stands beside the object."] if run.distractors else []
+    panels = []
+    for task, measure in product(TASKS, MEASURES):
+        columns = [*heads, *_by_name(run, scores.loc[task], MEASURES[measure])]
+        beside = [setup for setup in run.settings.setups if setup in authors and task == TASKS[0]]
+        for setup in beside:
+            theirs = authors[setup][MEASURES[measure]]
+            columns.append(Column(setup, [show(",.3f", value) for value in [*theirs, theirs.mean()]], "authors"))
+        told = ["Authors: their final report, rounded to three digits, all frames scored."] if beside else []
+        panels.append(Panel(f"{measure} of each sequence, {task}.", columns, blocks, "row", [*notes, *told]))
+    frame = _raw(run, scores.drop("mean", level="group"), "sequence")
     frame.insert(3, "frames", frame["sequence"].map(run.lengths))
     frame.insert(4, "attributes", [" ".join(run.attributes.get(name, [])) for name in frame["sequence"]])
-    return Table("per-sequence", _without_repeats(run, frame), panels)
+    if authors:
+        published_scores = pd.concat({TASKS[0]: pd.concat(authors)}, names=["task", "setup", "sequence"])
+        frame = frame.join(published_scores.add_prefix("authors_"), on=published_scores.index.names)
+    return Table("per-sequence", frame, panels)
 
 
-def _authors(run: Run, index: pd.MultiIndex) -> pd.DataFrame:
-    """On DAVIS the authors' J&F, J and F by setup and sequence; they published those of two setups alone."""
-    if not run.is_davis:
-        return pd.DataFrame(index=index)
-    found = {(setup, name): scores for setup, each in published.PER_SEQUENCE.items() for name, scores in each.items()}
-    pairs = pd.DataFrame(found.values(), pd.MultiIndex.from_tuples(found), ["j_mean", "f_mean"])
-    pairs.insert(0, "jf_mean", (pairs["j_mean"] + pairs["f_mean"]) / 2)
-    return pairs.reindex(index)
+def _authors(run: Run) -> dict[str, pd.DataFrame]:
+    """The authors' unsupervised J&F, J and F of the validation sequences, by setup."""
+    found = {}
+    for setup, scores in published.PER_SEQUENCE.items():
+        pairs = pd.DataFrame.from_dict(scores, "index", columns=["j_mean", "f_mean"]).reindex(run.val)
+        pairs.insert(0, "jf_mean", pairs.mean(axis=1))
+        found[setup] = pairs
+    return found
 
 
-def _without_repeats(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of a CSV without the baselines of the second task, which are those of the first."""
+def _by_name(run: Run, scores: pd.DataFrame, measure: str) -> list[Column]:
+    """A column for each baseline and setup, a row for each group of sequences."""
+    return [number(name, scores.loc[name], measure, best="high") for name in run.names]
+
+
+def _raw(run: Run, scores: pd.DataFrame, group: str) -> pd.DataFrame:
+    """Rows of a CSV by task, setup and `group`; the baselines, which are the same for both tasks, once."""
+    frame = scores.drop(columns="error").reset_index(names=["task", "setup", group])
     return frame[(frame["task"] == TASKS[0]) | frame["setup"].isin(run.settings.setups)]
 
 
-def _sequence_panel(run: Run, task: str, measure: str, scores: pd.DataFrame, authors: pd.DataFrame) -> Panel:
-    """One measure of a task: a row for each sequence and one for their mean, a column for each baseline and setup."""
-    name = MEASURES[measure]
-    means = over_seeds(of_task(run.mean_over(run.val, name), task), [name], run.names)
-    frames = [run.lengths[sequence] for sequence in run.val]
-    marks = [f"{sequence} ({LOOK_ALIKE})" if sequence in run.look_alikes else sequence for sequence in run.val]
-    columns = [
-        text("sequence", [*marks, "mean"]),
-        Column("frames", [f"{count:,}" for count in [*frames, sum(frames)]]),
-        *(number(one, pd.concat([scores.loc[one], means.loc[[one]]]), name, best="high") for one in run.names),
-    ]
-    notes = [f"{LOOK_ALIKE}: a look-alike stands beside the object."] if run.look_alikes else []
-    if beside := [setup for setup in run.settings.setups if name in authors and setup in published.PER_SEQUENCE]:
-        notes.append("Authors: their final report, rounded to three digits, all frames scored.")
-    for setup in beside:
-        theirs = list(authors.loc[setup, name])
-        cells = [show(",.3f", value) for value in [*theirs, sum(theirs) / len(theirs)]]
-        columns.append(Column(setup, cells, "authors"))
-    blocks = ["sequences"] * len(run.val) + ["mean"]
-    return Panel(f"{measure} of each sequence, {task}.", columns, blocks, "row", notes)
-
-
-def attribute_groups(run: Run) -> dict[str, list[str]]:
-    """Validation sequences by group: all, with and without look-alikes where there are any, and by attribute."""
-    groups = {"all": run.val}
-    if run.look_alikes:
-        groups[f"with look-alikes ({LOOK_ALIKE})"] = run.look_alikes
-        groups["without look-alikes"] = [name for name in run.val if name not in run.look_alikes]
-    for attribute in sorted({one for name in run.val for one in run.attributes.get(name, [])}):
-        groups[attribute] = [name for name in run.val if attribute in run.attributes.get(name, [])]
-    return {name: members for name, members in groups.items() if members}
-
-
 def attribute_table(run: Run) -> Table:
-    """Mean J&F over the sequences of each attribute, for both tasks."""
-    groups = attribute_groups(run)
-    sizes = {group: len(members) for group, members in groups.items()}
-    general = ("all", f"with look-alikes ({LOOK_ALIKE})", "without look-alikes")
-    blocks = [group not in general for group in groups]
-    notes = [] if any(blocks) else ["The dataset names no attributes."]
-    frames, panels = [], []
+    """Mean J&F for both tasks over all sequences, with and without distractors where there are any, by attribute."""
+    general = {"all": run.val}
+    if run.distractors:
+        others = [name for name in run.val if name not in run.distractors]
+        general |= {f"with look-alikes ({LOOK_ALIKE})": run.distractors, "without look-alikes": others}
+    attributes = sorted({one for name in run.val for one in run.attributes.get(name, [])})
+    members = {one: [name for name in run.val if one in run.attributes.get(name, [])] for one in attributes}
+    groups = {name: members for name, members in (general | members).items() if members}
+    sizes = {name: len(members) for name, members in groups.items()}
+    scores, notes = run.scores_over(groups), [] if attributes else ["The dataset names no attributes."]
+    heads = [text("attribute", groups), Column("sequences", [f"{size:,}" for size in sizes.values()])]
+    panels = []
     for task in TASKS:
-        means = {
-            group: over_seeds(of_task(run.mean_over(members), task), ["jf_mean"], run.names).drop(columns="error")
-            for group, members in groups.items()
-        }
-        frames.append(pd.concat(means))
-        columns = [
-            text("attribute", groups),
-            Column("sequences", [f"{size:,}" for size in sizes.values()]),
-            *(number(name, frames[-1].xs(name, level=1), "jf_mean", best="high") for name in run.names),
-        ]
+        columns = [*heads, *_by_name(run, scores.loc[task], "jf_mean")]
+        blocks = [name not in general for name in groups]
         panels.append(Panel(f"Mean J&F by attribute, {task}.", columns, blocks, "row", notes))
-    frame = pd.concat(dict(zip(TASKS, frames, strict=True))).reset_index(names=["task", "attribute", "setup"])
+    frame = _raw(run, scores, "attribute")
+    frame.insert(1, "attribute", frame.pop("attribute"))
     frame.insert(2, "sequences", frame["attribute"].map(sizes))
-    return Table("attributes", _without_repeats(run, frame), panels)
+    frame = pd.concat(rows for _, rows in frame.groupby(["task", "attribute"], sort=False))
+    return Table("attributes", frame, panels)

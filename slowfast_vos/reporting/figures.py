@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -19,14 +19,59 @@ from matplotlib.patheffects import Normal, Stroke
 
 from slowfast_vos.config import Settings
 from slowfast_vos.dag import BASELINES, TASKS
+from slowfast_vos.files import atomic_write
 from slowfast_vos.reporting.run import Run, of_task, over_seeds, read_run
-from slowfast_vos.reporting.style import DOUBLE, MAP, SINGLE, STYLE, Look, looks, save
 from slowfast_vos.reporting.summary import figure_titles
 
+SINGLE, DOUBLE = 3.5, 7.2
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "axes.grid": False,
+    "grid.color": "0.88",
+    "grid.linewidth": 0.6,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 5,
+    "hatch.linewidth": 0.6,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 200,
+    "svg.hashsalt": "slowfast-vos",
+    "svg.fonttype": "path",
+}
+MARKERS = "os^Dvp*h"
+LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
+HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
 EDGE = {"edgecolor": "0.15", "linewidth": 0.5}
 FREEZES = {"none": "nothing frozen", "SF": "SlowFast frozen", "BB_SF": "backbone, RPN, SlowFast frozen"}
-DIVERGING = "PuOr_r"
 LEAST_REACH = 0.01
+
+
+class Look(NamedTuple):
+    """A setup's colour, marker, line style and hatch, which survive greyscale."""
+
+    colour: Any
+    marker: str
+    line: Any
+    hatch: str
+
+
+def looks(setups: Sequence[str]) -> dict[str, Look]:
+    """A look for each setup, from dark to light."""
+    shades, last = matplotlib.colormaps["viridis"], max(len(setups) - 1, 1)
+    marks = ((every[index % len(every)] for every in (MARKERS, LINES, HATCHES)) for index in range(len(setups)))
+    return {setup: Look(shades(0.88 * index / last), *next(marks)) for index, setup in enumerate(setups)}
 
 
 @matplotlib.rc_context(STYLE)
@@ -39,15 +84,27 @@ def write_plots(settings: Settings, root: Path, out: Path) -> list[Path]:
     Raises:
         UserError: records are missing or do not follow the schema.
     """
-    run = read_run(settings, root)
+    run, paths = read_run(settings, root), []
     makers = {
         "jf-vs-time": jf_vs_time,
         "look-alikes": look_alikes,
         "per-sequence": per_sequence,
         "learning-curves": learning_curves,
-    } | {f"grid-{setup}": partial(grid_map, setup=setup) for setup in settings.setups}
-    names = figure_titles(settings.setups, bool(run.look_alikes))
-    return [path for name in names for path in save(makers[name](run), out / name)]
+    }
+    for name in figure_titles(run):
+        figure = makers[name](run) if name in makers else grid_map(run, name.removeprefix("grid-"))
+        paths += save(figure, out / name)
+    return paths
+
+
+def save(figure: Figure, path: Path) -> list[Path]:
+    """Write `path`.svg and `path`.png; the same figure gives the same bytes."""
+    paths = []
+    for suffix, stamps in {".svg": {"Date": None, "Creator": None}, ".png": {"Software": None}}.items():
+        paths.append(path.with_name(path.name + suffix))
+        with atomic_write(paths[-1]) as temporary:
+            figure.savefig(temporary, format=suffix[1:], metadata=stamps)
+    return paths
 
 
 def jf_vs_time(run: Run) -> Figure:
@@ -99,80 +156,81 @@ def _label_above(axes: Axes, points: dict[str, tuple[float, float]]) -> None:
 def per_sequence(run: Run) -> Figure:
     """J&F of every validation sequence and setup, one row per task; sequences with distractors first."""
     setups, styles = run.settings.setups, looks(run.settings.setups)
-    index = pd.MultiIndex.from_product([run.names, run.val], names=["name", "sequence"])
-    scores = [over_seeds(of_task(run.sequences, task), ["jf_mean"], index) for task in TASKS]
-    level = scores[0].loc[setups[0], "jf_mean"].fillna(0)
-    order = sorted(run.val, key=lambda name: (name not in run.look_alikes, -level[name], name))
+    scores = run.scores_over({name: [name] for name in run.val})
+    level = scores.loc[TASKS[0]].loc[setups[0], "jf_mean"].fillna(0)
+    order = sorted(run.val, key=lambda name: (name not in run.distractors, -level[name], name))
     places, width = np.arange(len(order)), 0.84 / len(setups)
-    figure = Figure(figsize=(DOUBLE, 4.6))
-    rows = figure.subplots(2, 1, sharex=True, sharey=True)
-    for axes, task, score in zip(rows, TASKS, scores, strict=True):
+    figure, rows = _row_per_task(4.6, "J&F")
+    for task, axes in rows.items():
         for number, setup in enumerate(setups):
             shift = (number - (len(setups) - 1) / 2) * width
-            _bars(axes, places + shift, score.loc[setup].loc[order], width, styles[setup].colour, styles[setup].hatch)
-        floor = score.loc[BASELINES["detector"]].loc[order, "jf_mean"]
+            _bars(axes, places + shift, scores.loc[task].loc[setup].loc[order], width, styles[setup])
+        floor = scores.loc[task].loc[BASELINES["detector"]].loc[order, "jf_mean"]
         for colour, weight in (("white", 2.2), ("0.1", 1.0)):
             axes.hlines(floor, places - 0.46, places + 0.46, colors=colour, linewidth=weight, zorder=4)
-        if run.look_alikes:
-            axes.axvspan(-0.5, len(run.look_alikes) - 0.5, color="0.93", zorder=0)
-        axes.set(ylabel=f"J&F, {task}", ylim=(0, 1), xlim=(-0.5, len(order) - 0.5))
-        axes.grid(True, axis="y")
-        axes.tick_params(axis="x", length=0)
-    if run.look_alikes:
-        middle = (len(run.look_alikes) - 1) / 2
-        rows[0].text(middle, 1.02, "look-alikes", ha="center", va="bottom")
+        if run.distractors:
+            axes.axvspan(-0.5, len(run.distractors) - 0.5, color="0.93", zorder=0)
+        axes.set(ylim=(0, 1), xlim=(-0.5, len(order) - 0.5))
+    if run.distractors:
+        middle = (len(run.distractors) - 1) / 2
+        rows[TASKS[0]].text(middle, 1.02, "look-alikes", ha="center", va="bottom")
     long = max(map(len, order)) * len(order) > 100
     turned = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if long else {}
-    rows[1].set_xticks(places, order, **turned)
-    handles: list[Patch | Line2D] = [
-        Patch(facecolor=look.colour, hatch=look.hatch, label=setup, **EDGE) for setup, look in styles.items()
-    ]
+    axes.set_xticks(places, order, **turned)
+    handles = [_patch(look, setup) for setup, look in styles.items()]
     handles.append(Line2D([], [], color="0.1", linewidth=1.0, label=BASELINES["detector"]))
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=1.4, handlelength=1.8)
     return figure
 
 
-def _bars(axes: Axes, places: np.ndarray, scores: pd.DataFrame, width: float, colour: Any, hatch: str) -> None:
+def look_alikes(run: Run) -> Figure:
+    """Mean J&F over the sequences with distractors and over those without, by setup and baseline."""
+    others = [name for name in run.val if name not in run.distractors]
+    shades = matplotlib.colormaps["viridis"]
+    groups = {f"with look-alikes ({len(run.distractors)})": run.distractors, f"without ({len(others)})": others}
+    styles = dict(zip(groups, (Look(shades(0.2), "", "", ""), Look(shades(0.9), "", "", "////")), strict=True))
+    scores = run.scores_over({group: members for group, members in groups.items() if members})
+    figure, rows = _row_per_task(4.0, "mean J&F")
+    for task, axes in rows.items():
+        for shift, (group, means) in zip((-0.19, 0.19), scores.loc[task].groupby("group", sort=False), strict=False):
+            places = np.arange(len(run.names)) + shift
+            _bars(axes, places, means, 0.36, styles[group])
+            heights = means["jf_mean"] + means["jf_mean_std"].fillna(0)
+            for place, mean, height in zip(places, means["jf_mean"], heights, strict=True):
+                if mean == mean:
+                    axes.text(place, height + 0.012, f"{mean:.3f}".lstrip("0"), ha="center", va="bottom")
+        axes.axvline(len(BASELINES) - 0.5, color="0.6", linewidth=0.7, linestyle=(0, (4, 3)))
+        axes.set_xticks(np.arange(len(run.names)), run.names)
+    top = (scores["jf_mean"] + scores["jf_mean_std"].fillna(0)).fillna(0).max()
+    axes.set_ylim(0, min(1.12, top + 0.13))
+    handles = [_patch(look, group) for group, look in styles.items()]
+    figure.legend(handles=handles, loc="outside upper center", ncols=2)
+    return figure
+
+
+def _row_per_task(height: float, label: str) -> tuple[Figure, dict[str, Axes]]:
+    figure = Figure(figsize=(DOUBLE, height))
+    rows = dict(zip(TASKS, figure.subplots(2, 1, sharex=True, sharey=True), strict=True))
+    for task, axes in rows.items():
+        axes.set_ylabel(f"{label}, {task}")
+        axes.grid(True, axis="y")
+        axes.tick_params(axis="x", length=0)
+    return figure, rows
+
+
+def _bars(axes: Axes, places: np.ndarray, scores: pd.DataFrame, width: float, look: Look) -> None:
     """A bar for each row of `scores`, with its deviation over the seeds; a word where there is none."""
-    whiskers = {"color": "0.1", "elinewidth": 0.7, "capsize": 1, "zorder": 3}
-    heights, deviations = scores["jf_mean"].fillna(0), scores["jf_mean_std"]
-    axes.bar(places, heights, width, yerr=deviations, color=colour, hatch=hatch, zorder=2, error_kw=whiskers, **EDGE)
+    axes.bar(
+        places, scores["jf_mean"].fillna(0), width, yerr=scores["jf_mean_std"], color=look.colour, hatch=look.hatch,
+        zorder=2, error_kw={"color": "0.1", "elinewidth": 0.7, "capsize": 1, "zorder": 3}, **EDGE,
+    )  # fmt: skip
     missing = scores["jf_mean"].isna().to_numpy()
     for place, failed in zip(places[missing], scores["failed"][missing], strict=True):
         axes.text(place, 0.02, "failed" if failed else "–", rotation=90, ha="center", va="bottom")
 
 
-def look_alikes(run: Run) -> Figure:
-    """Mean J&F over the sequences with distractors and over those without, by setup and baseline."""
-    others = [name for name in run.val if name not in run.look_alikes]
-    shades = matplotlib.colormaps[MAP]
-    groups = [
-        (f"with look-alikes ({len(run.look_alikes)})", run.look_alikes, shades(0.2), ""),
-        (f"without ({len(others)})", others, shades(0.9), "////"),
-    ]
-    figure = Figure(figsize=(DOUBLE, 4.0))
-    rows = figure.subplots(2, 1, sharex=True, sharey=True)
-    places, top = np.arange(len(run.names)), 0.0
-    for axes, task in zip(rows, TASKS, strict=True):
-        for shift, (_, members, colour, hatch) in zip((-0.19, 0.19), groups, strict=True):
-            if not members:
-                continue
-            means = over_seeds(of_task(run.mean_over(members), task), ["jf_mean"], run.names)
-            _bars(axes, places + shift, means, 0.36, colour, hatch)
-            heights = means["jf_mean"] + means["jf_mean_std"].fillna(0)
-            top = max([top, *heights.dropna()])
-            for place, mean, height in zip(places + shift, means["jf_mean"], heights, strict=True):
-                if mean == mean:
-                    axes.text(place, height + 0.012, f"{mean:.3f}".lstrip("0"), ha="center", va="bottom")
-        axes.axvline(len(BASELINES) - 0.5, color="0.6", linewidth=0.7, linestyle=(0, (4, 3)))
-        axes.set_xticks(places, run.names)
-        axes.tick_params(axis="x", length=0)
-        axes.set_ylabel(f"mean J&F, {task}")
-        axes.grid(True, axis="y")
-    rows[0].set_ylim(0, min(1.12, top + 0.13))
-    handles = [Patch(facecolor=colour, hatch=hatch, label=label, **EDGE) for label, _, colour, hatch in groups]
-    figure.legend(handles=handles, loc="outside upper center", ncols=2)
-    return figure
+def _patch(look: Look, label: str) -> Patch:
+    return Patch(facecolor=look.colour, hatch=look.hatch, label=label, **EDGE)
 
 
 def learning_curves(run: Run) -> Figure:
@@ -255,7 +313,7 @@ def grid_map(run: Run, setup: str) -> Figure:
         means = found["jf_mean"].loc[freeze].unstack().loc[grid.scale, grid.lr]
         gains = means - before if before == before else 0 * means
         axes.patch.set(hatch="//////", edgecolor="0.6", linewidth=0)  # seen where a configuration has no score
-        mesh = axes.pcolormesh(gains, cmap=DIVERGING, norm=Normalize(-reach, reach), edgecolors="white", linewidth=0.8)
+        mesh = axes.pcolormesh(gains, cmap="PuOr_r", norm=Normalize(-reach, reach), edgecolors="white", linewidth=0.8)
         for row, size in enumerate(grid.scale):
             for column, lr in enumerate(grid.lr):
                 point = (freeze, size, lr)

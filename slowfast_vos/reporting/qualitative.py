@@ -59,13 +59,13 @@ def choose_sequences(run: Run, count: int = 3) -> list[str]:
     """Validation sequences worth showing: those with distractors first, then those on which setups differ most."""
     scores = _scores(run, TASKS[0])
     spread = (scores.max() - scores.min()).fillna(0)
-    return sorted(run.val, key=lambda name: (name not in run.look_alikes, -spread[name], name))[:count]
+    return sorted(run.val, key=lambda name: (name not in run.distractors, -spread[name], name))[:count]
 
 
 def _scores(run: Run, task: str) -> pd.DataFrame:
     """J&F of the first seed by setup and sequence; missing where the evaluation failed."""
-    first = run.sequences[(run.sequences["task"] == task) & (run.sequences["seed"] == run.settings.seeds[0])]
-    scores = first.pivot(index="setup", columns="sequence", values="jf_mean")
+    first = run.records[(run.records["task"] == task) & (run.records["seed"] == run.settings.seeds[0])]
+    scores = run.sequences.join(first["setup"], how="inner").pivot(index="setup", columns="sequence", values="jf_mean")
     return scores.reindex(index=run.settings.setups, columns=run.val)
 
 
@@ -81,7 +81,7 @@ def write_strips(settings: Settings, root: Path, out: Path) -> list[Path]:
     Raises:
         UserError: a record, a frame or a mask is missing.
     """
-    run = read_run(settings, root, ("evaluation",))
+    run = read_run(settings, root, TASKS)
     chosen = choose_sequences(run)
     paths = [out / f"{task}-{sequence}.png" for task in TASKS for sequence in chosen]
     for path, (task, sequence) in zip(paths, product(TASKS, chosen), strict=True):
@@ -120,7 +120,7 @@ def _strip(run: Run, task: str, sequence: str, scores: pd.Series, count: int = 5
     size = (MARGIN + len(indices) * (CELL + GAP), 2 * HEAD + (1 + len(scores)) * (height + GAP))
     page = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(page)
-    mark = ", a look-alike beside the object" if sequence in run.look_alikes else ""
+    mark = ", a look-alike beside the object" if sequence in run.distractors else ""
     attributes = ", ".join(name for name in run.attributes.get(sequence, []) if name != LOOK_ALIKE)
     title = f"{sequence}{mark}{f' ({attributes})' if attributes else ''}, {task}"
     pen.text((MARGIN, HEAD // 2), title, "black", font(TEXT + 1), anchor="lm")

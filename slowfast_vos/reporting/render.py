@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, repeat
 from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Literal
@@ -16,7 +15,7 @@ from slowfast_vos.files import write_text
 
 Best = Literal["high", "low", None]
 NOTHING = "–"  # a cell without a value
-LATEX = {letter: "\\" + letter for letter in "&%$#_{}"} | {
+LATEX: dict[str, str] = {letter: "\\" + letter for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
@@ -30,7 +29,6 @@ LATEX = {letter: "\\" + letter for letter in "&%$#_{}"} | {
     "≥": r"$\geq$",
     "≤": r"$\leq$",
     "…": r"\ldots{}",
-    "⁹": r"$^9$",
 }
 
 
@@ -99,12 +97,12 @@ class Table:
             context: columns that every CSV row starts with.
             caption: what every caption ends with.
         """
-        labels = [self.name + (f"-{index}" if index else "") for index in range(len(self.panels))]
-        panels = list(zip(self.panels, labels, strict=True))
+        frame = self.frame.assign(**context)[[*context, *self.frame.columns]].astype(object)  # floats keep every digit
+        labels = [self.name, *(f"{self.name}-{index}" for index in range(1, len(self.panels)))]
         texts = {
-            ".csv": to_csv(self.frame.assign(**context)[[*context, *self.frame.columns]]),
+            ".csv": frame.to_csv(index=False, lineterminator="\n"),
             ".md": "\n".join(to_markdown(panel, caption) for panel in self.panels),
-            ".tex": "\n".join(to_latex(panel, caption, label) for panel, label in panels),
+            ".tex": "\n".join(map(to_latex, self.panels, repeat(caption), labels)),
         }
         for suffix, text in texts.items():
             write_text(out / f"{self.name}{suffix}", text)
@@ -144,11 +142,6 @@ def shorten(text: str, length: int = 72) -> str:
     """One line of at most `length` characters."""
     text = " ".join(text.split())
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
-
-
-def to_csv(frame: pd.DataFrame) -> str:
-    """A frame as CSV; floats keep every digit, missing values are empty."""
-    return frame.astype(object).to_csv(index=False, lineterminator="\n")
 
 
 def to_markdown(panel: Panel, caption: str) -> str:
@@ -199,10 +192,5 @@ def _latex_heads(columns: Sequence[Column]) -> list[str]:
 
 def escape(text: str) -> str:
     """Plain text as LaTeX; what neither LaTeX nor Latin letters can say becomes a question mark."""
-    return "".join(LATEX.get(letter) or _letter(letter) for letter in " ".join(text.split()))
-
-
-def _letter(letter: str) -> str:
-    if ord(letter) < 256:
-        return letter
-    return unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode() or "?"
+    words = " ".join(text.split()).translate(str.maketrans(LATEX))
+    return words.encode("latin-1", "replace").decode("latin-1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
@@ -11,14 +11,14 @@ from typing import Any
 import pandas as pd
 
 from slowfast_vos.config import Settings, parse_settings
-from slowfast_vos.dag import BASELINES, TASKS, Key, planned_jobs
+from slowfast_vos.dag import BASELINES, NEEDS, TASKS, Key, planned_jobs
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import read_json
 from slowfast_vos.measuring.record import Epoch, Record, Scores, read_record
 from slowfast_vos.paths import Results
 
-KINDS = ("detector", "parent", "tuning", "grid", "selected", "evaluation", "baseline", "cost")
 STATISTICS = [name for name in Scores.model_fields if name != "sequences"]
+MEASURES = {"J&F": "jf_mean", "J": "j_mean", "F": "f_mean"}
 JOB = ["baseline", "backbone", "freeze", "scale", "lr"]
 LOOK_ALIKE = "LA"
 MISSING_SHOWN = 10
@@ -26,7 +26,7 @@ MISSING_SHOWN = 10
 
 @dataclass(frozen=True)
 class Run:
-    """A run: its dataset, and its records as frames. The first index of every frame but `costs` is the record's number.
+    """A run: its dataset, and its records as frames. The index of every frame but `costs` is the record's number.
 
     Attributes:
         lengths: number of frames of each sequence.
@@ -35,7 +35,7 @@ class Run:
         digest: of every file of the dataset.
         records: one row per record: what it is of (kind, task, setup, seed, `name` in tables, configuration), whether
             and why it failed, global statistics, provenance.
-        sequences: one row per record and sequence. A failed evaluation has a row without scores for each.
+        sequences: the statistics of each record and sequence.
         curves: one row per record and epoch.
         costs: one row per setup.
     """
@@ -56,17 +56,27 @@ class Run:
         found = self.records[self.records["kind"] == kind]
         return found if setup is None else found[found["setup"] == setup]
 
-    def mean_over(self, sequences: Collection[str], statistic: str = "jf_mean") -> pd.DataFrame:
-        """The records with `statistic` as its mean over some sequences; missing unless a record scores all of them."""
-        scores = self.sequences[self.sequences["sequence"].isin(sequences)].groupby(level=0)[statistic]
+    def mean_over(self, sequences: Collection[str], statistics: Sequence[str] = ("jf_mean",)) -> pd.DataFrame:
+        """The records with statistics as means over some sequences; missing unless a record scores all of them."""
+        scores = self.sequences[self.sequences["sequence"].isin(sequences)].groupby(level=0)[[*statistics]]
         means = scores.agg(lambda values: fmean(values) if len(values) == len(sequences) else float("nan"))
-        return self.records.assign(**{statistic: means})
+        return self.records.assign(**means)
+
+    def scores_over(
+        self, groups: Mapping[str, Collection[str]], statistics: Sequence[str] = ("jf_mean",)
+    ) -> pd.DataFrame:
+        """Means over each group of sequences and the seeds (see `over_seeds`), one row per task, name and group."""
+        means = pd.concat({group: self.mean_over(groups[group], statistics) for group in groups}, names=["group"])
+        means = means.reset_index("group")
+        index = pd.MultiIndex.from_product([self.names, groups], names=["name", "group"])
+        frames = {task: over_seeds(of_task(means, task), statistics, index) for task in TASKS}
+        return pd.concat(frames, names=["task"])
 
     def grid(self, setup: str) -> pd.DataFrame:
         """A setup's grid over the seeds (see `over_seeds`), one row per freeze, scale and rate: J&F, J and F."""
         grid = self.settings.grid
         index = pd.MultiIndex.from_product([grid.freeze, grid.scale, grid.lr], names=["freeze", "scale", "lr"])
-        return over_seeds(self.of("grid", setup), ["jf_mean", "j_mean", "f_mean"], index)
+        return over_seeds(self.of("grid", setup), [*MEASURES.values()], index)
 
     def before_tuning(self) -> pd.DataFrame:
         """The parents over the seeds, one row per setup: J&F on the selection sequences, before fine-tuning."""
@@ -84,14 +94,7 @@ class Run:
         return self.roles["val"]
 
     @property
-    def epoch_selection(self) -> str:
-        """The sequences that chose a parent's epoch, in words (see `videos.dataset.Dataset`)."""
-        if self.settings.option("selection") == "held_out":
-            return f"the selection sequences ({', '.join(self.roles['selection'])})"
-        return f"all {len(self.val)} validation sequences"
-
-    @property
-    def look_alikes(self) -> list[str]:
+    def distractors(self) -> list[str]:
         """Validation sequences with a distractor beside the object."""
         return [name for name in self.val if LOOK_ALIKE in self.attributes.get(name, [])]
 
@@ -102,9 +105,8 @@ class Run:
 
     @property
     def device(self) -> str:
-        """Devices and threads of the measurements (else of the evaluations), each once."""
-        records = self.of("cost") if len(self.of("cost")) else self.of("evaluation")
-        found = records[["record_device", "record_threads"]].drop_duplicates().itertuples(index=False)
+        """Devices and threads of the measurements, each once."""
+        found = self.of("cost")[["record_device", "record_threads"]].drop_duplicates().itertuples(index=False)
         return " / ".join(f"{device}, {threads} thread{'' if threads == 1 else 's'}" for device, threads in found)
 
     @property
@@ -137,7 +139,7 @@ def over_seeds(records: pd.DataFrame, values: Sequence[str], index: pd.Index) ->
     """Summarise values over the seeds.
 
     Args:
-        records: rows of `Run.records` or `Run.sequences`.
+        records: rows of `Run.records`.
         index: the rows wanted, be there records of them or not; its names are columns of `records`.
 
     Returns:
@@ -165,17 +167,23 @@ def _deviation(values: pd.Series) -> float:
     return stdev(known) if len(known) > 1 else float("nan")
 
 
-def read_run(settings: Settings, root: Path, kinds: Collection[str] = KINDS) -> Run:
+def record_paths(settings: Settings, root: Path, kinds: Collection[str] | None = None) -> list[tuple[str, Key, Path]]:
+    """Kind of job, key and path of every record that tables are made from, or of those kinds alone."""
+    own = Results(settings).root
+    jobs = [job for job in planned_jobs(settings, val=()) if job.recorded and job.kind in (kinds or NEEDS)]
+    return [(job.kind, key, root / path.relative_to(own)) for job in jobs for key, path in job.outputs.items()]
+
+
+def read_run(settings: Settings, root: Path, kinds: Collection[str] | None = None) -> Run:
     """Read the records of a run.
 
     Args:
         root: the run's folder, such as `results/demo`.
-        kinds: which records are needed.
+        kinds: the kinds of jobs (see `dag.NEEDS`) whose records are read, if not all.
 
     Raises:
         UserError: records are missing (the first ten are named) or do not follow the schema.
     """
-    root = Path(root)
     entries = record_paths(settings, root, kinds)
     missing = [path for path in [root / "dataset.json", *(path for _, _, path in entries)] if not path.is_file()]
     if missing:
@@ -183,94 +191,69 @@ def read_run(settings: Settings, root: Path, kinds: Collection[str] = KINDS) -> 
         if len(missing) > MISSING_SHOWN:
             shown.append(f"and {len(missing) - MISSING_SHOWN} more of {len(entries) + 1} files")
         raise UserError("\n".join(shown))
-    dataset = read_json(root / "dataset.json")
-    try:
-        known = (dataset["sequences"], dataset["attributes"], dataset["roles"], dataset["digest"])
-    except (KeyError, TypeError):
-        expected = "sequences, attributes, roles and digest"
-        raise UserError(f"{root / 'dataset.json'}: is no dataset record; expected {expected}") from None
-    records = []
+    records = {}
     for kind, _, path in entries:
-        record = read_record(path)
-        if record.kind != ("evaluation" if kind == "baseline" else kind):
-            raise UserError(f"{path}: found a record of kind {record.kind}; expected {kind}")
-        records.append((kind, path.relative_to(root).as_posix(), record))
-    return Run(settings, root, *known, **_frames(records, known[2]["val"]))
+        record = records[path.relative_to(root).as_posix()] = read_record(path)
+        if (found := record.task or record.kind) != kind:
+            raise UserError(f"{path}: found a record of kind {found}; expected {kind}")
+    dataset = read_json(root / "dataset.json")
+    about = (dataset["sequences"], dataset["attributes"], dataset["roles"], dataset["digest"])
+    return Run(settings, root, *about, **_frames(records))
 
 
-def _frames(records: list[tuple[str, str, Record]], val: list[str]) -> dict[str, pd.DataFrame]:
-    """The frames of a `Run`, from the kind, path and content of each record."""
-    rows, scores, epochs, costs = [], [], [], []
-    for number, (kind, path, record) in enumerate(records):
-        rows.append(_row(kind, path, record))
-        scores += [{"record": number} | one for one in _scores(record, val)]
-        epochs += [{"record": number} | one.model_dump() for one in record.curve]
-        costs += [_cost(record)] if kind == "cost" else []
-    frame = pd.DataFrame(rows).astype(dict.fromkeys([*STATISTICS, "last_loss"], float))
+def _frames(records: dict[str, Record]) -> dict[str, pd.DataFrame]:
+    """The frames of a `Run`, from its records by path."""
+    scores, epochs, costs = [], [], {}
+    for number, record in enumerate(records.values()):
+        for name, one in record.scores.sequences.items() if record.scores else ():
+            scores.append({"record": number, "sequence": name, "jf_mean": one.jf_mean} | one.model_dump())
+        identity = {"kind": record.kind, "setup": record.setup, "seed": record.seed}
+        epochs += [identity | epoch.model_dump() for epoch in record.curve]
+        if record.kind == "cost":
+            costs[record.setup] = _cost(record)
+    frame = pd.DataFrame([_row(path, record) for path, record in records.items()])
+    frame = frame.astype(dict.fromkeys([*STATISTICS, "last_loss"], float))
     frame["best_epoch"] = frame["best_epoch"].astype("Int64").astype(object)  # integers beside missing values
-    identity = frame[["kind", "task", "setup", "name", "seed", "failed", "reason"]]
     sequences = pd.DataFrame(scores, columns=["record", "sequence", *STATISTICS]).set_index("record")
-    curves = pd.DataFrame(epochs, columns=["record", *Epoch.model_fields]).set_index("record")
     return {
         "records": frame,
-        "sequences": identity.join(sequences, how="inner"),
-        "curves": identity.join(curves, how="inner"),
-        "costs": pd.DataFrame(costs, columns=None if costs else ["setup", "failed"], dtype=object).set_index("setup"),
+        "sequences": sequences.astype(dict.fromkeys(STATISTICS, float)),
+        "curves": pd.DataFrame(epochs, columns=["kind", "setup", "seed", *Epoch.model_fields]),
+        "costs": pd.DataFrame(list(costs.values()), pd.Index(costs, name="setup"), dtype=object),
     }
 
 
-def _row(kind: str, path: str, record: Record) -> dict[str, Any]:
+def _row(path: str, record: Record) -> dict[str, Any]:
     failed = record.status == "failed"
-    error = record.error or ("no reason given" if failed else None)
-    provenance = record.provenance.model_dump(exclude={"packages"})
     packages = sorted(record.provenance.packages.items())
     return {
-        "kind": kind,
+        "kind": "baseline" if record.task == "baseline" else record.kind,
         "task": record.task,
         "setup": record.setup,
         "seed": record.seed,
         **{key: record.job.get(key) for key in JOB},
         "status": record.status,
-        "error": error,
+        "error": record.error,
         "best_epoch": record.best_epoch,
         **{name: getattr(record.scores, name, None) for name in STATISTICS},
-        **{f"record_{key}": value for key, value in provenance.items()},
+        **{f"record_{key}": value for key, value in record.provenance if key != "packages"},
         "packages": " ".join(f"{name}={version}" for name, version in packages),
         "path": path,
         "name": record.setup or BASELINES.get(record.job.get("baseline", "")),
         "failed": failed,
-        "reason": f"seed {record.seed}: {error}" if failed else None,
+        "reason": f"seed {record.seed}: {record.error}" if failed else None,
         "last_loss": record.curve[-1].loss if record.curve and not failed else None,
     }
 
 
-def _scores(record: Record, val: list[str]) -> list[dict[str, Any]]:
-    if record.kind == "evaluation" and record.scores is None:
-        return [{"sequence": name} for name in val]
-    found = record.scores.sequences if record.scores else {}
-    return [{"sequence": name, "jf_mean": one.jf_mean} | one.model_dump() for name, one in found.items()]
-
-
 def _cost(record: Record) -> dict[str, Any]:
-    row: dict[str, Any] = {"setup": record.setup, "failed": record.status == "failed"}
-    for name, value in (record.cost.model_dump() if record.cost else {}).items():
+    row: dict[str, Any] = {"failed": record.status == "failed"}
+    for name, value in record.cost.model_dump().items() if record.cost else ():
         if isinstance(value, dict):
             row |= {f"{name}_{part}": inner for part, inner in value.items()}
         else:
             row[name] = "x".join(map(str, value)) if isinstance(value, tuple) else value
     return row | ({"cost_error": record.error} if record.error else {})
-
-
-def record_paths(settings: Settings, root: Path, kinds: Collection[str] = KINDS) -> list[tuple[str, Key, Path]]:
-    """Kind, key and path of every record that tables are made from."""
-    own = Results(settings).root
-    found = [
-        ("evaluation" if job.kind in TASKS else job.kind, key, root / path.relative_to(own))
-        for job in planned_jobs(settings, val=())
-        if job.recorded
-        for key, path in job.outputs.items()
-    ]
-    return [entry for entry in found if entry[0] in kinds]
 
 
 def has_settings(record: Record, settings: Settings) -> bool:

@@ -1,4 +1,4 @@
-"""One page with every table and figure of a run, and its short form for the terminal."""
+"""One page with every table and figure of a run."""
 
 from __future__ import annotations
 
@@ -6,28 +6,24 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Group, RenderableType
-from rich.table import Table as RichTable
-from rich.text import Text
-
-from slowfast_vos.config import Settings
-from slowfast_vos.dag import BASELINES, TASKS
 from slowfast_vos.files import write_text
-from slowfast_vos.reporting.render import NOTHING, Table, number, to_markdown
-from slowfast_vos.reporting.run import Run, of_task, over_seeds, read_run
+from slowfast_vos.reporting.render import Table, to_markdown
+from slowfast_vos.reporting.run import Run
 
 FOLDED = ("grid-", "per-sequence", "attributes", "records")
 
 
-def figure_titles(setups: Sequence[str], look_alikes: bool) -> dict[str, str]:
+def figure_titles(run: Run) -> dict[str, str]:
     """The figures of a run by file name (without suffix), each with its caption."""
     titles = {
         "jf-vs-time": "Accuracy against inference time: median and quartiles of the time per frame.",
-        **({"look-alikes": "J&F on sequences with and without look-alikes."} if look_alikes else {}),
+        "look-alikes": "J&F on sequences with and without look-alikes.",
         "per-sequence": "J&F of each validation sequence.",
         "learning-curves": "Learning curves of the parents and of the detector.",
     }
-    grids = {f"grid-{setup}": f"The grid of setup {setup}: J&F on the selection sequences." for setup in setups}
+    if not run.distractors:
+        del titles["look-alikes"]
+    grids = {f"grid-{one}": f"The grid of setup {one}: J&F on the selection sequences." for one in run.settings.setups}
     return titles | grids
 
 
@@ -46,39 +42,8 @@ def write_summary(run: Run, tables: Sequence[Table], out: Path, figures: Path) -
         lines += ["</details>", ""] if fold else []
     lines += ["## Figures", ""]
     folder = Path(os.path.relpath(figures, out)).as_posix()
-    for name, title in figure_titles(run.settings.setups, bool(run.look_alikes)).items():
+    for name, title in figure_titles(run).items():
         lines += [f"![{title}]({folder}/{name}.png)", "", f"*{title}* ([SVG]({folder}/{name}.svg))", ""]
     path = out / "summary.md"
     write_text(path, "\n".join(lines).rstrip() + "\n")
     return path
-
-
-def summary(settings: Settings, root: Path, places: dict[str, Path]) -> RenderableType:
-    """Each setup's scores and times, and where things lie, for `rich.print`.
-
-    Args:
-        root: the run's folder of records.
-        places: folders by what they hold, such as {"tables": Path("reports/demo/tables")}.
-
-    Raises:
-        UserError: records are missing or do not follow the schema.
-    """
-    run = read_run(settings, root)
-    shown = RichTable(title=f"J&F of run {run.settings.name}", title_justify="left", header_style="bold")
-    shown.add_column("setup")
-    for head in ("unsupervised", "semi-supervised", "ms per frame", "evaluation, s"):
-        shown.add_column(head, justify="right")
-    scores = [over_seeds(of_task(run.records, task), ["jf_mean"], run.names) for task in TASKS]
-    costs = run.costs.reindex(run.names)
-    columns = [number("", one, "jf_mean").cells for one in scores]
-    columns += [
-        number("", costs, name, ",.1f").cells for name in ("milliseconds_per_frame_median", "end_to_end_seconds")
-    ]
-    for name, *cells in zip(run.names, *columns, strict=True):
-        texts = cells if name in run.settings.setups else [cells[0], NOTHING, NOTHING, NOTHING]
-        shown.add_row(name, *texts, end_section=name == list(BASELINES.values())[-1])
-    failed = run.records["failed"].sum()
-    lines = [run.context, *([f"{failed} record(s) failed; the tables say which and why."] if failed else [])]
-    width = max(map(len, places), default=0) + 1
-    lines += [f"{name + ':':{width}} {path}" for name, path in places.items()]
-    return Group(shown, Text("\n".join(lines)))

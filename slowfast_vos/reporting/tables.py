@@ -38,22 +38,11 @@ def write_tables(settings: Settings, root: Path, out: Path, figures: Path | None
         "seeds": " ".join(map(str, settings.seeds)),
         "device": run.device,
     }
-    tables = all_tables(run)
+    tables = [table1(run), table2(run), cost_table(run), tuning_table(run)]
+    tables += [grid_table(run, setup) for setup in settings.setups]
+    tables += [per_sequence_table(run), attribute_table(run), records_table(run)]
     paths = [path for table in tables for path in table.write(out, context, run.context)]
     return [*paths, write_summary(run, tables, out, figures or out.parent / "figures")]
-
-
-def table_names(settings: Settings) -> list[str]:
-    """The tables of a run, in their order; each is NAME.csv, NAME.md and NAME.tex."""
-    grids = [f"grid-{setup}" for setup in settings.setups]
-    return ["table1", "table2", "cost", "tuning", *grids, "per-sequence", "attributes", "records"]
-
-
-def all_tables(run: Run) -> list[Table]:
-    """Every table, in the order of `table_names`."""
-    grids = [grid_table(run, setup) for setup in run.settings.setups]
-    first = [table1(run), table2(run), cost_table(run), tuning_table(run)]
-    return [*first, *grids, per_sequence_table(run), attribute_table(run), records_table(run)]
 
 
 def table1(run: Run) -> Table:
