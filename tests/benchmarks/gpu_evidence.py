@@ -43,18 +43,7 @@ from slowfast_vos.measuring.provenance import Stopwatch  # noqa: E402
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN  # noqa: E402
 from slowfast_vos.model.streaming import detect, foreground  # noqa: E402
 from slowfast_vos.videos.davis import Video  # noqa: E402
-from stages import (  # noqa: E402
-    FREEZES,
-    PRECISIONS,
-    Clip,
-    Run,
-    finetune_step,
-    heads_load,
-    make_clip,
-    make_network,
-    parent_step,
-    windowed,
-)
+from stages import PRECISIONS, TRAINING, Clip, Run, heads_load, make_clip, make_network, windowed  # noqa: E402
 
 SETUPS = ("1-1", "3-3", "7-7", "1-7", "3-7")
 TINY = {
@@ -119,11 +108,9 @@ def inference(setup: str, options: dict[str, Any], clip: Clip, arguments: argpar
 def training(setup: str, options: dict[str, Any], clip: Clip, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """A parent's step of two frames, and a fine-tuning step of two samples, for all that may be frozen."""
     found, device = [], clip.frames[0].device
-    forms = [("parent", kind) for kind in ("kept", "moving", "not kept", "trained")]
-    forms += [("fine-tuning", freeze) for freeze in FREEZES]
     for precision, model in networks(setup, options, device):
-        for stage, kind in forms:
-            run = (parent_step if stage == "parent" else finetune_step)(model, clip, kind)
+        for (stage, kind), step in TRAINING.items():
+            run = step(model, clip, kind)
             figures = measure(run, 1, device, arguments)
             load = {} if "error" in figures else heads_load(model, run, 1)
             name = {"precision": precision, "form": f"{stage}, {kind}"}
@@ -157,7 +144,7 @@ def reading(setup: str, options: dict[str, Any], clip: Clip, arguments: argparse
 def take(part: str, setup: str, device: Device, arguments: argparse.Namespace) -> Path:
     """Measure one part of one setup and write its record."""
     options, size = SIZES[arguments.size]
-    watch = Stopwatch(device.name, device.driver, torch.get_num_threads(), "generated")
+    clock = Stopwatch()
     clip = make_clip(arguments.frames, size, device.torch)
     runs = {"inference": inference, "training": training, "reading": reading}[part](setup, options, clip, arguments)
     model = make_network(setup, options, "fp32", torch.device("cpu"))
@@ -175,7 +162,10 @@ def take(part: str, setup: str, device: Device, arguments: argparse.Namespace) -
         "tf32": {"convolutions": torch.backends.cudnn.allow_tf32, "products": torch.backends.cuda.matmul.allow_tf32},
         "warmup": arguments.warmup,
         "runs": runs,
-        "provenance": watch.values() | ({"commit": arguments.commit, "dirty": None} if arguments.commit else {}),
+        "provenance": clock.provenance(
+            device=device.name, driver=device.driver, threads=torch.get_num_threads(), dataset="generated"
+        )
+        | ({"commit": arguments.commit, "dirty": None} if arguments.commit else {}),
     }
     path = arguments.out / f"{part}-{setup}.json"
     path.parent.mkdir(parents=True, exist_ok=True)

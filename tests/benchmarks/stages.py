@@ -1,4 +1,4 @@
-"""What both benchmarks run: a clip in memory, networks with random weights, and one step of each stage.
+"""What bench_stages.py and gpu_evidence.py run: a clip in memory, networks with random weights, steps of each stage.
 
 Needs torch, torchvision, numpy, PIL and PyYAML (and timm for its backbones), nothing else: a machine with a GPU may
 lack the rest. Random weights change neither the time nor the memory of a layer, but how much the heads are given: so
@@ -45,12 +45,10 @@ class Clip:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def frame(self, index: int) -> Tensor:
-        """A frame `[3, H, W]` in [0, 1]."""
+    def frame(self, index: int) -> Tensor:  # as a Video has it
         return self.frames[index]
 
-    def ids(self, index: int, *, binary: bool) -> np.ndarray:
-        """A mask `[H, W]`."""
+    def ids(self, index: int, *, binary: bool) -> np.ndarray:  # as a Video has it
         return self.masks[index]
 
     def target(self, index: int) -> dict[str, Tensor]:
@@ -97,7 +95,7 @@ def detector_step(model: SlowFastMaskRCNN, clip: Clip, batch: int) -> Run:
     """Mask R-CNN on `batch` single frames."""
     detector = model.freeze(()).maskrcnn_model.train()
     wanted = [clip.target(index) for index in range(batch)]
-    return training_step(detector, lambda: detector([clip.frame(index) for index in range(batch)], wanted))
+    return training_step(detector, lambda: detector(clip.frames[:batch], wanted))
 
 
 def parent_step(model: SlowFastMaskRCNN, clip: Clip, features: str) -> Run:
@@ -132,7 +130,7 @@ def parent_step(model: SlowFastMaskRCNN, clip: Clip, features: str) -> Run:
 def finetune_step(model: SlowFastMaskRCNN, clip: Clip, freeze: str) -> Run:
     """Two samples of the annotated first frame, its window mirrored in time; without augmentation."""
     model.freeze(FREEZES[freeze]).train()
-    order = [min(abs(offset), len(clip) - 1) for offset in range(-model.setup.before, model.setup.after + 1)]
+    order = model.setup.mirrored_window(len(clip))
     frames = clip.frames[: max(order) + 1]
     wanted = [clip.target(0), *[None] * (len(frames) - 1)]
 
@@ -141,6 +139,13 @@ def finetune_step(model: SlowFastMaskRCNN, clip: Clip, freeze: str) -> Run:
         return model.losses(frames, wanted, order)
 
     return training_step(model, losses)
+
+
+# By stage and kind: how a step is made.
+TRAINING: dict[tuple[str, str], Callable[[SlowFastMaskRCNN, Clip, str], Run]] = {
+    **{("parent", kind): parent_step for kind in ("kept", "moving", "not kept", "trained")},
+    **{("fine-tuning", freeze): finetune_step for freeze in FREEZES},
+}
 
 
 def windowed(model: SlowFastMaskRCNN, frames: list[Tensor]) -> list[dict[str, Tensor]]:
