@@ -23,21 +23,20 @@ FIRST = ["setup", "form", "precision"]
 
 def runs_table(records: list[dict[str, Any]], unit: str) -> pd.DataFrame:
     """One row for each run; what was timed is per `unit`, a frame or a step of a training."""
-    table = pd.json_normalize(records, "runs", ["setup", "parameters"], sep="_").drop(columns="per_second_repeats")
+    table = pd.json_normalize(records, "runs", ["setup", "parameters"], sep="_")
     for column in [column for column in table if column.endswith("_bytes")]:
         table[column.replace("_bytes", "_mib")] = table.pop(column).astype(float) / 2**20
     for old, new in (("milliseconds", f"ms_per_{unit}"), ("per_second", f"{unit}s_per_second"), ("_median", "")):
         table.columns = [column.replace(old, new) for column in table]
-    return table[FIRST + [column for column in table if column not in FIRST]]
+    timed = [column for column in table if column.startswith(("ms_per", "frames_per", "steps_per"))]
+    return table[[*FIRST, "parameters", *timed, *table.columns.drop([*FIRST, "parameters", *timed])]]
 
 
 def readable(table: pd.DataFrame) -> str:
     """The runs as Markdown: rounded, medians with their quartiles, without columns that are empty."""
     shown = table[FIRST].copy()
-    for name in table.columns.drop(
-        [*FIRST, "parameters", "ms_per_frame_repeats", "ms_per_step_repeats"], errors="ignore"
-    ):
-        if name.endswith(("_low", "_high")) or table[name].isna().all():
+    for name in table.columns.drop([*FIRST, "parameters"]):
+        if name.endswith(("_low", "_high", "_repeats")) or table[name].isna().all():
             continue
         texts = table[name].map(number)
         if f"{name}_low" in table:

@@ -20,7 +20,6 @@ from torch import Tensor
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1] / "model")]
 
-import windowed as reference  # noqa: E402
 from slowfast_vos import SlowFastMaskRCNN  # noqa: E402
 from slowfast_vos.setups import Setup  # noqa: E402
 from slowfast_vos.training.features import FeatureCache  # noqa: E402
@@ -45,10 +44,10 @@ class Clip:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def frame(self, index: int) -> Tensor:  # as a Video has it
+    def frame(self, index: int) -> Tensor:
         return self.frames[index]
 
-    def ids(self, index: int, *, binary: bool) -> np.ndarray:  # as a Video has it
+    def ids(self, index: int, *, binary: bool) -> np.ndarray:
         return self.masks[index]
 
     def target(self, index: int) -> dict[str, Tensor]:
@@ -81,7 +80,7 @@ def make_network(setup: str, options: dict[str, Any], precision: str, device: to
 def training_step(model: torch.nn.Module, losses: Callable[[], dict[str, Tensor]]) -> Run:
     """Gradients of the losses and a step of SGD; its rate is 0, so that every step is of the same weights."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(trained, 0.0, momentum=0.9, weight_decay=1e-4)
+    optimizer = torch.optim.SGD(trained, 0.0, 0.9, weight_decay=1e-4)
 
     def run() -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -91,8 +90,7 @@ def training_step(model: torch.nn.Module, losses: Callable[[], dict[str, Tensor]
     return run
 
 
-def detector_step(model: SlowFastMaskRCNN, clip: Clip, batch: int) -> Run:
-    """Mask R-CNN on `batch` single frames."""
+def detector_step(model: SlowFastMaskRCNN, clip: Clip, batch: int) -> Run:  # Mask R-CNN on single frames
     detector = model.freeze(()).maskrcnn_model.train()
     wanted = [clip.target(index) for index in range(batch)]
     return training_step(detector, lambda: detector(clip.frames[:batch], wanted))
@@ -141,35 +139,20 @@ def finetune_step(model: SlowFastMaskRCNN, clip: Clip, freeze: str) -> Run:
     return training_step(model, losses)
 
 
-# By stage and kind: how a step is made.
 TRAINING: dict[tuple[str, str], Callable[[SlowFastMaskRCNN, Clip, str], Run]] = {
     **{("parent", kind): parent_step for kind in ("kept", "moving", "not kept", "trained")},
     **{("fine-tuning", freeze): finetune_step for freeze in FREEZES},
 }
 
 
-def windowed(model: SlowFastMaskRCNN, frames: list[Tensor]) -> list[dict[str, Tensor]]:
-    """The plain form of inference (tests/model/windowed.py), on the levels that the heads read."""
-    reference.LEVELS = model.roi_levels
-    return reference.windowed(model, frames)
-
-
 def heads_load(model: SlowFastMaskRCNN, run: Run, per: int) -> dict[str, float]:
-    """RoIs that box and mask head are given in a run, for each of its `per` frames or steps.
-
-    In inference the mask head is given the detections.
-    """
-    counts = {"box": 0, "mask": 0}
-
-    def add(name: str, given: tuple[Tensor, ...]) -> None:
-        counts[name] += len(given[0])
-
-    heads = model.maskrcnn_model.roi_heads
-    hooks = [
-        layer.register_forward_pre_hook(lambda _, given, name=name: add(name, given))
-        for name, layer in (("box", heads.box_head), ("mask", heads.mask_head))
-    ]
-    run()
-    for hook in hooks:
+    """RoIs (or detections) that box and mask head are given in a run, for each of its `per` frames or steps."""
+    found = {}
+    for name in ("box", "mask"):
+        given: list[int] = []
+        head = model.maskrcnn_model.roi_heads.get_submodule(f"{name}_head")
+        hook = head.register_forward_pre_hook(lambda _, features, given=given: given.append(len(features[0])))
+        run()
         hook.remove()
-    return {f"{name}_rois": count / per for name, count in counts.items()}
+        found[f"{name}_rois"] = sum(given) / per
+    return found
