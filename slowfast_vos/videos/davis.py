@@ -14,7 +14,6 @@ from PIL import Image, UnidentifiedImageError
 
 from slowfast_vos.errors import UserError
 from slowfast_vos.prefetch import prefetch
-from slowfast_vos.videos.pngs import read_mask
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +45,8 @@ class Video:
 
     def ids(self, index: int, *, binary: bool) -> np.ndarray:
         """Object ids `[H, W]` of a mask; if `binary`, every pixel that is not 0 is object 1 (as in DAVIS 2016)."""
+        from slowfast_vos.videos.pngs import read_mask  # a machine that only measures may lack zlib-ng
+
         ids = read_mask(self.masks[index])
         return (ids != 0).astype(np.uint8) if binary else np.where(ids == VOID, 0, ids)
 

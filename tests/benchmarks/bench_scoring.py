@@ -4,9 +4,9 @@
 
 The literal reference (tests/scoring/literal.py) is built as the official toolkit is: whole videos as float stacks, one
 plane for each object, dilation by OpenCV. Both decode the same PNGs from the disk's cache, on one core; each figure is
-the least processor time of several runs in turn, but for the comparison of processes, which is wall time. Masks are
-those of real DAVIS sequences where they are found ($SLOWFAST_VOS_DAVIS or shared/davis16 beside the repository),
-generated blobs otherwise; predictions are the annotations moved by a few pixels.
+the least processor time of several runs in turn. Masks are those of real DAVIS sequences where they are found
+($SLOWFAST_VOS_DAVIS or shared/davis16 beside the repository), generated blobs otherwise; predictions are the
+annotations moved by a few pixels.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ sys.path[:0] = [str(HERE.parents[2]), str(HERE.parents[1] / "scoring")]
 import cv2  # noqa: E402
 import literal  # noqa: E402
 import numpy as np  # noqa: E402
-from slowfast_vos.scoring import frames as scoring_frames  # noqa: E402
 from slowfast_vos.scoring import score  # noqa: E402
 from slowfast_vos.videos.pngs import read_mask, write_mask  # noqa: E402
 
@@ -50,13 +49,9 @@ def silhouettes(davis: Path | None, count: int) -> Iterator[list[np.ndarray]]:
     rng = np.random.default_rng(0)
     y, x = np.mgrid[: SIZE[0], : SIZE[1]]
     while True:
-        centre, radii, speed = rng.uniform(100, 380, 2), rng.uniform(30, 160, 2), rng.uniform(-3, 3, 2)
-        angle, wave = np.arctan2(y - centre[0], x - centre[1]), rng.integers(3, 9)
-        yield [
-            ((y - centre[0] - t * speed[0]) / radii[0]) ** 2 + ((x - centre[1] - t * speed[1]) / radii[1]) ** 2
-            <= 1 + 0.2 * np.sin(wave * angle + t / 5)
-            for t in range(count)
-        ]
+        centre, radius, wave = rng.uniform(100, 380, 2), rng.uniform(30, 160), rng.integers(3, 9)
+        distance, angle = np.hypot(y - centre[0], x - centre[1]), np.arctan2(y - centre[0], x - centre[1])
+        yield [distance <= radius * (1 + 0.1 * np.sin(wave * angle + t / 5)) for t in range(count)]
 
 
 def moved(mask: np.ndarray, down: int, right: int) -> np.ndarray:
@@ -81,65 +76,30 @@ def write(folder: Path, name: str, ids: np.ndarray, shaken: bool = False) -> Non
         write_mask(folder / name / f"{index:05d}.png", moved(frame, *step))
 
 
-def seconds(run: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
-    """Seconds of one run."""
-    start = clock()
-    run()
-    return clock() - start
-
-
-def least(
-    runs: Sequence[Callable[[], object]], turns: int, clock: Callable[[], float] = time.process_time
-) -> list[float]:
-    """Least seconds of each of several runs.
-
-    They take turns, so that a busy machine slows all alike; in each turn a short run is repeated for about as long as
-    the longest one takes, so that each has the same chance of an undisturbed moment.
-    """
-    best = [seconds(run, clock) for run in runs]
-    repeats = [max(1, min(20, round(max(best) / taken))) for taken in best]
+def least(runs: Sequence[Callable[[], object]], turns: int) -> list[float]:
+    """Least seconds of each of several runs, which take turns, so that a busy machine slows all alike."""
+    best = [float("inf")] * len(runs)
     for _ in range(turns):
-        best = [
-            min(least_yet, *(seconds(run, clock) for _ in range(count)))
-            for run, count, least_yet in zip(runs, repeats, best, strict=True)
-        ]
+        for index, run in enumerate(runs):
+            start = time.process_time()
+            run()
+            best[index] = min(best[index], time.process_time() - start)
     return best
 
 
-def decoding_share(run: Callable[[], object], repeats: int) -> float:
-    """Share of the least run that was spent in reading PNGs."""
-    original, spent, best = scoring_frames.read_mask, [0.0], (float("inf"), 0.0)
-
-    def timed(path: str) -> np.ndarray:
-        start = time.process_time()
-        mask = original(path)
-        spent[0] += time.process_time() - start
-        return mask
-
-    scoring_frames.read_mask = timed  # type: ignore[assignment]
-    try:
-        for _ in range(repeats):
-            spent[0] = 0.0
-            total = seconds(run)
-            best = min(best, (total, spent[0] / total))
-    finally:
-        scoring_frames.read_mask = original
-    return best[1]
-
-
-def compare(title: str, root: Path, results: Path, names: list[str], frames: int, rules: dict) -> None:
+def compare(title: str, root: Path, results: Path, name: str, rules: dict) -> None:
     """One line: both times a frame, their ratio, the share of decoding."""
-    folder = root / "Annotations" / "480p"
-
-    def ours() -> object:
-        return score(root, results, sequences=names, **rules)
-
-    fast, slow = least([ours, lambda: literal.score(folder, results, names, **rules)], 4)
-    share = decoding_share(ours, 5)
-    count = frames * len(names)
+    annotations = root / "Annotations" / "480p"
+    paths = [path for folder in (annotations, results) for path in sorted((folder / name).glob("*.png"))]
+    runs = [
+        lambda: score(root, results, sequences=[name], **rules),
+        lambda: literal.score(annotations, results, [name], **rules),
+        lambda: [read_mask(path) for path in paths],
+    ]
+    ours, slow, decoding = (seconds / len(paths) * 2000 for seconds in least(runs, 5))
     print(
-        f"{title:44s} literal {slow / count * 1e3:7.2f} ms/frame   ours {fast / count * 1e3:6.2f} ms/frame   "
-        f"ratio {slow / fast:5.1f}   decoding {share:4.0%} of ours"
+        f"{title:44s} literal {slow:7.2f} ms/frame   ours {ours:6.2f} ms/frame   "
+        f"ratio {slow / ours:5.1f}   decoding {decoding / ours:4.0%} of ours"
     )
 
 
@@ -148,7 +108,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--davis-root", type=Path, default=os.environ.get("SLOWFAST_VOS_DAVIS"))
     parser.add_argument("--frames", type=int, default=40, help="frames of each sequence against the literal reference")
-    parser.add_argument("--long", type=int, default=80, help="frames of the sequence with 20 proposals")
     arguments = parser.parse_args()
     beside = HERE.parents[3] / "shared" / "davis16"
     davis = Path(arguments.davis_root) if arguments.davis_root else beside if beside.is_dir() else None
@@ -163,32 +122,9 @@ def main() -> None:
             write(annotations, f"objects-{objects}", ids)
             write(results, f"objects-{objects}", ids, shaken=True)
         for objects in (1, 2, 3):
-            title = f"2017 semi-supervised, {objects} object{'s' if objects > 1 else ''}"
-            compare(title, root, results, [f"objects-{objects}"], arguments.frames, SEMI)
-        compare("2016 unsupervised, indexed annotations", root, results, ["objects-1"], arguments.frames, SINGLE)
-        if davis is not None:
-            name = sorted(path.name for path in (davis / "Annotations" / "480p").iterdir())[1]
-            folder = davis / "Annotations" / "480p" / name
-            stack = np.stack([read_mask(path) for path in sorted(folder.glob("*.png"))])
-            write(results, name, stack != 0, shaken=True)
-            compare(f"2016 unsupervised, {name} as it is", davis, results, [name], len(stack), SINGLE)
-        compare(
-            "2017 unsupervised, 3 proposals, 3 objects", root, results, ["objects-3"], arguments.frames, UNSUPERVISED
-        )
-
-        many = [f"many-{index}" for index in range(24)]
-        for index, name in enumerate(many):
-            for folder in (annotations, results):
-                (folder / name).symlink_to(folder / f"objects-{index % 3 + 1}")
-        runs = [lambda n=n: score(root, results, sequences=many, processes=n, **SEMI) for n in (1, 2)]
-        one, two = least(runs, 5, time.perf_counter)
-        print(f"{len(many)} sequences: 1 process {one:.2f} s, 2 processes {two:.2f} s, ratio {one / two:.2f}")
-
-        source = silhouettes(davis, arguments.long)
-        write(annotations, "proposals", compose([next(source) for _ in range(4)]))
-        write(results, "proposals", compose([next(source) for _ in range(20)]))
-        [taken] = least([lambda: score(root, results, sequences=["proposals"], **UNSUPERVISED)], 3)
-        print(f"2017 unsupervised, 20 proposals, 4 objects, {arguments.long} frames: {taken:.2f} s")
+            compare(f"2017 semi-supervised, objects: {objects}", root, results, f"objects-{objects}", SEMI)
+        compare("2016 unsupervised, indexed annotations", root, results, "objects-1", SINGLE)
+        compare("2017 unsupervised, 3 proposals, 3 objects", root, results, "objects-3", UNSUPERVISED)
 
 
 if __name__ == "__main__":

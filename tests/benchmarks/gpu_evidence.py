@@ -21,10 +21,12 @@ import gc
 import json
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from torchvision.io import write_jpeg
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
@@ -43,18 +45,8 @@ from slowfast_vos.measuring.provenance import Stopwatch  # noqa: E402
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN  # noqa: E402
 from slowfast_vos.model.streaming import detect, foreground  # noqa: E402
 from slowfast_vos.videos.davis import Video  # noqa: E402
-from stages import (  # noqa: E402
-    FREEZES,
-    PRECISIONS,
-    Clip,
-    Run,
-    finetune_step,
-    heads_load,
-    make_clip,
-    make_network,
-    parent_step,
-    windowed,
-)
+from stages import PRECISIONS, TRAINING, Clip, Run, heads_load, make_clip, make_network  # noqa: E402
+from windowed import windowed  # noqa: E402
 
 SETUPS = ("1-1", "3-3", "7-7", "1-7", "3-7")
 TINY = {
@@ -87,81 +79,68 @@ def measure(run: Run, per: int, device: torch.device, arguments: argparse.Namesp
     }
     if cuda:
         free, total = torch.cuda.mem_get_info()
+        # Taken after the run: the allocator has given nothing back since its peak.
+        found |= {"gpu_process_bytes": process_gpu_bytes(), "gpu_device_bytes": total - free}
         found["gpu_allocated_bytes"] = torch.cuda.max_memory_allocated()
         found["gpu_reserved_bytes"] = torch.cuda.max_memory_reserved()
-        # Taken after the run: the allocator has given nothing back since its peak.
-        found["gpu_process_bytes"] = process_gpu_bytes()
-        found["gpu_device_bytes"] = total - free
     return found
 
 
-def networks(setup: str, options: dict[str, Any], device: torch.device) -> Any:
-    """The setup's network in each precision, one at a time."""
-    for precision in PRECISIONS:
-        yield precision, make_network(setup, options, precision, device)
-
-
-def inference(setup: str, options: dict[str, Any], clip: Clip, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def inference(model: SlowFastMaskRCNN, clip: Clip) -> Iterator[tuple[str, Run]]:
     """Streaming against a window for each frame; both as far as masks in their boxes pasted at the frame's size."""
-    found, device = [], clip.frames[0].device
-    for precision, model in networks(setup, options, device):
-        forms = {"streaming": lambda m=model: m(clip.frames), "windowed": lambda m=model: windowed(m, clip.frames)}
-        for form, run in forms.items():
-            with torch.inference_mode():
-                figures = measure(run, len(clip), device, arguments)
-                if "error" not in figures:
-                    figures["gflops"] = count_operations(run) / len(clip) / 1e9
-                    figures |= heads_load(model, run, len(clip))
-            found.append({"precision": precision, "form": form, **figures})
-    return found
+    yield "streaming", lambda: model(clip.frames)
+    yield "windowed", lambda: windowed(model, clip.frames)
 
 
-def training(setup: str, options: dict[str, Any], clip: Clip, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def training(model: SlowFastMaskRCNN, clip: Clip) -> Iterator[tuple[str, Run]]:
     """A parent's step of two frames, and a fine-tuning step of two samples, for all that may be frozen."""
-    found, device = [], clip.frames[0].device
-    forms = [("parent", kind) for kind in ("kept", "moving", "not kept", "trained")]
-    forms += [("fine-tuning", freeze) for freeze in FREEZES]
-    for precision, model in networks(setup, options, device):
-        for stage, kind in forms:
-            run = (parent_step if stage == "parent" else finetune_step)(model, clip, kind)
-            figures = measure(run, 1, device, arguments)
-            load = {} if "error" in figures else heads_load(model, run, 1)
-            name = {"precision": precision, "form": f"{stage}, {kind}"}
-            found.append(name | figures | load | {"parameters_trained": count_parameters(model, trained=True)})
-            model.zero_grad(set_to_none=True)
-            del run
-    return found
+    for (stage, kind), step in TRAINING.items():
+        yield f"{stage}, {kind}", step(model, clip, kind)
 
 
-def reading(setup: str, options: dict[str, Any], clip: Clip, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def reading(model: SlowFastMaskRCNN, clip: Clip) -> Iterator[tuple[str, Run]]:
     """Inference from JPEGs on the disk to binary masks, with frames read when asked for and read ahead."""
-    from torchvision.io import write_jpeg
-
-    found, device = [], clip.frames[0].device
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{index:05d}.jpg" for index in range(len(clip))]
         for path, frame in zip(paths, clip.frames, strict=True):
             write_jpeg((frame * 255).byte().cpu(), str(path))
         video = Video("clip", tuple(paths))
-        for precision, model in networks(setup, options, device):
-            for form, ahead in (("read when asked for", 0), ("read ahead", model.chunk_length)):
-
-                def run(model: SlowFastMaskRCNN = model, ahead: int = ahead) -> None:
-                    exhaust(foreground(one) for one in detect(model, video.iterate(ahead)))
-
-                figures = measure(run, len(clip), device, arguments)
-                found.append({"precision": precision, "form": form, **figures})
-    return found
+        for form, ahead in (("read when asked for", 0), ("read ahead", model.chunk_length)):
+            yield form, lambda ahead=ahead: exhaust(map(foreground, detect(model, video.iterate(ahead))))
 
 
-def take(part: str, setup: str, device: Device, arguments: argparse.Namespace) -> Path:
-    """Measure one part of one setup and write its record."""
+PARTS = {"inference": inference, "training": training, "reading": reading}
+
+
+def take(part: str, setup: str, device: Device, arguments: argparse.Namespace) -> None:
+    """Measure one part of one setup in each precision and write its record."""
     options, size = SIZES[arguments.size]
-    watch = Stopwatch(device.name, device.driver, torch.get_num_threads(), "generated")
+    clock, runs = Stopwatch(), []
     clip = make_clip(arguments.frames, size, device.torch)
-    runs = {"inference": inference, "training": training, "reading": reading}[part](setup, options, clip, arguments)
+    per = 1 if part == "training" else len(clip)
+    for precision in PRECISIONS:
+        model = make_network(setup, options, precision, device.torch)
+        for form, run in PARTS[part](model, clip):
+            with torch.inference_mode(part != "training"):
+                figures = measure(run, per, device.torch, arguments)
+                if "error" not in figures and part == "inference":
+                    figures["gflops"] = count_operations(run) / per / 1e9
+                if "error" not in figures and part != "reading":
+                    figures |= heads_load(model, run, per)
+            if part == "training":
+                figures["parameters_trained"] = count_parameters(model, trained=True)
+                model.zero_grad(set_to_none=True)
+            runs.append({"precision": precision, "form": form, **figures})
+            shown = figures.get("error") or f"{figures['milliseconds']['median']:.1f} ms"
+            print(f"{setup} {part} {form} {precision}: {shown}", flush=True)
+            del run  # with the features that it keeps
     model = make_network(setup, options, "fp32", torch.device("cpu"))
     resized = model.maskrcnn_model.transform([clip.frames[0].cpu()])[0]
+    made = clock.provenance(
+        device=device.name, driver=device.driver, threads=torch.get_num_threads(), dataset="generated"
+    )
+    if arguments.commit:
+        made |= {"commit": arguments.commit, "dirty": None}
     record = {
         "part": part,
         "setup": setup,
@@ -175,22 +154,18 @@ def take(part: str, setup: str, device: Device, arguments: argparse.Namespace) -
         "tf32": {"convolutions": torch.backends.cudnn.allow_tf32, "products": torch.backends.cuda.matmul.allow_tf32},
         "warmup": arguments.warmup,
         "runs": runs,
-        "provenance": watch.values() | ({"commit": arguments.commit, "dirty": None} if arguments.commit else {}),
+        "provenance": made,
     }
     path = arguments.out / f"{part}-{setup}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=2) + "\n")
-    for run in runs:
-        figures = run.get("error") or f"{run['milliseconds']['median']:.1f} ms"
-        print(f"{setup} {part} {run['form']} {run['precision']}: {figures}", flush=True)
-    return path
 
 
 def main() -> None:
     """Take one part, or write the tables of all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--part", choices=["inference", "training", "reading"])
+    what.add_argument("--part", choices=list(PARTS))
     what.add_argument("--tables", action="store_true", help="write tables of the records in --out")
     parser.add_argument("--setups", nargs="+", default=SETUPS, metavar="SETUP")
     parser.add_argument("--out", type=Path, required=True, help="folder of the records")

@@ -1,4 +1,4 @@
-"""What both benchmarks run: a clip in memory, networks with random weights, and one step of each stage.
+"""What bench_stages.py and gpu_evidence.py run: a clip in memory, networks with random weights, steps of each stage.
 
 Needs torch, torchvision, numpy, PIL and PyYAML (and timm for its backbones), nothing else: a machine with a GPU may
 lack the rest. Random weights change neither the time nor the memory of a layer, but how much the heads are given: so
@@ -20,7 +20,6 @@ from torch import Tensor
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1] / "model")]
 
-import windowed as reference  # noqa: E402
 from slowfast_vos import SlowFastMaskRCNN  # noqa: E402
 from slowfast_vos.setups import Setup  # noqa: E402
 from slowfast_vos.training.features import FeatureCache  # noqa: E402
@@ -46,11 +45,9 @@ class Clip:
         return len(self.frames)
 
     def frame(self, index: int) -> Tensor:
-        """A frame `[3, H, W]` in [0, 1]."""
         return self.frames[index]
 
     def ids(self, index: int, *, binary: bool) -> np.ndarray:
-        """A mask `[H, W]`."""
         return self.masks[index]
 
     def target(self, index: int) -> dict[str, Tensor]:
@@ -83,7 +80,7 @@ def make_network(setup: str, options: dict[str, Any], precision: str, device: to
 def training_step(model: torch.nn.Module, losses: Callable[[], dict[str, Tensor]]) -> Run:
     """Gradients of the losses and a step of SGD; its rate is 0, so that every step is of the same weights."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(trained, 0.0, momentum=0.9, weight_decay=1e-4)
+    optimizer = torch.optim.SGD(trained, 0.0, 0.9, weight_decay=1e-4)
 
     def run() -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -93,11 +90,10 @@ def training_step(model: torch.nn.Module, losses: Callable[[], dict[str, Tensor]
     return run
 
 
-def detector_step(model: SlowFastMaskRCNN, clip: Clip, batch: int) -> Run:
-    """Mask R-CNN on `batch` single frames."""
+def detector_step(model: SlowFastMaskRCNN, clip: Clip, batch: int) -> Run:  # Mask R-CNN on single frames
     detector = model.freeze(()).maskrcnn_model.train()
     wanted = [clip.target(index) for index in range(batch)]
-    return training_step(detector, lambda: detector([clip.frame(index) for index in range(batch)], wanted))
+    return training_step(detector, lambda: detector(clip.frames[:batch], wanted))
 
 
 def parent_step(model: SlowFastMaskRCNN, clip: Clip, features: str) -> Run:
@@ -132,7 +128,7 @@ def parent_step(model: SlowFastMaskRCNN, clip: Clip, features: str) -> Run:
 def finetune_step(model: SlowFastMaskRCNN, clip: Clip, freeze: str) -> Run:
     """Two samples of the annotated first frame, its window mirrored in time; without augmentation."""
     model.freeze(FREEZES[freeze]).train()
-    order = [min(abs(offset), len(clip) - 1) for offset in range(-model.setup.before, model.setup.after + 1)]
+    order = model.setup.mirrored_window(len(clip))
     frames = clip.frames[: max(order) + 1]
     wanted = [clip.target(0), *[None] * (len(frames) - 1)]
 
@@ -143,28 +139,20 @@ def finetune_step(model: SlowFastMaskRCNN, clip: Clip, freeze: str) -> Run:
     return training_step(model, losses)
 
 
-def windowed(model: SlowFastMaskRCNN, frames: list[Tensor]) -> list[dict[str, Tensor]]:
-    """The plain form of inference (tests/model/windowed.py), on the levels that the heads read."""
-    reference.LEVELS = model.roi_levels
-    return reference.windowed(model, frames)
+TRAINING: dict[tuple[str, str], Callable[[SlowFastMaskRCNN, Clip, str], Run]] = {
+    **{("parent", kind): parent_step for kind in ("kept", "moving", "not kept", "trained")},
+    **{("fine-tuning", freeze): finetune_step for freeze in FREEZES},
+}
 
 
 def heads_load(model: SlowFastMaskRCNN, run: Run, per: int) -> dict[str, float]:
-    """RoIs that box and mask head are given in a run, for each of its `per` frames or steps.
-
-    In inference the mask head is given the detections.
-    """
-    counts = {"box": 0, "mask": 0}
-
-    def add(name: str, given: tuple[Tensor, ...]) -> None:
-        counts[name] += len(given[0])
-
-    heads = model.maskrcnn_model.roi_heads
-    hooks = [
-        layer.register_forward_pre_hook(lambda _, given, name=name: add(name, given))
-        for name, layer in (("box", heads.box_head), ("mask", heads.mask_head))
-    ]
-    run()
-    for hook in hooks:
+    """RoIs (or detections) that box and mask head are given in a run, for each of its `per` frames or steps."""
+    found = {}
+    for name in ("box", "mask"):
+        given: list[int] = []
+        head = model.maskrcnn_model.roi_heads.get_submodule(f"{name}_head")
+        hook = head.register_forward_pre_hook(lambda _, features, given=given: given.append(len(features[0])))
+        run()
         hook.remove()
-    return {f"{name}_rois": count / per for name, count in counts.items()}
+        found[f"{name}_rois"] = sum(given) / per
+    return found

@@ -6,8 +6,6 @@ import torch
 from slowfast_vos import SlowFastMaskRCNN
 from torch import Tensor
 
-LEVELS = ("0", "1", "2", "3")
-
 
 @torch.no_grad()
 def windowed(model: SlowFastMaskRCNN, frames: list[Tensor]) -> list[dict[str, Tensor]]:
@@ -24,7 +22,7 @@ def windowed(model: SlowFastMaskRCNN, frames: list[Tensor]) -> list[dict[str, Te
         window = range(centre - fast // 2, centre - fast // 2 + fast)
         enhanced = {
             level: model.slow_fast(torch.stack([_at(features, t, level, model.border) for t in window], dim=2))[:, :, 0]
-            for level in LEVELS
+            for level in model.roi_levels
         }
         size = images.image_sizes[0]
         detections, _ = maskrcnn.roi_heads(enhanced, [proposals[centre]], [size])
