@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,6 +199,17 @@ class Run:
         path = self.config("changed", **changes) if changes else self.config()
         return self.invoke(verb, "--config", str(path), *options)
 
+    def done(self, verb: str, /, *options: str, **changes: Any) -> Result:
+        """Run a verb, which must end well."""
+        done = self.verb(verb, *options, **changes)
+        assert done.exit_code == 0, (verb, done.output, done.exception)
+        return done
+
+    @property
+    def grid_paths(self) -> list[Path]:
+        """The records of the grid of setup 1-3, in the order of its configurations."""
+        return [self.results.grid("1-3", *point, 63) for point in self.results.configurations()]
+
 
 @pytest.fixture(scope="session")
 def invoke() -> Callable[..., Result]:
@@ -260,8 +272,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, dataset_root: Path, invok
             ("evaluate", "--task", "baseline", "--setup", "detector"),
             ("cost", "--setup", "1-3"),
         ):
-            done = run.verb(verb, *options)
-            assert done.exit_code == 0, (verb, done.output, done.exception)
+            run.done(verb, *options)
     return run
 
 
@@ -270,6 +281,14 @@ def inside(tiny_run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The tiny run, from within its folder, where commands look for it."""
     monkeypatch.chdir(tiny_run.folder)
     return tiny_run
+
+
+@pytest.fixture
+def copied(tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A copy of the tiny run for a test to change, from within its folder."""
+    shutil.copytree(tiny_run.folder, tmp_path / "run")
+    monkeypatch.chdir(tmp_path / "run")
+    return replace(tiny_run, folder=tmp_path / "run")
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from slowfast_vos.config import Settings, load_settings, parse_settings
 from slowfast_vos.errors import UserError
-from slowfast_vos.sections import FREEZES, PROTOCOLS
+from slowfast_vos.sections import PROTOCOLS
 
 HELD_OUT = {"data": {"held_out": ["bear"]}}
 
@@ -75,16 +75,11 @@ def test_defaults_of_the_network_are_the_configurations() -> None:
     assert inspect.signature(SlowFastMaskRCNN).parameters["chunk_length"].default == settings().model.chunk_length
 
 
-def test_freezes_are_the_papers() -> None:
-    assert FREEZES == {"none": (), "SF": ("slow_fast",), "BB_SF": ("backbone", "rpn", "slow_fast")}
-
-
 @pytest.mark.parametrize(
     ("values", "key", "words"),
     [
         ({"modle": {}}, "modle", "unknown key"),
         ({"model": {"bakcbone": "resnet50"}}, "model.bakcbone", "unknown key"),
-        ({"grid": {"rates": ["0.1"]}}, "grid.rates", "unknown key"),
         ({"model": {"box_nms_thresh": 1.5}}, "model.box_nms_thresh", "found 1.5; it should be less than or equal to 1"),
         ({"model": {"min_size": 0}}, "model.min_size", "found 0; it should be greater than or equal to 1"),
         ({"model": {"fpn_channels": 20}}, "model.fpn_channels", "found 20; it should be a multiple of 8"),
@@ -93,39 +88,26 @@ def test_freezes_are_the_papers() -> None:
         ({"model": {"roi_levels": []}}, "model.roi_levels", "found []"),
         ({"detector": {"flip": -0.1}}, "detector.flip", "found -0.1"),
         ({"parent": {"backbone": "half"}}, "parent.backbone", "found 'half'; it should be 'frozen' or 'trained'"),
-        ({"parent": {"step": "c"}}, "parent.step", "found 'c'"),
         ({"grid": {"freeze": ["BB"]}}, "grid.freeze.0", "found 'BB'; it should be 'none', 'SF' or 'BB_SF'"),
-        ({"grid": {"iterations": 0}}, "grid.iterations", "found 0"),
         ({"grid": {"iterations": "many"}}, "grid.iterations", "found 'many'; it should be a valid integer"),
         ({"grid": {"lr": [0.001]}}, "grid.lr.0", 'found 0.001; expected a number in quotes, such as "0.001"'),
         ({"parent": {"lr": 1}}, "parent.lr", 'found 1; expected a number in quotes, such as "1"'),
-        ({"grid": {"lr": ["fast"]}}, "grid.lr.0", "found 'fast'; expected a number ≥ 0"),
-        ({"grid": {"lr": ["-0.1"]}}, "grid.lr.0", "found '-0.1'; expected a number ≥ 0"),
-        ({"grid": {"lr": ["nan"]}}, "grid.lr.0", "found 'nan'; expected a number ≥ 0"),
-        ({"grid": {"lr": ["inf"]}}, "grid.lr.0", "found 'inf'; expected a number ≥ 0"),
-        ({"grid": {"lr": [" 0.1"]}}, "grid.lr.0", "found ' 0.1'; expected a number ≥ 0"),
+        *[
+            ({"grid": {"lr": [rate]}}, "grid.lr.0", f"found {rate!r}; expected a number ≥ 0")
+            for rate in ("fast", "-0.1", "nan", "inf", " 0.1")
+        ],
         ({"grid": {"lr": ["0.1", "0.1"]}}, "grid.lr", "found ['0.1', '0.1']; expected each value once"),
-        ({"grid": {"lr": []}}, "grid.lr", "found []"),
         ({"grid": {"scale": [0.25]}}, "grid.scale.0", "expected a number in quotes"),
         ({"grid": {"scale": ["1"]}}, "grid.scale.0", "found '1'; expected a number below 1"),
-        ({"seeds": [63, 63]}, "seeds", "found [63, 63]; expected each value once"),
         ({"seeds": [-1]}, "seeds.0", "found -1"),
         ({"seeds": []}, "seeds", "found []"),
-        ({"setups": ["3-7", "3-7"]}, "setups", "expected each value once"),
         ({"setups": ["2-7"]}, "setups.0", "found '2-7'; setup 2-7: fast − slow is 5; expected an even number"),
-        ({"setups": ["7-3"]}, "setups.0", "expected 1 ≤ slow ≤ fast"),
-        ({"setups": ["3"]}, "setups.0", 'expected "slow-fast" in frames'),
         ({"setups": ["1-1"]}, "tuning.setups", "found ['3-7']; expected some of setups ['1-1']"),
-        ({"name": "a/b"}, "name", "found 'a/b'"),
         ({"name": "../up"}, "name", "found '../up'"),
         ({"protocol": "loose"}, "protocol", "found 'loose'; it should be 'paper' or 'strict'"),
         ({"switches": {"border": "wrap"}}, "switches.border", "found 'wrap'; it should be 'zeros' or 'replicate'"),
-        ({"device": "tpu"}, "device", "found 'tpu'"),
-        ({"precision": "fp16"}, "precision", "found 'fp16'; it should be 'fp32' or 'bf16'"),
-        ({"loading_workers": -1}, "loading_workers", "found -1"),
         ({"cost": {"repeats": 1}}, "cost.repeats", "found 1"),
         ({"data": 5}, "data", "found 5"),
-        ({"data": {"held_out": ["a", "a"]}}, "data.held_out", "found ['a', 'a']; expected each value once"),
         ({"data": {"held_out": []}}, "data.held_out", "found []"),
         ({"data": {"train_year": 2018}}, "data.train_year", "found 2018"),
         ({"data": {"held_out": ["a"], "synthetic": {"width": 10}}}, "data.synthetic.width", "found 10"),
@@ -144,10 +126,12 @@ def test_every_wrong_key_has_a_line() -> None:
     assert sorted(keys) == ["extra", "grid.lr.0", "grid.shards", "seeds.0"]
 
 
-def test_strict_needs_sequences_that_are_held_out() -> None:
+def test_strict_selects_on_sequences_that_are_held_out_and_paper_on_those_of_the_grid() -> None:
     with pytest.raises(UserError, match=r"^run\.yaml: data\.held_out: missing; .* name them$"):
         parse_settings({}, "run.yaml")
+    assert settings().selection_sequences == ["bear"]
     assert parse_settings({"protocol": "paper"}, "run.yaml").selection_sequences == ["breakdance", "bmx-trees"]
+    assert settings(protocol="paper", grid={"sequences": ["goat"]}).selection_sequences == ["goat"]
     assert parse_settings({"switches": {"selection": "val"}}, "run.yaml").option("selection") == "val"
 
 
@@ -170,24 +154,6 @@ def test_what_decides_a_kind_of_job_is_in_its_key_and_nothing_else() -> None:
     assert all(base.key(kind) != settings(precision="bf16").key(kind) for kind in kinds[:-1])
 
 
-def test_protocols_are_the_papers_and_its_mended_form() -> None:
-    assert PROTOCOLS["paper"].model_dump() == {
-        "selection": "val",
-        "frames": "all",
-        "frozen_statistics": "drift",
-        "border": "zeros",
-        "seeding": "fixed",
-    }
-    assert PROTOCOLS["strict"].model_dump() == {
-        "selection": "held_out",
-        "frames": "inner",
-        "frozen_statistics": "frozen",
-        "border": "replicate",
-        "seeding": "identity",
-    }
-    assert settings().protocol == "strict"
-
-
 @pytest.mark.parametrize("protocol", ["paper", "strict"])
 def test_a_switch_overrides_its_protocol_alone(protocol: str) -> None:
     switched = settings(protocol=protocol, switches={"border": "zeros"})
@@ -206,23 +172,15 @@ def test_the_protocols_name_tells_what_differs() -> None:
     assert settings(switches=both).protocol_name == "strict, frames=all, border=zeros"
 
 
-def test_selection_sequences_follow_the_protocol() -> None:
-    assert settings().selection_sequences == ["bear"]
-    assert settings(protocol="paper", grid={"sequences": ["goat"]}).selection_sequences == ["goat"]
-
-
-def test_a_digest_changes_with_its_sections_alone() -> None:
+def test_a_digest_changes_with_its_sections_alone_and_not_with_bounds_on_memory() -> None:
     first, other = settings(), settings(grid={"iterations": 5})
+    assert len(first.digest()) == 12
     assert first.digest("grid") != other.digest("grid")
     assert first.digest() != other.digest()
-    assert first.digest("model", "parent") == other.digest("model", "parent")
-    assert first.digest("model") != first.digest("parent")
-    assert first.digest("model", "parent") == first.digest("parent", "model")
-    assert len(first.digest()) == 12
-
-
-def test_spelling_out_a_default_keeps_the_digest() -> None:
-    assert settings(parent={"epochs": 20}).digest() == settings().digest()
+    assert first.digest("model", "parent") == other.digest("parent", "model") != first.digest("parent")
+    assert settings(parent={"epochs": 20}).digest() == first.digest()  # the default, spelt out
+    assert settings(model={"chunk_length": 2}, parent={"feature_cache_gib": 0}).digest() == first.digest()
+    assert settings(model={"max_size": 900}).digest() != first.digest()
 
 
 def test_settings_never_change() -> None:
@@ -230,13 +188,11 @@ def test_settings_never_change() -> None:
         settings().seeds = [1]
 
 
-def test_rates_keep_their_spelling() -> None:
-    assert settings(grid={"lr": ["1e-3", "0.0010"]}).grid.lr == ["1e-3", "0.0010"]
-
-
-@given(st.floats(0, 1e6))
-def test_any_finite_rate_in_quotes_is_read(rate: float) -> None:
-    assert settings(parent={"lr": str(rate)}).parent.lr == str(rate)
+@given(st.floats(0, 1e6).map(str))
+@example("1e-3")
+@example("0.0010")
+def test_any_finite_rate_in_quotes_keeps_its_spelling(rate: str) -> None:
+    assert settings(parent={"lr": rate}).parent.lr == rate
 
 
 def test_saving_is_idempotent_and_reads_back(tmp_path: Path) -> None:
@@ -254,12 +210,9 @@ def test_saving_is_idempotent_and_reads_back(tmp_path: Path) -> None:
     ("content", "words"),
     [
         (b"a: [1", "cannot be read as YAML"),
-        (b"a: b: c", "cannot be read as YAML"),
         (b"\xff\xfe\x00", "cannot be read as YAML"),
         (b"- 1\n- 2\n", "found list; expected keys and values"),
-        (b"text", "found str; expected keys and values"),
         (b"", "found NoneType; expected keys and values"),
-        (b"2020-01-01: 1\n", "keys should be strings"),
         (b"1: 2\n", "keys should be strings"),
     ],
 )
@@ -271,14 +224,6 @@ def test_files_that_are_no_configuration_are_refused_in_one_line(content: bytes,
     assert str(error.value).startswith(f"{path}: ")
     assert words in str(error.value)
     assert len(str(error.value).splitlines()) == 1
-
-
-def test_bounds_on_memory_do_not_count_in_a_digest() -> None:
-    def digest(**sections: Any) -> str:
-        return parse_settings({"data": {"held_out": ["bear"]}, **sections}, "tests").digest()
-
-    assert digest(model={"chunk_length": 2}, parent={"feature_cache_gib": 0}) == digest()
-    assert digest(model={"max_size": 900}) != digest() != digest(parent={"epochs": 2})
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:

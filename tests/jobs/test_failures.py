@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ from slowfast_vos.measuring.record import read_record
 from slowfast_vos.training.loop import DivergedError
 
 if TYPE_CHECKING:
+    from click.testing import Result
+
     from conftest import Run
 
 SETUP, SEED = "1-3", 63
@@ -61,28 +63,50 @@ def test_what_concerns_all_configurations_is_raised_again(error: Exception) -> N
     assert raised.value is error
 
 
-def test_a_configuration_that_crashes_is_a_failed_record_and_the_others_are_computed(
-    inside: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def grid(copied: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], tuple[Result, list[Path]]]:
+    """Runs a grid whose first configuration raises an error; gives the records' paths too."""
     original = finetune.fine_tune
 
-    def crash(*arguments: Any, **options: Any) -> Any:
-        if arguments[3].lr == "0.0021":
-            raise RuntimeError("a bug")
-        return original(*arguments, **options)
+    def run(error: Exception) -> tuple[Result, list[Path]]:
+        def fail(*arguments: Any, **options: Any) -> Any:
+            if arguments[3].lr == "0.0021":
+                raise error
+            return original(*arguments, **options)
 
-    monkeypatch.setattr(finetune, "fine_tune", crash)
-    # A run of its own, with the parent of the other.
-    parent, root = inside.results.parent(SETUP, SEED), inside.folder / "results" / "crashing"
-    shutil.copytree(parent, root / parent.relative_to(inside.results.root))
-    done = inside.verb("grid", "--setup", SETUP, name="crashing", grid={"lr": ["0.0021", "0.003"], "freeze": ["BB_SF"]})
+        monkeypatch.setattr(finetune, "fine_tune", fail)
+        done = copied.verb("grid", "--setup", SETUP, grid={"lr": ["0.0021", "0.003"], "freeze": ["BB_SF"]})
+        return done, [copied.results.grid(SETUP, "BB_SF", "0", lr, SEED) for lr in ("0.0021", "0.003")]
+
+    return run
+
+
+def test_a_configuration_that_crashes_is_a_failed_record_and_the_others_are_computed(
+    grid: Callable[[Exception], tuple[Result, list[Path]]],
+) -> None:
+    done, paths = grid(RuntimeError("a bug"))
     assert done.exit_code == 0, done.output
-    paths = [root / f"grid/{SETUP}/freeze=BB_SF/scale=0/lr={lr}/seed={SEED}.json" for lr in ("0.0021", "0.003")]
     crashed, other = map(read_record, paths)
-    shutil.rmtree(root)
     assert (crashed.status, crashed.error) == ("failed", "RuntimeError: a bug")
     assert other.status == "done"
     assert "Traceback" in done.stderr  # the log tells where
+
+
+def test_a_configuration_that_loses_the_gpu_each_time_is_a_failed_row_at_the_third(
+    copied: Run, grid: Callable[[Exception], tuple[Result, list[Path]]]
+) -> None:
+    status = copied.results.log("grid", SETUP, seed=SEED, part=(0, 1)).with_suffix(".json")
+    for _ in range(2):
+        done, paths = grid(LOST)
+        assert (done.exit_code, done.stderr.count("Traceback")) == (1, 1)
+        found = read_status(status)
+        assert (found.state, found.error) == ("stopped", "RuntimeError: CUDA error: device-side assert triggered")
+    done, paths = grid(LOST)
+    assert done.exit_code == 0, done.output
+    lost, other = map(read_record, paths)
+    assert not list(copied.results.root.rglob("crashes.json"))
+    assert lost.error.startswith("its process died 2 times")
+    assert other.status == "done"
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError(FULL), RuntimeError("CUDA error: out of memory\nHint")])
@@ -101,9 +125,10 @@ def test_a_gpu_that_is_full_ends_in_one_line_that_says_what_to_lower(
     assert "Traceback" not in done.stderr
 
 
-def crash(folder: Path, error: BaseException = LOST) -> None:
-    with pytest.raises(type(error)), counted_crashes(folder):
-        raise error
+def crash(folder: Path, error: BaseException = LOST, times: int = 1) -> None:
+    for _ in range(times):
+        with pytest.raises(type(error)), counted_crashes(folder):
+            raise error
 
 
 def test_a_killed_process_counts(tmp_path: Path) -> None:
@@ -119,8 +144,7 @@ def test_a_killed_process_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [LOST, LostError("no CUDA device")])
 def test_a_lost_gpu_counts(tmp_path: Path, error: Exception) -> None:
-    for _ in range(2):
-        crash(tmp_path, error)
+    crash(tmp_path, error, times=2)
     crash(tmp_path, CrashedError())
 
 
@@ -128,45 +152,13 @@ def test_a_lost_gpu_counts(tmp_path: Path, error: Exception) -> None:
 def test_an_error_of_its_own_and_a_stop_do_not_count(tmp_path: Path, error: BaseException) -> None:
     crash(tmp_path)
     crash(tmp_path, error)
-    for _ in range(2):
-        crash(tmp_path)
+    crash(tmp_path, times=2)
     crash(tmp_path, CrashedError())
 
 
 def test_a_training_that_got_further_starts_the_count_again(tmp_path: Path) -> None:
-    state = tmp_path / "state.pt"
     for step in range(5):
-        state.write_text(str(step))
+        (tmp_path / "state.pt").write_text(str(step))
         crash(tmp_path)
     crash(tmp_path)
     crash(tmp_path, CrashedError())
-
-
-def test_a_configuration_that_loses_the_gpu_each_time_is_a_failed_row_at_the_third(
-    inside: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original = finetune.fine_tune
-
-    def lose(*arguments: Any, **options: Any) -> Any:
-        if arguments[3].lr == "0.0021":
-            raise LOST
-        return original(*arguments, **options)
-
-    monkeypatch.setattr(finetune, "fine_tune", lose)
-    parent, root = inside.results.parent(SETUP, SEED), inside.folder / "results" / "losing"
-    shutil.copytree(parent, root / parent.relative_to(inside.results.root))
-    changes = {"name": "losing", "grid": {"lr": ["0.0021", "0.003"], "freeze": ["BB_SF"]}}
-    status = inside.folder / "logs" / "losing" / "grid" / SETUP / f"seed={SEED}.part=1-of-1.json"
-    for _ in range(2):
-        done = inside.verb("grid", "--setup", SETUP, **changes)
-        assert (done.exit_code, done.stderr.count("Traceback")) == (1, 1)
-        found = read_status(status)
-        assert (found.state, found.error) == ("stopped", "RuntimeError: CUDA error: device-side assert triggered")
-    done = inside.verb("grid", "--setup", SETUP, **changes)
-    assert done.exit_code == 0, done.output
-    paths = [root / f"grid/{SETUP}/freeze=BB_SF/scale=0/lr={lr}/seed={SEED}.json" for lr in ("0.0021", "0.003")]
-    lost, other = map(read_record, paths)
-    assert not list(root.rglob("crashes.json"))
-    shutil.rmtree(root)
-    assert lost.error.startswith("its process died 2 times")
-    assert other.status == "done"

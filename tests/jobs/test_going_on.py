@@ -34,10 +34,6 @@ SETUP, SEED = "1-3", 63
 VALIDATION = sequence_names("val", 2)
 
 
-def grid_paths(run: Run) -> list[Path]:
-    return [run.results.grid(SETUP, *point, SEED) for point in run.results.configurations()]
-
-
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Freeze and rate of every configuration that is computed."""
@@ -54,12 +50,11 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 def test_a_shard_that_runs_again_takes_what_was_computed_and_tries_again_what_failed(
-    inside: Run, computed: list[tuple[str, str]]
+    copied: Run, computed: list[tuple[str, str]]
 ) -> None:
-    before = {path: read_record(path) for path in grid_paths(inside)}
+    before = {path: read_record(path) for path in copied.grid_paths}
     for part in ("1/2", "2/2"):
-        done = inside.verb("grid", "--setup", SETUP, "--part", part)
-        assert done.exit_code == 0, done.output
+        copied.done("grid", "--setup", SETUP, "--part", part)
     assert computed == [("SF", "1e30"), ("BB_SF", "1e30")]
     for path, record in before.items():
         again = read_record(path)
@@ -67,23 +62,17 @@ def test_a_shard_that_runs_again_takes_what_was_computed_and_tries_again_what_fa
 
 
 def test_after_an_edit_of_one_rate_a_shard_computes_only_what_is_new(
-    inside: Run, computed: list[tuple[str, str]]
+    copied: Run, computed: list[tuple[str, str]]
 ) -> None:
-    before = {path: path.read_bytes() for path in grid_paths(inside)}
-    done = inside.verb("grid", "--setup", SETUP, grid={"lr": ["0.002", "1e30"]})
-    assert done.exit_code == 0, done.output
+    before = {path: path.read_bytes() for path in copied.grid_paths if "lr=0.001" in str(path)}
+    done = copied.done("grid", "--setup", SETUP, grid={"lr": ["0.002", "1e30"]})
     assert done.stdout.strip() == "2 done, 2 failed"
     assert [point for point in computed if point[1] != "1e30"] == [("SF", "0.002"), ("BB_SF", "0.002")]
-    # What failed was tried again, under the settings of now; leave it as it was.
-    for path, content in before.items():
-        assert "lr=1e30" in str(path) or path.read_bytes() == content
-        path.write_bytes(content)
-    for freeze in ("SF", "BB_SF"):
-        shutil.rmtree(inside.results.grid(SETUP, freeze, "0", "0.002", SEED).parent)
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_only_where_the_backbone_is_frozen_a_configuration_takes_the_parents_features(
-    inside: Run, monkeypatch: pytest.MonkeyPatch
+    copied: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken, masks = [], []
     predict_masks = selection.predict_masks
@@ -97,15 +86,10 @@ def test_only_where_the_backbone_is_frozen_a_configuration_takes_the_parents_fea
         return iter(masks[-1][0])
 
     monkeypatch.setattr(selection, "predict_masks", recording)
-    changes = {"grid": {"lr": ["0.001"], "iterations": 2}, "model": {"box_score_thresh": 0.0}}
-    parent = inside.results.parent(SETUP, SEED)
-    shutil.copytree(parent, inside.folder / "results" / "features" / parent.relative_to(inside.results.root))
-    done = inside.verb("grid", "--setup", SETUP, name="features", **changes)
-    assert done.exit_code == 0, done.output
-    shutil.rmtree(inside.folder / "results" / "features")
+    copied.done("grid", "--setup", SETUP, grid={"lr": ["0.001"], "iterations": 2})
     assert taken == [False, True]  # SF, BB_SF
-    for kept, encoded in masks:
-        assert all(np.array_equal(one, other) for one, other in zip(kept, encoded, strict=True))
+    for cached, encoded in masks:
+        assert all(np.array_equal(one, other) for one, other in zip(cached, encoded, strict=True))
 
 
 def test_another_budget_computes_all_configurations_anew(inside: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,54 +100,44 @@ def test_another_budget_computes_all_configurations_anew(inside: Run, monkeypatc
         raise Reached
 
     monkeypatch.setattr(finetune, "fine_tune", stop)
-    before = {path: path.read_bytes() for path in grid_paths(inside)}
+    before = {path: path.read_bytes() for path in inside.grid_paths}
     sections = ({"grid": {"iterations": 4}}, {"finetune": {"flip": 0.0}}, {"switches": {"border": "zeros"}})
     for changes in (*sections, {"precision": "bf16"}):
         with pytest.raises(Reached):
             inside.verb("grid", "--setup", SETUP, **changes)
-    assert {path: path.read_bytes() for path in grid_paths(inside)} == before
+    assert {path: path.read_bytes() for path in inside.grid_paths} == before
 
 
-def test_a_grid_that_runs_anew_gives_the_same_scores(inside: Run) -> None:
+def test_a_grid_that_runs_anew_gives_the_same_scores(copied: Run) -> None:
     """Seeded by its identity, a configuration does not depend on what ran before it."""
-    kept = read_record(inside.results.grid(SETUP, "BB_SF", "0", "0.001", SEED))
-    # Another name is another run; here it borrows the parent.
-    parent = inside.results.parent(SETUP, SEED)
-    copied = inside.folder / "results" / "other" / parent.relative_to(inside.results.root)
-    shutil.copytree(parent, copied)
-    done = inside.verb("grid", "--setup", SETUP, name="other", grid={"freeze": ["BB_SF"], "lr": ["0.001"]})
-    assert done.exit_code == 0, done.output
-    (path,) = (inside.folder / "results" / "other" / "grid").rglob("*.json")
+    path = copied.results.grid(SETUP, "BB_SF", "0", "0.001", SEED)
+    before = read_record(path)
+    shutil.rmtree(copied.results.root / "grid")
+    copied.done("grid", "--setup", SETUP, grid={"freeze": ["BB_SF"], "lr": ["0.001"]})
     again = read_record(path)
-    assert again.scores == kept.scores
-    assert [point.loss for point in again.curve] == [point.loss for point in kept.curve]
-    shutil.rmtree(inside.folder / "results" / "other")
+    assert again.scores == before.scores
+    assert [point.loss for point in again.curve] == [point.loss for point in before.curve]
 
 
 def test_a_final_model_is_made_again_if_its_record_or_its_predictions_are_gone(
-    inside: Run, computed: list[tuple[str, str]]
+    copied: Run, computed: list[tuple[str, str]]
 ) -> None:
-    before = {path: path.read_bytes() for path in inside.results.root.rglob("*") if path.is_file()}
-    assert inside.verb("finetune", "--setup", SETUP).exit_code == 0
+    before = {path: path.read_bytes() for path in copied.results.root.rglob("*.png")}
+    copied.done("finetune", "--setup", SETUP)
     assert computed == []
-    inside.results.final(SETUP, SEED, VALIDATION[0]).unlink()
-    shutil.rmtree(inside.results.predictions("semi-supervised", SETUP, SEED) / VALIDATION[1])
-    assert inside.verb("finetune", "--setup", SETUP).exit_code == 0
+    copied.results.final(SETUP, SEED, VALIDATION[0]).unlink()
+    shutil.rmtree(copied.results.predictions("semi-supervised", SETUP, SEED) / VALIDATION[1])
+    copied.done("finetune", "--setup", SETUP)
     assert len(computed) == 2
-    assert {path: path.read_bytes() for path in before if path.suffix == ".png"} == {
-        path: content for path, content in before.items() if path.suffix == ".png"
-    }
-    for path, content in before.items():
-        path.write_bytes(content)
+    assert {path: path.read_bytes() for path in before} == before
 
 
 @pytest.fixture
-def killed(inside: Run) -> Iterator[Run]:
-    """A run of its own, with the detector, whose parent was killed after its first epoch."""
-    root = inside.folder / "results" / "killed"
-    detector = inside.results.detector(SEED)
-    shutil.copytree(detector, root / detector.relative_to(inside.results.root))
-    run = replace(inside, values={**inside.values, "name": "killed", "save_every": 0})
+def killed(copied: Run) -> Run:
+    """A run whose parent was killed after its first epoch."""
+    shutil.rmtree(copied.results.parent(SETUP, SEED))
+    run = replace(copied, values={**copied.values, "save_every": 0})
+    finish = TrainingState.finish
 
     class KilledError(Exception):
         pass
@@ -173,44 +147,32 @@ def killed(inside: Run) -> Iterator[Run]:
             raise KilledError
         finish(self, *scores)
 
-    finish = TrainingState.finish
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrainingState, "finish", kill)
-        done = run.verb("train-parent", "--setup", SETUP)
-    assert "KilledError" in done.stderr
-    yield run
-    shutil.rmtree(root)
+        assert "KilledError" in run.verb("train-parent", "--setup", SETUP).stderr
+    return run
 
 
-def test_a_killed_parent_goes_on_and_ends_as_an_undisturbed_one(killed: Run, tiny_run: Run) -> None:
-    done = killed.verb("train-parent", "--setup", SETUP)
-    assert done.exit_code == 0, done.output
-    assert "going on after epoch 1, step " in done.stderr
-    found, _ = read_checkpoint(killed.results.parent(SETUP, SEED) / "model.safetensors")
+def test_a_killed_parent_goes_on_and_is_not_trained_again_once_it_ended(killed: Run, tiny_run: Run) -> None:
+    assert "going on after epoch 1, step " in killed.done("train-parent", "--setup", SETUP).stderr
+    weights, record = (killed.results.parent(SETUP, SEED) / name for name in ("model.safetensors", "record.json"))
+    found, _ = read_checkpoint(weights)
     expected, _ = read_checkpoint(tiny_run.results.parent(SETUP, SEED) / "model.safetensors")
     assert all(torch.equal(found[name], value) for name, value in expected.items())
-
-
-def test_a_parent_that_ended_while_no_snakemake_watched_is_not_trained_again(killed: Run) -> None:
-    assert killed.verb("train-parent", "--setup", SETUP).exit_code == 0
     assert not list(killed.results.root.rglob("*.pt"))
-    files = [killed.results.parent(SETUP, SEED) / name for name in ("model.safetensors", "record.json")]
-    before = [path.read_bytes() for path in files]
-    done = killed.verb("train-parent", "--setup", SETUP)
-    assert done.exit_code == 0, done.output
+    # As where it ended while no Snakemake watched.
+    before = [path.read_bytes() for path in (weights, record)]
+    done = killed.done("train-parent", "--setup", SETUP)
     assert "record.json: reused, since it has this job's key" in done.stderr
-    assert [path.read_bytes() for path in files] == before
-    files[0].unlink()
-    done = killed.verb("train-parent", "--setup", SETUP)
-    assert "reused" not in done.stderr
-    assert files[0].read_bytes() == before[0]
+    assert [path.read_bytes() for path in (weights, record)] == before
+    weights.unlink()
+    assert "reused" not in killed.done("train-parent", "--setup", SETUP).stderr
+    assert weights.read_bytes() == before[0]
 
 
 @pytest.mark.parametrize("changes", [{"parent": {"lr": "0.002"}}, {"data": {"train_year": 2016}}])
 def test_a_killed_parent_that_is_edited_begins_anew(killed: Run, changes: dict[str, Any]) -> None:
-    done = killed.verb("train-parent", "--setup", SETUP, **changes)
-    assert done.exit_code == 0, done.output
-    assert "going on" not in done.stderr
+    assert "going on" not in killed.done("train-parent", "--setup", SETUP, **changes).stderr
     assert len(read_record(killed.results.parent(SETUP, SEED) / "record.json").curve) == 2
 
 

@@ -1,5 +1,4 @@
 """Two jobs never share a GPU, however they end: with stand-in devices, and processes that are killed."""
-# ruff: noqa: N802  (the stand-in for NVML has its names)
 
 from __future__ import annotations
 
@@ -148,7 +147,7 @@ def test_only_devices_that_cuda_may_see_are_taken(gpus: list[Gpu], names: str | 
     assert [gpu.uuid for gpu in visible_gpus(gpus, names)] == expected
 
 
-def test_a_job_sees_the_gpu_that_it_locked_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_sees_the_idle_gpu_that_it_locked_and_no_other(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with gpu_lock("cuda") as uuid:
         assert uuid == os.environ[VARIABLE] == "GPU-aaaa"
     assert VARIABLE not in os.environ
@@ -156,9 +155,8 @@ def test_a_job_sees_the_gpu_that_it_locked_alone(folder: Path, monkeypatch: pyte
     with gpu_lock("auto") as uuid:
         assert uuid == "GPU-bbbb"
     assert os.environ[VARIABLE] == "GPU-bbbb"
-
-
-def test_a_device_that_other_programs_use_comes_last(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A device that other programs use comes last.
+    monkeypatch.delenv(VARIABLE)
     monkeypatch.setattr(gpus, "list_gpus", lambda: [Gpu("GPU-aaaa", 0, processes=1), TWO[1]])
     with gpu_lock("auto") as uuid:
         assert uuid == "GPU-bbbb"
@@ -185,37 +183,30 @@ def test_the_folder_of_the_locks_is_the_users_own(tmp_path: Path, monkeypatch: p
     own.symlink_to(tmp_path)
     with pytest.raises(UserError, match="expected a folder of this user"):
         own_folder(tmp_path)
-    own.unlink()
-    own.mkdir()
     other = os.getuid() + 1
     monkeypatch.setattr(os, "getuid", lambda: other)
-    own.rename(tmp_path / f"slowfast-vos-{other}")
+    (tmp_path / f"slowfast-vos-{other}").mkdir()
     with pytest.raises(UserError, match="found another user's"):
         own_folder(tmp_path)
 
 
-class FakeNvml(SimpleNamespace):
-    """NVML of two GPUs, on the first of which somebody computes; the second may be lost."""
+def fake_nvml(lost: int | None = None) -> SimpleNamespace:
+    """NVML of two GPUs, on the first of which somebody computes; one may be lost."""
 
-    class NVMLError(Exception): ...
+    def uuid(index: int) -> str:
+        if index == lost:
+            raise OSError("GPU is lost")
+        return TWO[index].uuid
 
-    def nvmlInit(self) -> None: ...
-
-    def nvmlShutdown(self) -> None: ...
-
-    def nvmlDeviceGetCount(self) -> int:
-        return 2
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
-        if index == self.lost:
-            raise self.NVMLError("GPU is lost")
-        return ("GPU-aaaa", "GPU-bbbb")[index]
-
-    def nvmlDeviceGetUUID(self, handle: str) -> str:
-        return handle
-
-    def nvmlDeviceGetComputeRunningProcesses(self, handle: str) -> list[str]:
-        return ["somebody's"] * (handle == "GPU-aaaa")
+    return SimpleNamespace(
+        NVMLError=OSError,
+        nvmlInit=lambda: None,
+        nvmlShutdown=lambda: None,
+        nvmlDeviceGetCount=lambda: 2,
+        nvmlDeviceGetHandleByIndex=uuid,
+        nvmlDeviceGetUUID=str,
+        nvmlDeviceGetComputeRunningProcesses=lambda handle: ["somebody's"] * (handle == TWO[0].uuid),
+    )
 
 
 def test_a_lost_gpu_is_ignored_and_the_others_are_listed(
@@ -223,9 +214,9 @@ def test_a_lost_gpu_is_ignored_and_the_others_are_listed(
 ) -> None:
     first = Gpu("GPU-aaaa", 0, processes=1)
     monkeypatch.delenv(VARIABLE, raising=False)
-    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(lost=None))
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml())
     assert list_gpus() == [first, Gpu("GPU-bbbb", 1)]
-    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(lost=1))
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(lost=1))
     assert list_gpus() == [first]
     assert caplog.messages == ["GPU 1 is ignored: its driver says GPU is lost"]
     assert [gpus_per_job(device) for device in ("auto", "cuda", "cpu")] == [1, 1, 0]

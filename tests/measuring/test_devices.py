@@ -1,7 +1,5 @@
 """What NVML tells of this process's GPU, and what it need not tell."""
 
-# ruff: noqa: N802  (the stand-in for NVML has its names)
-
 from __future__ import annotations
 
 import os
@@ -14,69 +12,68 @@ import pytest
 import torch
 from slowfast_vos.errors import LostError
 from slowfast_vos.measuring.devices import Device, find_device, is_out_of_memory, process_gpu_bytes
-
-
-class Nvml(SimpleNamespace):
-    """NVML of one GPU, known as `uuid`, with some processes; a call named in `refused` raises the error there."""
-
-    NVMLError = pynvml.NVMLError
-    NVMLError_NotFound = pynvml.NVMLError_NotFound
-
-    def _answer(self, call: str, value: Any = None) -> Any:
-        if call in self.refused:
-            raise self.refused[call]
-        return value
-
-    def nvmlInit(self) -> None:
-        self._answer("init")
-
-    def nvmlShutdown(self) -> None: ...
-
-    def nvmlSystemGetDriverVersion(self) -> str:
-        return self._answer("driver", "550.1")
-
-    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
-        if uuid != self.uuid:
-            raise pynvml.NVMLError_NotFound
-        return uuid
-
-    def nvmlDeviceGetComputeRunningProcesses(self, _: str) -> list[Any]:
-        return self._answer("processes", [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in self.running])
+from slowfast_vos.measuring.provenance import processor
 
 
 @pytest.fixture
-def nvml(monkeypatch: pytest.MonkeyPatch) -> Nvml:
-    found = Nvml(uuid="GPU-aaaa", running=[(os.getpid(), 7)], refused={})
+def nvml(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """NVML of one GPU, known as `uuid`, with some processes; a call named in `refused` raises the error there."""
+
+    def answer(call: str, value: Any = None) -> Any:
+        if call in found.refused:
+            raise found.refused[call]
+        return value
+
+    def handle(uuid: str) -> str:
+        if uuid != found.uuid:
+            raise pynvml.NVMLError_NotFound
+        return uuid
+
+    found = SimpleNamespace(
+        uuid="GPU-aaaa",
+        running=[(os.getpid(), 7)],
+        refused={},
+        NVMLError=pynvml.NVMLError,
+        NVMLError_NotFound=pynvml.NVMLError_NotFound,
+        nvmlInit=lambda: answer("init"),
+        nvmlShutdown=lambda: None,
+        nvmlSystemGetDriverVersion=lambda: answer("driver", "550.1"),
+        nvmlDeviceGetHandleByUUID=handle,
+        nvmlDeviceGetComputeRunningProcesses=lambda _: answer(
+            "processes", [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in found.running]
+        ),
+    )
     monkeypatch.setitem(sys.modules, "pynvml", found)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
-    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_90", "sm_120"])
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    cuda = {"is_available": True, "get_device_name": "a GPU", "get_device_capability": (9, 0), "current_device": 0}
+    cuda["get_arch_list"] = ["sm_75", "sm_90", "sm_120"]
+    for name, value in cuda.items():
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="aaaa"))
     return found
 
 
 @pytest.mark.parametrize("uuid", ["GPU-aaaa", "MIG-aaaa"])
-def test_a_gpu_and_an_instance_of_one_are_found(nvml: Nvml, uuid: str) -> None:
+def test_a_gpu_and_an_instance_of_one_are_found(nvml: SimpleNamespace, uuid: str) -> None:
     nvml.uuid = uuid
     assert find_device("auto") == Device(torch.device("cuda"), "a GPU", "550.1")
     assert process_gpu_bytes() == 7
 
 
-def test_of_several_processes_only_this_one_counts(nvml: Nvml) -> None:
+def test_of_several_processes_only_this_one_counts(nvml: SimpleNamespace) -> None:
     nvml.running = [(1, 5), (os.getpid(), 7)]
     assert process_gpu_bytes() == 7
     nvml.running = [(1, 5), (2, 6)]  # by the ids of a container's host
     assert process_gpu_bytes() is None
     nvml.running = [(1, 5)]
     assert process_gpu_bytes() == 5
+    nvml.uuid = "GPU-bbbb"  # one that NVML does not know
+    assert process_gpu_bytes() is None
 
 
 @pytest.mark.parametrize("code", [pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_NO_PERMISSION])
 @pytest.mark.parametrize("call", ["init", "driver", "processes"])
 def test_what_nvml_does_not_tell_fails_no_job(
-    nvml: Nvml, call: str, code: int, caplog: pytest.LogCaptureFixture
+    nvml: SimpleNamespace, call: str, code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     nvml.refused = {call: pynvml.NVMLError(code)}
     assert find_device("cuda").driver == (None if call in ("init", "driver") else "550.1")
@@ -84,14 +81,9 @@ def test_what_nvml_does_not_tell_fails_no_job(
     assert "NVML does not tell: " in caplog.text
 
 
-def test_without_the_package_a_device_has_no_driver(nvml: Nvml, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_a_device_has_no_driver(nvml: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert find_device("cuda").driver is None
-    assert process_gpu_bytes() is None
-
-
-def test_a_gpu_that_nvml_does_not_know_has_no_figure(nvml: Nvml) -> None:
-    nvml.uuid = "GPU-bbbb"
     assert process_gpu_bytes() is None
 
 
@@ -108,7 +100,7 @@ def test_a_gpu_that_nvml_does_not_know_has_no_figure(nvml: Nvml) -> None:
     ],
 )
 def test_a_gpu_for_which_torch_has_no_kernels_is_not_taken(
-    nvml: Nvml, monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], built: list[str], usable: bool
+    nvml: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], built: list[str], usable: bool
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: built)
@@ -118,20 +110,20 @@ def test_a_gpu_for_which_torch_has_no_kernels_is_not_taken(
             find_device("cuda")
 
 
-def test_a_gpu_that_torch_cannot_use_is_named(
+def test_without_a_gpu_the_processor_is_taken_and_one_that_is_reserved_is_named(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    for wanted in ("auto", "cpu"):
+        assert find_device(wanted) == Device(torch.device("cpu"), processor(), None)
+    with pytest.raises(LostError, match="device: found no CUDA device; expected one"):
+        find_device("cuda")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-aaaa")
+    find_device("cpu")
+    assert not caplog.text
     assert find_device("auto").torch.type == "cpu"
     assert "torch cannot use the GPU that is reserved for this job" in caplog.text
-    caplog.clear()
-    find_device("cpu")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    find_device("auto")
-    assert not caplog.text
-    with pytest.raises(LostError, match="found no CUDA device"):
-        find_device("cuda")
 
 
 @pytest.mark.parametrize(
