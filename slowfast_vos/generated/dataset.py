@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import atomic_write, write_text
 from slowfast_vos.generated.recipes import Recipe, sequences
 from slowfast_vos.generated.rendering import attributes_of, render
-from slowfast_vos.generated.scenes import make_scene
+from slowfast_vos.generated.scenes import Scene
 from slowfast_vos.videos.pngs import write_mask
 
 VERSION = 1
@@ -101,30 +101,22 @@ def synthesize(
     work = [(split, name, recipe) for split, recipes in splits.items() for name, recipe in recipes.items()]
     draw = partial(_draw_sequence, root, seed=seed, frames=frames, height=height, width=width)
     info = f"attributes: [{', '.join(ATTRIBUTES)}]\nsets: [training,test]\nsequences:\n"
-    with _mapping(processes) as run:
+    context = multiprocessing.get_context("spawn")  # OpenCV's threads do not survive a fork
+    # Ctrl-C ends the workers at once and without a traceback; whatever they were writing is not renamed.
+    with ProcessPoolExecutor(processes, context, signal.signal, (signal.SIGINT, signal.SIG_DFL)) as pool:
+        run = map if processes == 1 else pool.map
         for done, entry in enumerate(run(draw, *zip(*work, strict=True)), 1):
             info += entry
             if progress is not None:
                 progress(done, len(work))
     names = {"train": [*splits["train"]], "val": [*splits["val"]], "trainval": [*splits["train"], *splits["val"]]}
     for split, chosen in names.items():
-        _write_split(root, split, chosen, frames)
+        listing = "".join(f"{name}\n" for name in chosen)
+        stems = [f"{RESOLUTION}/{name}/{t:05d}" for name in chosen for t in range(frames)]
+        pairs = "".join(f"/JPEGImages/{stem}.jpg /Annotations/{stem}.png\n" for stem in stems)
+        for folder, text in (("2016", listing), ("2017", listing), (RESOLUTION, pairs)):
+            write_text(root / "ImageSets" / folder / f"{split}.txt", text)
     write_text(root / "Annotations" / "db_info.yml", info)
-
-
-@contextmanager
-def _mapping(processes: int) -> Iterator[Callable[..., Iterator[str]]]:
-    """A `map` that works in as many processes."""
-    if processes == 1:
-        yield map
-        return
-    context = multiprocessing.get_context("spawn")  # OpenCV's threads do not survive a fork
-    # Ctrl-C ends the workers at once and without a traceback; whatever they were writing is not renamed.
-    pool = ProcessPoolExecutor(processes, context, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL))
-    try:
-        yield pool.map
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _refuse_another_dataset(root: Path) -> None:
@@ -138,34 +130,22 @@ def _refuse_another_dataset(root: Path) -> None:
 def _draw_sequence(root: Path, split: str, name: str, recipe: Recipe, *, frames: int, **options: int) -> str:
     """Write frames and masks, remove frames of an earlier, longer run, and return the entry for db_info.yml."""
     cv2.setNumThreads(1)
-    scene = make_scene(split, name, recipe, frames=frames, **options)
+    scene = Scene(split, name, recipe, frames=frames, **options)
     images, masks = (root / kind / RESOLUTION / name for kind in ("JPEGImages", "Annotations"))
-    pictures = []
-    for t, picture in enumerate(render(scene)):
-        _, data = cv2.imencode(".jpg", picture.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    areas = []
+    for t, (image, ids, counts) in enumerate(render(scene)):
+        _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         with atomic_write(images / f"{t:05d}.jpg") as temporary:
             temporary.write_bytes(data.tobytes())
-        write_mask(masks / f"{t:05d}.png", picture.ids)
-        pictures.append(picture)
+        write_mask(masks / f"{t:05d}.png", ids)
+        areas.append(counts)
     for path in [*images.glob("*.jpg"), *masks.glob("*.png")]:
         if path.stem.isdigit() and int(path.stem) >= frames:
             path.unlink()
     return (
-        f"- attributes: [{', '.join(attributes_of(scene, pictures))}]\n"
+        f"- attributes: [{', '.join(attributes_of(scene, np.stack(areas)))}]\n"
         f"  name: {name}\n"
         f"  num_frames: {frames}\n"
         f"  set: {'training' if split == 'train' else 'test'}\n"
         "  eval_t: True\n"
     )
-
-
-def _write_split(root: Path, split: str, names: list[str], frames: int) -> None:
-    """Write the split's lists of sequences and of pairs of frame and mask."""
-    listing = "".join(f"{name}\n" for name in names)
-    pairs = "".join(
-        f"/JPEGImages/{RESOLUTION}/{name}/{t:05d}.jpg /Annotations/{RESOLUTION}/{name}/{t:05d}.png\n"
-        for name in names
-        for t in range(frames)
-    )
-    for folder, text in (("2016", listing), ("2017", listing), (RESOLUTION, pairs)):
-        write_text(root / "ImageSets" / folder / f"{split}.txt", text)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -18,8 +17,7 @@ from scipy.spatial import cKDTree
 Rng = np.random.Generator
 Shape = tuple[int, int]  # height, width
 
-PALETTES = {
-    # From dark to light.
+PALETTES = {  # from dark to light
     "moss": "202c18 425626 687c3a 98a05c",
     "meadow": "243816 486622 74923a b2bc66",
     "sand": "927450 be9e70 d8bc8e eedab2",
@@ -78,16 +76,14 @@ def cells(rng: Rng, shape: Shape, size: float) -> tuple[np.ndarray, np.ndarray]:
     return border.astype(np.float32), owner[..., 0]
 
 
-def slopes(height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def slopes(height: np.ndarray) -> list[np.ndarray]:
     """Slope of a height map [H, W] along x and along y."""
-    along_x = cv2.Sobel(height, cv2.CV_32F, 1, 0, scale=0.125)
-    return along_x, cv2.Sobel(height, cv2.CV_32F, 0, 1, scale=0.125)
+    return [cv2.Sobel(height, cv2.CV_32F, *axis, scale=0.125) for axis in ((1, 0), (0, 1))]
 
 
 def _emboss(height: np.ndarray, strength: float) -> np.ndarray:
     """Shade a height map [H, W] by a light from the upper left: factors [H, W, 1] around 1."""
-    along_x, along_y = slopes(height)
-    return np.clip(1 + strength * (along_x + along_y), 0.45, 1.6)[..., None]
+    return np.clip(1 + strength * sum(slopes(height)), 0.45, 1.6)[..., None]
 
 
 def fill(shape: Shape, polygons: Sequence[np.ndarray]) -> np.ndarray:
@@ -103,29 +99,66 @@ def dome(depth: np.ndarray, reach: float) -> np.ndarray:
     return np.sqrt(1 - np.square(1 - np.clip(depth / reach, 0, 1)))
 
 
-# Grounds: RGB canvases [H, W, 3], larger than the frame so that the camera can move over them.
-
-
-def _coordinates(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-    """x and y of every pixel, [H, W] float32."""
+def draw_ground(rng: Rng, kind: str, shape: Shape, colours: str, unit: float) -> np.ndarray:
+    """Draw a ground [H, W, 3], larger than the frame so that the camera can move over it."""
+    if kind in ("grass", "litter"):
+        return (_grass if kind == "grass" else _litter)(rng, shape, colours, unit)
     ys, xs = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
-    return xs, ys
+    shade = 1.0
+    match kind:
+        case "soil":  # mossy, mottled earth
+            coarse, fine = noise(rng, shape, 70 * unit, 3), noise(rng, shape, 14 * unit, 3)
+            value, shade = 0.55 * coarse + 0.45 * fine, _emboss(fine, 2.2 * unit)
+        case "ripples":  # of wind in sand
+            angle, period = rng.uniform(0.9, 2.2), rng.uniform(15, 22) * unit
+            warp = (noise(rng, shape, 110 * unit, 3) - 0.5) * 90 * unit
+            turns = 2 * np.pi * (xs * np.cos(angle) + ys * np.sin(angle) + warp) / period
+            wave = 0.5 + 0.5 * np.sin(turns + 0.6 * np.sin(turns))
+            grain = noise(rng, shape, 5 * unit, 2)
+            value = 0.42 * wave + 0.3 * noise(rng, shape, 90 * unit, 3) + 0.28 * grain
+        case "pebbles":  # rounded stones with dark gaps between them
+            size = rng.uniform(15, 22) * unit
+            border, owner = cells(rng, shape, size)
+            stone = np.sqrt(np.clip((border - 0.5 * unit) / (0.42 * size), 0, 1))
+            tone = rng.random(int(owner.max()) + 1, dtype=np.float32)[owner]
+            value = 0.15 + 0.6 * tone + 0.35 * (noise(rng, shape, 12 * unit, 3) - 0.5)
+            relief = cv2.GaussianBlur(stone * size, (0, 0), 2.2 * unit)
+            shade = (0.26 + 0.74 * stone)[..., None] * _emboss(relief, 0.22)
+        case "planks":  # wooden boards with grain and dark joints
+            width = rng.uniform(34, 48) * unit
+            down = (ys + (noise(rng, shape, (60 * unit, 240 * unit), 2) - 0.5) * 3 * unit) / width
+            board = np.floor(down)
+            tone = rng.random(int(board.max() - board.min()) + 2)[(board - board.min()).astype(int)]
+            rings = (noise(rng, shape, (26 * unit, 260 * unit), 3) + tone) * 7
+            grain = 0.5 + 0.5 * np.sin(2 * np.pi * rings)
+            value = 0.14 + 0.34 * tone + 0.24 * grain + 0.3 * noise(rng, shape, (4 * unit, 60 * unit), 2)
+            joint = np.clip(np.abs(down - board - 0.5) * width - width / 2 + 2.2 * unit, 0, 1)
+            shade = (1 - 0.62 * joint)[..., None].astype(np.float32)
+        case "tiles":  # slightly turned, each with its own tone
+            angle, side = rng.uniform(0.1, 0.7), rng.uniform(36, 52) * unit
+            across = (xs * np.cos(angle) + ys * np.sin(angle)) / side
+            down = (ys * np.cos(angle) - xs * np.sin(angle)) / side
+            row, column = np.floor(down), np.floor(across)
+            tone = rng.random((64, 64), dtype=np.float32)[row.astype(int) % 64, column.astype(int) % 64]
+            edge = np.minimum(0.5 - np.abs(across - column - 0.5), 0.5 - np.abs(down - row - 0.5)) * side
+            value = 0.2 + 0.45 * tone + 0.5 * (noise(rng, shape, 24 * unit, 4) - 0.35)
+            shade = (1 - 0.42 * np.clip(2.4 * unit - edge, 0, 1))[..., None]
+        case _:  # water: a shallow bed under a net of caustic light
+            base, net = noise(rng, shape, 90 * unit, 4), np.zeros(shape, np.float32)
+            for cell in (58, 37):
+                ridge = 1 - np.abs(2 * noise(rng, shape, (0.7 * cell * unit, cell * unit), 2) - 1)
+                net += np.clip((ridge - 0.72) / 0.28, 0, 1) ** 2
+            value = 0.12 + 0.5 * base + 0.38 * net
+    return ramp(value, colours) * shade
 
 
-def _canvas(rng: Rng, shape: Shape, colours: str, cell: float, darkness: float) -> np.ndarray:
-    """A dark, mottled canvas to draw on, [H, W, 3] uint8."""
+def _mottled(rng: Rng, shape: Shape, colours: str, cell: float, darkness: float) -> np.ndarray:
     return np.ascontiguousarray((ramp(noise(rng, shape, cell) * darkness, colours) * 255).astype(np.uint8))
 
 
-def soil(rng: Rng, shape: Shape, colours: str, unit: float) -> np.ndarray:
-    """Mossy, mottled earth."""
-    coarse, fine = noise(rng, shape, 70 * unit, 3), noise(rng, shape, 14 * unit, 3)
-    return ramp(0.55 * coarse + 0.45 * fine, colours) * _emboss(fine, 2.2 * unit)
-
-
-def grass(rng: Rng, shape: Shape, colours: str, unit: float) -> np.ndarray:
+def _grass(rng: Rng, shape: Shape, colours: str, unit: float) -> np.ndarray:
     """Thousands of blades, drawn from the darkest to the lightest."""
-    canvas = _canvas(rng, shape, colours, 60 * unit, 0.45)
+    canvas = _mottled(rng, shape, colours, 60 * unit, 0.45)
     patchy = noise(rng, shape, 80 * unit, 2)
     count = 3600
     roots = rng.random((count, 2)) * shape[::-1]
@@ -135,76 +168,15 @@ def grass(rng: Rng, shape: Shape, colours: str, unit: float) -> np.ndarray:
     tone = np.sort(rng.random(count)) * 0.75
     local = patchy[roots[:, 1].astype(int), roots[:, 0].astype(int)]
     shades = ramp(tone * 0.8 + (local - 0.5) * 0.7 + 0.1, colours) * 255
-    thickness = max(1, round(1.6 * unit))
     ends = np.round(np.stack([roots, tips], 1) * 16).astype(int)
     for (root, tip), shade in zip(ends.tolist(), shades.tolist(), strict=True):
-        cv2.line(canvas, root, tip, shade, thickness, cv2.LINE_AA, shift=4)
+        cv2.line(canvas, root, tip, shade, max(1, round(1.6 * unit)), cv2.LINE_AA, shift=4)
     return canvas.astype(np.float32) / 255
 
 
-def ripples(rng: Rng, shape: Shape, colours: str, unit: float) -> np.ndarray:
-    """Wind ripples in sand."""
-    xs, ys = _coordinates(shape)
-    angle, period = rng.uniform(0.9, 2.2), rng.uniform(15, 22) * unit
-    warp = (noise(rng, shape, 110 * unit, 3) - 0.5) * 90 * unit
-    along = xs * np.cos(angle) + ys * np.sin(angle) + warp
-    wave = 0.5 + 0.5 * np.sin(2 * np.pi * along / period + 0.6 * np.sin(2 * np.pi * along / period))
-    grain = noise(rng, shape, 5 * unit, 2)
-    return ramp(0.42 * wave + 0.3 * noise(rng, shape, 90 * unit, 3) + 0.28 * grain, colours)
-
-
-def pebbles(rng: Rng, shape: Shape, colours: str, unit: float) -> np.ndarray:
-    """Rounded stones with dark gaps between them."""
-    size = rng.uniform(15, 22) * unit
-    border, owner = cells(rng, shape, size)
-    dome = np.sqrt(np.clip((border - 0.5 * unit) / (0.42 * size), 0, 1))
-    tone = rng.random(int(owner.max()) + 1, dtype=np.float32)[owner]
-    value = 0.15 + 0.6 * tone + 0.35 * (noise(rng, shape, 12 * unit, 3) - 0.5)
-    shade = (0.26 + 0.74 * dome)[..., None] * _emboss(cv2.GaussianBlur(dome * size, (0, 0), 2.2 * unit), 0.22)
-    return ramp(value, colours) * shade
-
-
-def planks(rng: Rng, shape: Shape, colours: str, unit: float) -> np.ndarray:
-    """Wooden boards with grain and dark joints."""
-    _, ys = _coordinates(shape)
-    width = rng.uniform(34, 48) * unit
-    bend = (noise(rng, shape, (60 * unit, 240 * unit), 2) - 0.5) * 3 * unit
-    board = np.floor((ys + bend) / width)
-    tone = rng.random(int(board.max() - board.min()) + 2)[(board - board.min()).astype(int)]
-    rings = (noise(rng, shape, (26 * unit, 260 * unit), 3) + tone) * 7
-    grain = 0.5 + 0.5 * np.sin(2 * np.pi * rings)
-    fibre = noise(rng, shape, (4 * unit, 60 * unit), 2)
-    joint = np.clip(np.abs((ys + bend) / width - board - 0.5) * width - width / 2 + 2.2 * unit, 0, 1)
-    value = 0.14 + 0.34 * tone + 0.24 * grain + 0.3 * fibre
-    return ramp(value, colours) * (1 - 0.62 * joint)[..., None].astype(np.float32)
-
-
-def tiles(rng: Rng, shape: Shape, colours: str, unit: float) -> np.ndarray:
-    """A tiled floor, slightly turned, every tile its own tone."""
-    xs, ys = _coordinates(shape)
-    angle, side = rng.uniform(0.1, 0.7), rng.uniform(36, 52) * unit
-    across, down = (xs * np.cos(angle) + ys * np.sin(angle)) / side, (ys * np.cos(angle) - xs * np.sin(angle)) / side
-    row, column = np.floor(down), np.floor(across)
-    tone = rng.random((64, 64), dtype=np.float32)[row.astype(int) % 64, column.astype(int) % 64]
-    edge = np.minimum(0.5 - np.abs(across - column - 0.5), 0.5 - np.abs(down - row - 0.5)) * side
-    grout = np.clip(2.4 * unit - edge, 0, 1)
-    value = 0.2 + 0.45 * tone + 0.5 * (noise(rng, shape, 24 * unit, 4) - 0.35)
-    return ramp(value, colours) * (1 - 0.42 * grout)[..., None]
-
-
-def water(rng: Rng, shape: Shape, colours: str, unit: float) -> np.ndarray:
-    """A shallow bed under a net of caustic light."""
-    base = noise(rng, shape, 90 * unit, 4)
-    net = np.zeros(shape, np.float32)
-    for cell in (58, 37):
-        ridge = 1 - np.abs(2 * noise(rng, shape, (0.7 * cell * unit, cell * unit), 2) - 1)
-        net += np.clip((ridge - 0.72) / 0.28, 0, 1) ** 2
-    return ramp(0.12 + 0.5 * base + 0.38 * net, colours)
-
-
-def litter(rng: Rng, shape: Shape, colours: str, unit: float) -> np.ndarray:
+def _litter(rng: Rng, shape: Shape, colours: str, unit: float) -> np.ndarray:
     """Fallen leaves: small overlapping ellipses, each with its own tone and a darker border."""
-    canvas = _canvas(rng, shape, colours, 30 * unit, 0.4)
+    canvas = _mottled(rng, shape, colours, 30 * unit, 0.4)
     count = 1500
     tones = ramp(rng.random(count) * 0.9 + 0.05, colours) * 255 * rng.uniform(0.8, 1.08, (count, 1))
     places = (rng.random((count, 2)) * shape[::-1] * 16).astype(int)
@@ -217,51 +189,43 @@ def litter(rng: Rng, shape: Shape, colours: str, unit: float) -> np.ndarray:
     return canvas.astype(np.float32) / 255
 
 
-GROUNDS = {draw.__name__: draw for draw in (soil, grass, ripples, pebbles, planks, tiles, water, litter)}
-
-
 def lighting(rng: Rng, shape: Shape, unit: float) -> np.ndarray:
     """Uneven light [H, W], factors between about 0.75 and 1.15: a gradient and soft dapples."""
-    xs, ys = _coordinates(shape)
+    ys, xs = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     angle = rng.uniform(0, 2 * np.pi)
     slope = (xs / shape[1] - 0.5) * np.cos(angle) + (ys / shape[0] - 0.5) * np.sin(angle)
     dapple = noise(rng, shape, 130 * unit, 2) - 0.5
     return np.clip(0.98 + 0.2 * slope + 0.35 * dapple, 0.7, 1.2).astype(np.float32)
 
 
-@dataclass(frozen=True)
-class Occluder:
-    """A pole or reeds in front of everything, fixed in the world: a layer over the whole canvas."""
-
-    colour: np.ndarray  # [H, W, 3]
-    cover: np.ndarray  # [H, W] float32, the coverage
-    shadow: np.ndarray  # [H, W] float32, the strength of its shadow
+Occluder = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Something in front of everything: colour [H, W, 3], coverage [H, W], strength of its shadow [H, W]."""
 
 
 def draw_occluder(rng: Rng, kind: str, shape: Shape, unit: float) -> Occluder:
     """Draw a `pole` or `reeds` over a canvas [H, W]."""
     high, wide = shape
     if kind == "pole":
-        x = wide * rng.uniform(0.42, 0.58)
-        top, width = x + rng.uniform(-30, 30) * unit, rng.uniform(28, 36) * unit
-        strokes = [_stroke(rng, (x, -20), (top, high + 20), width, 3 * unit)]
+        palette, start, end, lean, widths, sway = PALETTES["timber"], -20, high + 20, 30, (28, 36), 3
+        stems = [wide * rng.uniform(0.42, 0.58)]
     else:
-        strokes = []
-        for x in np.linspace(0.24, 0.76, 7) * wide + rng.uniform(-14, 14, 7) * unit:
-            top, width = x + rng.uniform(-35, 35) * unit, rng.uniform(9, 14) * unit
-            strokes.append(_stroke(rng, (x, high + 20), (top, -20), width, 9 * unit))
-    raster = fill((2 * high, 2 * wide), [stroke * 2 for stroke in strokes])
+        palette, start, end, lean, widths, sway = PALETTES["moss"], high + 20, -20, 35, (9, 14), 9
+        stems = np.linspace(0.24, 0.76, 7) * wide + rng.uniform(-14, 14, 7) * unit
+    strokes = []
+    for x in stems:
+        place, width = x + rng.uniform(-lean, lean) * unit, rng.uniform(*widths) * unit
+        strokes.append(2 * _stroke(rng, (x, start), (place, end), width, sway * unit))
+    raster = fill((2 * high, 2 * wide), strokes)
     depth = cv2.resize(cv2.distanceTransform(raster, cv2.DIST_L2, 5), (wide, high), interpolation=cv2.INTER_AREA) / 2
     cover = cv2.resize(raster.astype(np.float32), (wide, high), interpolation=cv2.INTER_AREA)
     reach = max(float(depth.max()), 1.0)
     relief = cv2.GaussianBlur(reach * dome(depth, reach), (0, 0), 1.2 * unit)
     bark = noise(rng, shape, (70 * unit, 7 * unit), 3)
-    palette = PALETTES["timber" if kind == "pole" else "moss"]
     colour = ramp(0.1 + 0.75 * bark, palette) * _emboss(1.6 * relief + 2 * bark, 0.55)
     colour = colour * np.clip(0.45 + depth / (3 * unit), 0, 1)[..., None]
     shift = np.float32([[1, 0, 7 * unit], [0, 1, 5 * unit]])
     shadow = 0.45 * cv2.warpAffine(cv2.GaussianBlur(cover, (0, 0), 4 * unit), shift, (wide, high))
-    return Occluder(np.clip(colour, 0, 1).astype(np.float32), cover, shadow)
+    return np.clip(colour, 0, 1).astype(np.float32), cover, shadow
 
 
 def _stroke(rng: Rng, start: tuple[float, float], end: tuple[float, float], width: float, sway: float) -> np.ndarray:

@@ -3,41 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from slowfast_vos.generated.drawing import slopes
+from slowfast_vos.generated.drawing import Rng, slopes
 from slowfast_vos.generated.scenes import Scene
 from slowfast_vos.generated.sprites import COMPLEX, OVERSAMPLING
 
 BEAT = 2 * np.pi / 11  # radians per frame of a body's deformation
 LIGHT = (-0.45, -0.58, 0.68)  # towards the light: from the upper left
 
-
-@dataclass(frozen=True)
-class Picture:
-    """One rendered frame; the counts are pixels per object, by number."""
-
-    image: np.ndarray  # [H, W, 3] uint8 RGB
-    ids: np.ndarray  # [H, W] uint8, 0 for whatever is not annotated
-    whole: np.ndarray  # [K] the object's area, in the frame or not
-    inside: np.ndarray  # [K] within the frame, hidden or not
-    visible: np.ndarray  # [K]
+Picture = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""A rendered frame [H, W, 3] uint8 RGB; its mask [H, W] uint8, 0 for whatever is not annotated; and areas [3, K] of
+the objects in pixels: all of each, what lies within the frame, and what is visible."""
 
 
 def render(scene: Scene) -> Iterator[Picture]:
     """Render a scene frame by frame."""
-    grain = np.random.default_rng(scene.noise_seed)
-    for t in range(len(scene.view.camera)):
+    grain = np.random.default_rng(scene.grain_seed)
+    for t in range(len(scene.camera)):
         yield _render_frame(scene, t, grain)
 
 
-def _render_frame(scene: Scene, t: int, grain: np.random.Generator) -> Picture:
+def _render_frame(scene: Scene, t: int, grain: Rng) -> Picture:
     canvas = _world(scene, scene.ground, t)
     ids = np.zeros(canvas.shape[:2], np.uint8)
-    whole, inside = np.zeros((2, scene.recipe.objects))
+    areas = np.zeros((3, scene.recipe.objects))
     for thing in scene.order:
         (left, top), colour, cover = _pose(scene, thing, t)
         _drop_shadow(canvas, left, top, cover, scene.sprites[thing].size)
@@ -46,27 +38,26 @@ def _render_frame(scene: Scene, t: int, grain: np.random.Generator) -> Picture:
         annotated = thing < scene.recipe.objects
         ids[here][cover[there] >= 0.5] = thing + 1 if annotated else 0
         if annotated:
-            whole[thing], inside[thing] = (cover >= 0.5).sum(), (cover[there] >= 0.5).sum()
+            areas[:2, thing] = (cover >= 0.5).sum(), (cover[there] >= 0.5).sum()
     if scene.occluder is not None:
-        canvas *= _grey(1 - _world(scene, scene.occluder.shadow, t))
-        cover = np.clip(_world(scene, scene.occluder.cover, t), 0, 1)
-        canvas += (_world(scene, scene.occluder.colour, t) - canvas) * _grey(cover)
+        colour, cover, shadow = (_world(scene, layer, t) for layer in scene.occluder)
+        canvas *= _grey(1 - shadow)
+        cover = np.clip(cover, 0, 1)
+        canvas += (colour - canvas) * _grey(cover)
         ids[cover >= 0.5] = 0
     light = _world(scene, scene.light, t)
     canvas *= cv2.merge([light * np.float32(255 * gain) for gain in scene.gain[t]])
     canvas += _grey(grain.standard_normal(ids.shape, dtype=np.float32) * (0.008 * 255) + 0.5)
     image = np.clip(canvas, 0, 255, out=canvas).astype(np.uint8)
-    visible = np.bincount(ids.ravel(), minlength=1 + len(whole))[1:]
-    return Picture(image, ids, whole, inside, visible)
+    areas[2] = np.bincount(ids.ravel(), minlength=1 + areas.shape[1])[1:]
+    return image, ids, areas
 
 
 def _world(scene: Scene, layer: np.ndarray, t: int) -> np.ndarray:
     """What the camera sees at frame `t` of a layer fixed in the world, [H, W] or [H, W, 3]."""
-    view = scene.view
-    x, y = view.camera[t] + view.margin
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    shift = np.array([[1, 0, x], [0, 1, y]])
-    return cv2.warpAffine(layer, shift, (view.width, view.height), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    x, y = scene.camera[t] + scene.margin
+    flags, shift = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, np.array([[1, 0, x], [0, 1, y]])
+    return cv2.warpAffine(layer, shift, (scene.width, scene.height), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
 
 
 def _grey(values: np.ndarray) -> np.ndarray:
@@ -138,25 +129,25 @@ def _drop_shadow(canvas: np.ndarray, left: int, top: int, cover: np.ndarray, siz
     canvas[here] *= 1 - 0.42 * soft[there][..., None]
 
 
-def attributes_of(scene: Scene, pictures: list[Picture]) -> list[str]:
-    """A scene's attributes in alphabetical order, from its settings, its tracks and its rendered pixel counts."""
+def attributes_of(scene: Scene, areas: np.ndarray) -> list[str]:
+    """A scene's attributes in alphabetical order, from its settings, its tracks and its rendered areas [T, 3, K]."""
     recipe = scene.recipe
     place, angle, scale = np.split(scene.tracks[: recipe.objects], (2, 3), -1)  # [K, T, 2], [K, T, 1], [K, T, 1]
-    speed = np.linalg.norm(np.diff(place - scene.view.camera, axis=1), axis=-1)
-    whole, inside, visible = np.stack([(p.whole, p.inside, p.visible) for p in pictures], 1)  # [T, K] each
+    speed = np.linalg.norm(np.diff(place - scene.camera, axis=1), axis=-1)
+    whole, inside, visible = areas.swapaxes(0, 1)  # [T, K] each
     rules = {
         "AC": recipe.relit,
         "BC": recipe.blend > 0,
         "CS": recipe.shake,
-        "DB": recipe.passer is not None,
+        "DB": bool(recipe.passer),
         "DEF": recipe.wobble >= 0.08,
-        "FM": speed.mean() > scene.view.height / 12,
+        "FM": speed.mean() > scene.height / 12,
         "LA": recipe.distractors > 0,
         "MB": recipe.blur,
         "OCC": (visible < 0.8 * inside).any(),
         "OV": (inside < 0.5 * whole).any(),
         "ROT": (np.ptp(np.unwrap(angle, axis=1), axis=1) > 2 * np.pi / 3).any(),
-        "SC": any(sprite.species.family in COMPLEX for sprite in scene.sprites[: recipe.objects]),
+        "SC": any(look.split()[0] in COMPLEX for look in scene.looks[: recipe.objects]),
         "SV": ((scale.max(1) / scale.min(1)) ** 2 >= 2).any(),
     }
     return [name for name, holds in rules.items() if holds]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
 import lzma
@@ -26,7 +25,6 @@ import urllib3
 from filelock import FileLock, Timeout
 
 from slowfast_vos.errors import UserError
-from slowfast_vos.files import write_text
 from slowfast_vos.progress import ProgressCallback
 from slowfast_vos.videos.archives import Archive, add_lists_of_2016, find_archive
 from slowfast_vos.videos.check import TreeReport, check_tree
@@ -56,7 +54,7 @@ def fetch(
     retries: int = 5,
     progress: ProgressCallback = lambda what, done, total: None,
 ) -> tuple[TreeReport, Path | None]:
-    """Make `out` a complete DAVIS tree. The archive stays beside it, with its SHA-256 in `ARCHIVE.sha256`.
+    """Make `out` a complete DAVIS tree. The archive stays beside it.
 
     Args:
         url: a mirror of the official archive.
@@ -75,6 +73,8 @@ def fetch(
         archive = replace(archive, url=url)
     if sha256 is not None:
         archive = replace(archive, size=None, checksum=("sha256", sha256.lower()), source="given as --sha256")
+    name = archive.url.rpartition("/")[2].partition("?")[0]
+    path = out.parent / name
     check = partial(_check, DavisTree(out, resolution), archive, progress)
     try:
         if out.exists() and not (out.is_dir() and not any(out.iterdir())):
@@ -83,18 +83,15 @@ def fetch(
             if year == 2017:
                 add_lists_of_2016(out)
             return report, None
-        name = archive.url.rpartition("/")[2].partition("?")[0]
         if name in ("", out.name):
             expected = "expected the address of an archive, whose name is not that of --out"
             raise UserError(f"--url: found {url!r}; {expected}")
-        path = out.parent / name
         out.parent.mkdir(parents=True, exist_ok=True)
         with _alone(out), _alone(path):
             if not path.exists():
                 _download(archive, path, retries, progress)
-            digest = _verify(archive, path, progress)
+            _verify(archive, path, progress)
             _unpack_whole(archive, path, out, progress)
-            write_text(path.with_name(f"{name}.sha256"), f"{digest}  {name}\n")
             return check(f"{out}: unpacked from {path}, which holds no complete DAVIS {year}"), path
     except OSError as error:
         reason = error.strerror or error
@@ -104,27 +101,24 @@ def fetch(
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Refuse to run while another process makes the same file or folder."""
-    lock_file = path.with_name(f".{path.name}.lock")
-    lock = FileLock(lock_file, blocking=False)
+    lock = FileLock(path.with_name(f".{path.name}.lock"), blocking=False)
     try:
         lock.acquire()
     except Timeout:
         raise UserError(f"{path}: another process fetches it; expected to be alone") from None
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
-            raise
+    except OSError as error:  # no locks here; a folder that cannot be written fails at the download
         log.warning("%s: cannot be locked (%s); start no second process", path, error.strerror)
     try:
         yield
     finally:
-        lock_file.unlink(missing_ok=True)  # filelock never takes a file that was removed meanwhile
+        Path(lock.lock_file).unlink(missing_ok=True)  # filelock never takes a file that was removed meanwhile
         lock.release()
 
 
 def _download(archive: Archive, path: Path, retries: int, progress: ProgressCallback) -> None:
     """Download into `PATH.part`, which a later call continues, and rename it once it is whole."""
-    part, wait = path.with_name(f"{path.name}.part"), FIRST_WAIT
-    for left in range(retries, -1, -1):
+    part = path.with_name(f"{path.name}.part")
+    for count in range(1, retries + 2):
         try:
             _request_rest(archive, part, progress)
             break
@@ -132,25 +126,19 @@ def _download(archive: Archive, path: Path, retries: int, progress: ProgressCall
             reason = _innermost(error)
             if isinstance(error, FINAL):
                 raise UserError(f"{archive.url}: found {reason}; expected the address of an archive") from None
-            if not left:
+            if count > retries:
                 kept = f"{_size(part)} bytes are kept, and the same command goes on from there"
-                raise UserError(
-                    f"{archive.url}: broke off {retries + 1} times, at last with {reason}; {kept}"
-                ) from None
-            log.warning("%s: broke off (%s); again in %.0f s, %d tries left", archive.url, reason, wait, left)
+                raise UserError(f"{archive.url}: broke off {count} times, at last with {reason}; {kept}") from None
+            wait = min(FIRST_WAIT * 2 ** (count - 1), LONGEST_WAIT)
+            log.warning("%s: broke off (%s); %d tries left, in %.0f s", archive.url, reason, retries + 1 - count, wait)
             time.sleep(wait)
-            wait = min(2 * wait, LONGEST_WAIT)
     os.replace(part, path)
 
 
 def _request_rest(archive: Archive, part: Path, progress: ProgressCallback) -> None:
-    """Ask once for the bytes that are missing, and append them.
+    """Ask once for the bytes that are missing, and append them; a network error means that another try may help.
 
     Nothing checks here that they are from the same file as the earlier ones: the checksum of the whole does.
-
-    Raises:
-        requests.RequestException, urllib3.exceptions.HTTPError: the download broke off, or must start again.
-        UserError: the server refuses or has a file of another size, or the disk is too small.
     """
     done = _size(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
@@ -198,28 +186,22 @@ def _check_free(folder: Path, needed: int, what: str) -> None:
         raise UserError(f"{folder}: found {free:,} bytes free; expected {needed:,} for {what}")
 
 
-def _verify(archive: Archive, path: Path, progress: ProgressCallback) -> str:
-    """The SHA-256 of a file that has the archive's checksum.
-
-    Raises:
-        UserError: it has another.
-    """
+def _verify(archive: Archive, path: Path, progress: ProgressCallback) -> None:
+    """Refuse a file that has not the archive's checksum, with the SHA-256 by which to accept it."""
     algorithm, expected = archive.checksum
     hashes = {name: hashlib.new(name, usedforsecurity=False) for name in ("sha256", algorithm)}
-    done, size = 0, _size(path)
+    size = _size(path)
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK):
             for one in hashes.values():
                 one.update(chunk)
-            done += len(chunk)
-            progress("verifying", done, size)
+            progress("verifying", file.tell(), size)
     digests = {name: one.hexdigest() for name, one in hashes.items()}
     if digests[algorithm] != expected:
         raise UserError(
             f"{path}: found {algorithm} {digests[algorithm]}; expected {expected}, {archive.source}; delete it to "
             f"download it again, or give --sha256 {digests['sha256']} if you trust it"
         )
-    return digests["sha256"]
 
 
 def _unpack_whole(archive: Archive, path: Path, out: Path, progress: ProgressCallback) -> None:
@@ -242,24 +224,17 @@ def _unpack_whole(archive: Archive, path: Path, out: Path, progress: ProgressCal
 
 
 def _unpack(path: Path, folder: Path, progress: ProgressCallback) -> None:
-    """Write the files of a zip or tar archive below an empty folder; all are checked before the first is written.
-
-    Raises:
-        UserError: the archive is damaged or unsafe, or holds more than the disk.
-    """
-    current = ""
+    """Write the files of a zip or tar archive below an empty folder; all are checked before the first is written."""
+    current, done = "", 0
     try:
         is_zip = zipfile.is_zipfile(path)
-        if not is_zip and not tarfile.is_tarfile(path):
-            raise tarfile.ReadError("neither zip nor tar")
         with zipfile.ZipFile(path) if is_zip else tarfile.open(path) as pack:
             files = _plain_files(path, pack)
-            done, total = 0, sum(size for _, size, _ in files)
+            total = sum(size for _, size, _ in files)
             _check_free(folder, total, f"the files of {path}")
-            options = {} if is_zip else {"filter": "data"}
             for name, size, member in files:
                 current = f"{name!r}: "
-                pack.extract(member, folder, **options)
+                pack.extract(member, folder, **({} if is_zip else {"filter": "data"}))
                 done += size
                 progress("unpacking", done, total)
     except DAMAGE as error:
@@ -270,18 +245,15 @@ def _unpack(path: Path, folder: Path, progress: ProgressCallback) -> None:
 
 
 def _plain_files(path: Path, pack: zipfile.ZipFile | tarfile.TarFile) -> list[tuple[str, int, Any]]:
-    """Name, size and entry of each file of an archive, without what macOS adds.
-
-    Raises:
-        UserError: a member is neither file nor folder, comes twice, or may lead out of the folder.
-    """
+    """Name, size and entry of each file of an archive, without what macOS adds; refuses links, devices, encrypted
+    files, files that come twice, and paths that may lead out of the folder."""
     if isinstance(pack, tarfile.TarFile):
         members = [(one.name, one.size, one.isdir(), one.isreg() or one.isdir(), one) for one in pack.getmembers()]
     else:
         members = [(one.orig_filename, one.file_size, one.is_dir(), _is_plain(one), one) for one in pack.infolist()]
     files = {}
     for name, size, is_folder, is_plain, member in members:
-        place = PurePosixPath(name)
+        place, problem = PurePosixPath(name), ""
         if is_folder and not place.parts:  # the folder itself, as `tar -C DAVIS .` has it
             continue
         if not place.parts or place.is_absolute() or ".." in place.parts or re.search(r"[\\:\0]", name):
@@ -290,12 +262,11 @@ def _plain_files(path: Path, pack: zipfile.ZipFile | tarfile.TarFile) -> list[tu
             problem = "a link, a device or an encrypted file"
         elif place in files:
             problem = "twice"
-        else:
-            if not (is_folder or "__MACOSX" in place.parts or place.name.startswith((".DS_Store", "._"))):
-                files[place] = (name, size, member)
-            continue
-        expected = "expected plain files below the folder, each once; nothing was unpacked"
-        raise UserError(f"{path}: found {name!r}, {problem}; {expected}")
+        if problem:
+            expected = "expected plain files below the folder, each once; nothing was unpacked"
+            raise UserError(f"{path}: found {name!r}, {problem}; {expected}")
+        if not (is_folder or "__MACOSX" in place.parts or place.name.startswith((".DS_Store", "._"))):
+            files[place] = (name, size, member)
     return list(files.values())
 
 
@@ -305,11 +276,7 @@ def _is_plain(member: zipfile.ZipInfo) -> bool:
 
 
 def _check(tree: DavisTree, archive: Archive, progress: ProgressCallback, otherwise: str) -> TreeReport:
-    """The report of a complete tree.
-
-    Raises:
-        UserError: all that the tree lacks, a line each, and then `otherwise`.
-    """
+    """The report of a complete tree; refuses another with all that it lacks, a line each, and then `otherwise`."""
     report = check_tree(tree, archive.year, list(archive.splits), progress=partial(progress, "checking"))
     counts = [
         f"{tree.root / 'ImageSets'}: found {len(report.splits[split])} sequences in {split}; expected {count}"
