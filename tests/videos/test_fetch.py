@@ -323,9 +323,7 @@ def flip(content: bytes) -> bytes:
         (pack_zip, flip, f"{README!r}: "),
     ],
 )
-def test_a_damaged_archive_is_refused(
-    case: Case, pack: Pack, spoil: Callable[[bytes], bytes], where: str
-) -> None:
+def test_a_damaged_archive_is_refused(case: Case, pack: Pack, spoil: Callable[[bytes], bytes], where: str) -> None:
     case.put(spoil(pack({README: b"read me", "DAVIS/JPEGImages/é.jpg": b"\xff\xd8" * 5000})))
     words = f"davis.zip: damaged ({where}", "expected a whole zip or tar archive; delete it to download it again"
     refused(case.run(), *words)
