@@ -12,27 +12,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Site:
-    """What is served, and how.
-
-    Attributes:
-        content: the file.
-        ranges: whether ranges are served.
-        breaks: bytes after which each of the first responses breaks off.
-        statuses: statuses of the first responses; 0 for the file.
-        announced: what Content-Length says instead of the truth; -1 leaves it out.
-        content_range: what Content-Range says instead of the truth.
-        headers: further headers.
-        requested: Range of every request.
-    """
+    """What is served, and how."""
 
     content: bytes
-    ranges: bool = True
-    breaks: list[int] = field(default_factory=list)
-    statuses: list[int] = field(default_factory=list)
-    announced: int | None = None
-    content_range: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-    requested: list[str | None] = field(default_factory=list)
+    ranges: bool = True  # whether ranges are served
+    breaks: list[int] = field(default_factory=list)  # bytes after which each of the first responses breaks off
+    statuses: list[int] = field(default_factory=list)  # of the first responses; 0 for the file
+    announced: int | None = None  # what Content-Length says instead of the truth; -1 leaves it out
+    content_range: str | None = None  # what Content-Range says instead of the truth
+    headers: dict[str, str] = field(default_factory=dict)  # further headers
+    requested: list[str | None] = field(default_factory=list)  # Range of every request
     url: str = ""
 
     def respond(self, request: BaseHTTPRequestHandler) -> None:

@@ -228,6 +228,8 @@ def _unpack(path: Path, folder: Path, progress: ProgressCallback) -> None:
     current, done = "", 0
     try:
         is_zip = zipfile.is_zipfile(path)
+        if not is_zip and not tarfile.is_tarfile(path):
+            raise tarfile.ReadError("neither zip nor tar")
         with zipfile.ZipFile(path) if is_zip else tarfile.open(path) as pack:
             files = _plain_files(path, pack)
             total = sum(size for _, size, _ in files)
