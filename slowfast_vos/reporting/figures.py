@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -19,59 +17,13 @@ from matplotlib.patheffects import Normal, Stroke
 
 from slowfast_vos.config import Settings
 from slowfast_vos.dag import BASELINES, TASKS
-from slowfast_vos.files import atomic_write
 from slowfast_vos.reporting.run import Run, of_task, over_seeds, read_run
+from slowfast_vos.reporting.style import DOUBLE, SINGLE, STYLE, Look, looks, save
 from slowfast_vos.reporting.summary import figure_titles
 
-SINGLE, DOUBLE = 3.5, 7.2
-STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 8,
-    "axes.titlesize": 8.5,
-    "axes.labelsize": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.7,
-    "axes.axisbelow": True,
-    "axes.grid": False,
-    "grid.color": "0.88",
-    "grid.linewidth": 0.6,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "xtick.major.width": 0.7,
-    "ytick.major.width": 0.7,
-    "legend.fontsize": 8,
-    "legend.frameon": False,
-    "lines.linewidth": 1.3,
-    "lines.markersize": 5,
-    "hatch.linewidth": 0.6,
-    "figure.constrained_layout.use": True,
-    "savefig.dpi": 200,
-    "svg.hashsalt": "slowfast-vos",
-    "svg.fonttype": "path",
-}
-MARKERS = "os^Dvp*h"
-LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
-HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
 EDGE = {"edgecolor": "0.15", "linewidth": 0.5}
 FREEZES = {"none": "nothing frozen", "SF": "SlowFast frozen", "BB_SF": "backbone, RPN, SlowFast frozen"}
 LEAST_REACH = 0.01
-
-
-class Look(NamedTuple):
-    """A setup's colour, marker, line style and hatch, which survive greyscale."""
-
-    colour: Any
-    marker: str
-    line: Any
-    hatch: str
-
-
-def looks(setups: Sequence[str]) -> dict[str, Look]:
-    """A look for each setup, from dark to light."""
-    shades, last = matplotlib.colormaps["viridis"], max(len(setups) - 1, 1)
-    marks = ((every[index % len(every)] for every in (MARKERS, LINES, HATCHES)) for index in range(len(setups)))
-    return {setup: Look(shades(0.88 * index / last), *next(marks)) for index, setup in enumerate(setups)}
 
 
 @matplotlib.rc_context(STYLE)
@@ -94,16 +46,6 @@ def write_plots(settings: Settings, root: Path, out: Path) -> list[Path]:
     for name in figure_titles(run):
         figure = makers[name](run) if name in makers else grid_map(run, name.removeprefix("grid-"))
         paths += save(figure, out / name)
-    return paths
-
-
-def save(figure: Figure, path: Path) -> list[Path]:
-    """Write `path`.svg and `path`.png; the same figure gives the same bytes."""
-    paths = []
-    for suffix, stamps in {".svg": {"Date": None, "Creator": None}, ".png": {"Software": None}}.items():
-        paths.append(path.with_name(path.name + suffix))
-        with atomic_write(paths[-1]) as temporary:
-            figure.savefig(temporary, format=suffix[1:], metadata=stamps)
     return paths
 
 
@@ -243,16 +185,8 @@ def learning_curves(run: Run) -> Figure:
         _curve(loss, curves, "loss", look, number, setup)
         means = _curve(jf, curves, "jf_selection", look, number)
         best = means.reindex(run.of("parent", setup)["best_epoch"].dropna().unique())
-        jf.plot(
-            best.index,
-            best,
-            "*",
-            markersize=9,
-            color=look.colour,
-            markeredgecolor="black",
-            markeredgewidth=0.6,
-            zorder=5,
-        )
+        edge = {"markeredgecolor": "black", "markeredgewidth": 0.6}
+        jf.plot(best.index, best, "*", markersize=9, color=look.colour, zorder=5, **edge)
     _curve(detector, run.curves[run.curves["kind"] == "detector"], "loss", Look("0.15", "o", "-", ""))
     chosen_on = "selection" if run.settings.option("selection") == "held_out" else "validation"
     titles = {loss: "parents: loss", jf: f"parents: J&F ({chosen_on}), ★ kept", detector: "detector: loss"}

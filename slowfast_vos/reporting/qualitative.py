@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 
@@ -25,6 +25,8 @@ ANNOTATION = (0, 200, 255)
 PREDICTION = (255, 50, 165)
 CELL, GAP, MARGIN, HEAD = 256, 6, 92, 24
 TEXT = 15
+STILLS = 5
+PANEL, MILLISECONDS = 320, 83  # of an animation: a panel's width, the time of a frame
 QUALITIES = (80, 65, 50, 35, 20, 10)
 
 
@@ -82,18 +84,17 @@ def write_strips(settings: Settings, root: Path, out: Path) -> list[Path]:
         UserError: a record, a frame or a mask is missing.
     """
     run = read_run(settings, root, TASKS)
-    chosen = choose_sequences(run)
-    paths = [out / f"{task}-{sequence}.png" for task in TASKS for sequence in chosen]
-    for path, (task, sequence) in zip(paths, product(TASKS, chosen), strict=True):
-        page = _strip(run, task, sequence, _scores(run, task)[sequence])
-        with atomic_write(path) as temporary:
-            page.save(temporary, "PNG", compress_level=4)
+    chosen, paths = choose_sequences(run), []
+    for task, sequence in product(TASKS, chosen):
+        paths.append(out / f"{task}-{sequence}.png")
+        with atomic_write(paths[-1]) as temporary:
+            _strip(run, task, sequence).save(temporary, "PNG", compress_level=4)
     for task in TASKS:
         known = _scores(run, task)[chosen[0]].dropna()
         # The first setup, and the best of the others.
         if pair := [*known.index[:1], *known.iloc[1:].nlargest(1).index]:
             frames = settings.val_root / "JPEGImages" / settings.data.resolution / chosen[0]
-            masks = [(_label(setup, known[setup], "   "), _predictions(run, task, setup) / chosen[0]) for setup in pair]
+            masks = {_label(setup, known[setup], "   "): _predictions(run, task, setup) / chosen[0] for setup in pair}
             paths.append(write_video(frames, masks, out / f"{task}-{chosen[0]}.webp"))
     return paths
 
@@ -106,15 +107,12 @@ def _label(setup: str, score: float, separator: str) -> str:
     return setup + separator + ("failed" if pd.isna(score) else f"J&F {score:.2f}".replace("0.", "."))
 
 
-def _strip(run: Run, task: str, sequence: str, scores: pd.Series, count: int = 5) -> Image.Image:
-    """A row of stills for the annotation and for each setup.
-
-    Args:
-        scores: J&F of the sequence by setup.
-    """
+def _strip(run: Run, task: str, sequence: str) -> Image.Image:
+    """A row of stills for the annotation and for each setup."""
+    scores = _scores(run, task)[sequence]
     video = DavisTree(run.settings.val_root, run.settings.data.resolution).video(sequence)
     # The ends are left out: the first frame is given in the semi-supervised task, and strict scoring skips both.
-    indices = list(dict.fromkeys(np.linspace(0, len(video) - 1, count + 2).round().astype(int)[1:-1].tolist()))
+    indices = list(dict.fromkeys(np.linspace(0, len(video) - 1, STILLS + 2).round().astype(int)[1:-1].tolist()))
     frames = [read_frame(video.frames[index]) for index in indices]
     height = round(frames[0].shape[0] * CELL / frames[0].shape[1])
     size = (MARGIN + len(indices) * (CELL + GAP), 2 * HEAD + (1 + len(scores)) * (height + GAP))
@@ -123,10 +121,10 @@ def _strip(run: Run, task: str, sequence: str, scores: pd.Series, count: int = 5
     mark = ", a look-alike beside the object" if sequence in run.distractors else ""
     attributes = ", ".join(name for name in run.attributes.get(sequence, []) if name != LOOK_ALIKE)
     title = f"{sequence}{mark}{f' ({attributes})' if attributes else ''}, {task}"
-    pen.text((MARGIN, HEAD // 2), title, "black", font(TEXT + 1), anchor="lm")
-    lefts = [MARGIN + column * (CELL + GAP) for column in range(len(indices))]
+    pen.text((MARGIN, HEAD // 2), title, "black", _font(TEXT + 1), anchor="lm")
+    lefts = range(MARGIN, size[0], CELL + GAP)
     for left, index in zip(lefts, indices, strict=True):
-        pen.text((left + CELL // 2, HEAD + HEAD // 2), f"frame {index}", "black", font(TEXT), anchor="mm")
+        pen.text((left + CELL // 2, HEAD + HEAD // 2), f"frame {index}", "black", _font(TEXT), anchor="mm")
     rows = [("annotation", ANNOTATION, [video.masks[index] for index in indices])]
     for setup, score in scores.items():
         folder = _predictions(run, task, str(setup)) / sequence
@@ -134,72 +132,59 @@ def _strip(run: Run, task: str, sequence: str, scores: pd.Series, count: int = 5
         rows.append((_label(str(setup), score, "\n"), PREDICTION, masks))
     for top, (label, colour, masks) in zip(range(2 * HEAD, size[1], height + GAP), rows, strict=True):
         place = (MARGIN - 8, top + height // 2)
-        pen.multiline_text(place, label, "black", font(TEXT), anchor="rm", align="right", spacing=3)
+        pen.multiline_text(place, label, "black", _font(TEXT), anchor="rm", align="right", spacing=3)
         for left, frame, path in zip(lefts, frames, masks, strict=False):
-            page.paste(Image.fromarray(overlay(frame, _mask_of(path, frame), CELL, colour)), (left, top))
+            page.paste(_picture(frame, path, CELL, colour), (left, top))
         if not masks:
             pen.rectangle((MARGIN, top, size[0] - GAP - 1, top + height - 1), fill=(235, 235, 235))
     return page
 
 
-def _mask_of(path: Path, frame: np.ndarray) -> np.ndarray:
+def _picture(frame: np.ndarray, path: Path, width: int, colour: tuple[int, int, int]) -> Image.Image:
     mask = read_mask(path)
     if mask.shape != frame.shape[:2]:
         found, expected = (f"{size[1]}×{size[0]}" for size in (mask.shape, frame.shape))
         raise UserError(f"{path}: found {found} pixels; expected {expected} as its frame")
-    return mask
+    return Image.fromarray(overlay(frame, mask, width, colour))
 
 
-def write_video(
-    frames_folder: Path,
-    masks: Sequence[tuple[str, Path]],
-    out: Path,
-    *,
-    width: int = 320,
-    frames_per_second: float = 12,
-    limit: int = 3_000_000,
-) -> Path:
+def write_video(frames_folder: Path, masks: Mapping[str, Path], out: Path, limit: int = 3_000_000) -> Path:
     """Write predictions over their frames, side by side, as an animated WebP.
 
     Args:
         frames_folder: the frames of one video.
-        masks: for each panel its label and the folder of its masks, named as the frames.
-        width: of a panel in pixels.
+        masks: the folder of each panel's masks, named as the frames, by the panel's label.
         limit: bytes; the quality is lowered until the file is smaller, then the size.
 
     Raises:
         UserError: a frame or a mask is missing.
     """
-    video = open_video(frames_folder)
     pages = []
-    for path in video.frames:
+    for path in open_video(frames_folder).frames:
         frame = read_frame(path)
-        cells = [overlay(frame, _mask_of(folder / f"{path.stem}.png", frame), width, PREDICTION) for _, folder in masks]
-        page = Image.new("RGB", (len(cells) * (width + GAP) - GAP, HEAD + cells[0].shape[0]), "white")
+        pictures = [_picture(frame, folder / f"{path.stem}.png", PANEL, PREDICTION) for folder in masks.values()]
+        page = Image.new("RGB", (len(pictures) * (PANEL + GAP) - GAP, HEAD + pictures[0].height), "white")
         pen = ImageDraw.Draw(page)
-        for index, (cell, (label, _)) in enumerate(zip(cells, masks, strict=True)):
-            left = index * (width + GAP)
-            pen.text((left + width // 2, HEAD // 2), label, "black", font(TEXT), anchor="mm")
-            page.paste(Image.fromarray(cell), (left, HEAD))
+        for left, label, picture in zip(range(0, page.width, PANEL + GAP), masks, pictures, strict=True):
+            pen.text((left + PANEL // 2, HEAD // 2), label, "black", _font(TEXT), anchor="mm")
+            page.paste(picture, (left, HEAD))
         pages.append(page)
-    data = _animation(pages, round(1000 / frames_per_second), limit)
     with atomic_write(out) as temporary:
-        temporary.write_bytes(data)
+        temporary.write_bytes(_animation(pages, limit))
     return out
 
 
-def _animation(pages: list[Image.Image], milliseconds: int, limit: int) -> bytes:
+def _animation(pages: list[Image.Image], limit: int) -> bytes:
     while True:
+        options = {"save_all": True, "append_images": pages[1:], "duration": MILLISECONDS, "loop": 0}
         for quality in QUALITIES:
             data = io.BytesIO()
-            pages[0].save(
-                data, "WEBP", save_all=True, append_images=pages[1:], duration=milliseconds, loop=0, quality=quality
-            )
+            pages[0].save(data, "WEBP", quality=quality, **options)
             if len(data.getvalue()) < limit or pages[0].width < 64:
                 return data.getvalue()
         pages = [page.resize((page.width // 2, page.height // 2), Image.Resampling.BOX) for page in pages]
 
 
-def font(size: int) -> ImageFont.FreeTypeFont:
+def _font(size: int) -> ImageFont.FreeTypeFont:
     """The font that matplotlib brings, so that strips look like the plots on every machine."""
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -46,10 +46,10 @@ class Run:
     attributes: dict[str, list[str]]
     roles: dict[str, list[str]]
     digest: str
-    records: pd.DataFrame = field(default_factory=pd.DataFrame)
-    sequences: pd.DataFrame = field(default_factory=pd.DataFrame)
-    curves: pd.DataFrame = field(default_factory=pd.DataFrame)
-    costs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    records: pd.DataFrame
+    sequences: pd.DataFrame
+    curves: pd.DataFrame
+    costs: pd.DataFrame
 
     def of(self, kind: str, setup: str | None = None) -> pd.DataFrame:
         """The records of one kind, of one setup or of all."""
@@ -146,25 +146,19 @@ def over_seeds(records: pd.DataFrame, values: Sequence[str], index: pd.Index) ->
         For each value its mean, and as `VALUE_std` its sample standard deviation (from two seeds on); `n`, the seeds
         that have the first value; `failed`, those that failed; `error`, why.
     """
-    groups = records.groupby(list(index.names), sort=False)
-    found = {}
+    groups, found = records.groupby(list(index.names), sort=False), {}
     for name in values:
-        found |= {name: groups[name].agg(_mean), f"{name}_std": groups[name].agg(_deviation)}
+        found |= {name: groups[name].agg(_known, fmean, 1), f"{name}_std": groups[name].agg(_known, stdev, 2)}
     found |= {"n": groups[values[0]].count(), "failed": groups["failed"].sum()}
     found["error"] = groups["reason"].agg(lambda reasons: "; ".join(reasons.dropna()))
     summary = pd.DataFrame(found).reindex(index).fillna({"n": 0, "failed": 0, "error": ""})
     return summary.astype({"n": int, "failed": int})
 
 
-def _mean(values: pd.Series) -> float:
+def _known(values: pd.Series, statistic: Callable[[list[float]], float], least: int) -> float:
     # Python's statistics round once; a sum by pandas depends on the order of its terms.
     known = values.dropna().tolist()
-    return fmean(known) if known else float("nan")
-
-
-def _deviation(values: pd.Series) -> float:
-    known = values.dropna().tolist()
-    return stdev(known) if len(known) > 1 else float("nan")
+    return statistic(known) if len(known) >= least else float("nan")
 
 
 def record_paths(settings: Settings, root: Path, kinds: Collection[str] | None = None) -> list[tuple[str, Key, Path]]:

@@ -88,9 +88,8 @@ def _beside(ours: Column, authors: pd.DataFrame, name: str, form: str) -> list[C
 
 
 def _gpu_memory(costs: pd.DataFrame) -> list[str]:
-    kinds = [number("", costs, f"gpu_{kind}_bytes", ",.0f", factor=MIB) for kind in GPU_MEMORY]
-    triples = zip(*(kind.cells for kind in kinds), strict=True)
-    return [one[0] if len(set(one)) == 1 else " / ".join(one) for one in triples]
+    kinds = [number("", costs, f"gpu_{kind}_bytes", ",.0f", factor=MIB).cells for kind in GPU_MEMORY]
+    return [one[0] if len(set(one)) == 1 else " / ".join(one) for one in zip(*kinds, strict=True)]
 
 
 def _authors_note(run: Run) -> list[str]:
@@ -118,14 +117,14 @@ def table2(run: Run) -> Table:
     selected = run.of("selected")
     selection = over_seeds(selected, ["jf_mean"], setups)
     axes = {"freeze": "freeze", "scale": "scale", "lr": "rate"}
-    chosen = selected.fillna(dict.fromkeys(axes, NOTHING)).groupby("setup")[[*axes]].agg(_distinct).reindex(setups)
-    theirs = [number("authors", authors, "semi_supervised", group="validation")] if run.is_davis else []
+    found = selected.fillna(dict.fromkeys(axes, NOTHING)).groupby("setup")[[*axes]]
+    chosen = found.agg(lambda values: " / ".join(values.unique())).reindex(setups)
     columns = [
         text("setup", setups),
         *(text(head, chosen[name], "best configuration") for name, head in axes.items()),
         number("J&F", selection, "jf_mean", group="selection"),
         number("J&F", scores, "jf_mean", group="validation", best="high"),
-        *theirs,
+        *([number("authors", authors, "semi_supervised", group="validation")] if run.is_davis else []),
         *(
             number(part, scores, f"{measure.lower()}_{part}", group=measure, best="low" if part == "decay" else "high")
             for measure in "JF"
@@ -150,10 +149,6 @@ def table2(run: Run) -> Table:
     title = "Semi-supervised results, fine-tuned on each first frame (the paper's Table 2)."
     panel = Panel(title, columns, [""] * len(setups), notes=notes)
     return Table("table2", pd.concat(parts, axis=1).reset_index(), [panel])
-
-
-def _distinct(values: pd.Series) -> str:
-    return " / ".join(values.unique())
 
 
 def cost_table(run: Run) -> Table:
@@ -185,22 +180,19 @@ def _milliseconds(costs: pd.DataFrame) -> Column:
     """The time of a frame, inference alone: median and quartiles."""
     key = "milliseconds_per_frame"
     column = number("ms/frame [quartiles]", costs, f"{key}_median", ",.1f", "inference alone", best="low")
-    quartiles = costs.reindex(columns=[f"{key}_low", f"{key}_high"]).itertuples(index=False)
-    cells = [
-        cell if pd.isna(low) else f"{cell} [{low:.1f}, {high:.1f}]"
-        for cell, (low, high) in zip(column.cells, quartiles, strict=True)
-    ]
+    low, high = (number("", costs, f"{key}_{end}", ",.1f").cells for end in ("low", "high"))
+    triples = zip(column.cells, low, high, strict=True)
+    cells = [one if bottom in ("failed", NOTHING) else f"{one} [{bottom}, {top}]" for one, bottom, top in triples]
     return replace(column, cells=cells)
 
 
 def _timed(costs: pd.DataFrame) -> str:
-    """How times were taken, in brackets."""
-    kept = costs.reindex(columns=["timed_frames", "frame_size", "milliseconds_per_frame_repeats"]).dropna()
-    found = [
-        f"{frames} frames of {'×'.join(reversed(size.split('x')))} pixels, {repeats} repeats"
-        for frames, size, repeats in kept.drop_duplicates().itertuples(index=False)
-    ]
-    return f" ({'; '.join(found)})" if found else ""
+    """How times were taken, in brackets; all setups are measured alike."""
+    known = costs.reindex(columns=["timed_frames", "frame_size", "milliseconds_per_frame_repeats"]).dropna()
+    if known.empty:
+        return ""
+    frames, size, repeats = known.iloc[0]
+    return f" ({frames} frames of {'×'.join(reversed(size.split('x')))} pixels, {repeats} repeats)"
 
 
 def records_table(run: Run) -> Table:

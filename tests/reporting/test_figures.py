@@ -9,7 +9,7 @@ from typing import Any
 
 import matplotlib
 import pytest
-from fake_runs import SMALL, scores_of, settings_for, write_run
+from fake_runs import SMALL, fail, scores_of, settings_for, write_run
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
@@ -68,35 +68,32 @@ def test_a_failed_cell_says_so(demo: tuple[Settings, Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gains", "scale"),
+    ("gains", "reach", "beyond"),
     [
-        ([0.0] * 15, (0.01, False)),
-        ([0.02] * 14 + [-0.05], (0.05, False)),
-        ([0.02] * 14 + [-0.4], (0.02, True)),  # one collapsed
+        ([0.0] * 15, 0.01, False),
+        ([0.02] * 14 + [-0.05], 0.05, False),
+        ([0.02] * 14 + [-0.4], 0.02, True),  # one collapsed
     ],
 )
 def test_colours_of_a_grid_are_gains_over_the_parent(
-    tmp_path: Path, gains: list[float], scale: tuple[float, bool]
+    tmp_path: Path, gains: list[float], reach: float, beyond: bool
 ) -> None:
     left = iter(gains)
 
     def edit(kind: str, _: Any, record: Record) -> Record:
-        if kind == "parent":
-            return record.model_copy(update={"scores": scores_of({"held-a": (0.5, 0.5), "held-b": (0.5, 0.5)})})
-        if kind != "grid" or record.scores is None:
+        if kind not in ("parent", "grid") or record.scores is None:
             return record
-        return record.model_copy(update={"scores": record.scores.model_copy(update={"jf_mean": 0.5 + next(left)})})
+        level = 0.5 if kind == "parent" else 0.5 + next(left)
+        return record.model_copy(update={"scores": scores_of({"held-a": (level, level), "held-b": (level, level)})})
 
     settings = settings_for(**SMALL)
-    reach, beyond = grid_scale(read_run(settings, write_run(settings, tmp_path / "run", edit=edit)))
-    assert (pytest.approx(reach), beyond) == scale
+    run = read_run(settings, write_run(settings, tmp_path / "run", edit=edit))
+    assert grid_scale(run) == (pytest.approx(reach), beyond)
 
 
 def test_figures_of_a_run_in_which_everything_failed(tmp_path: Path) -> None:
     settings = settings_for(**(SMALL | {"setups": ["3-7"]}))
-    failed = {"status": "failed", "error": "out of memory", "scores": None, "cost": None, "curve": []}
-    root = write_run(settings, tmp_path / "run", edit=lambda kind, key, record: record.model_copy(update=failed))
-    assert len(write_plots(settings, root, tmp_path / "out")) == 10
+    assert len(write_plots(settings, write_run(settings, tmp_path / "run", edit=fail), tmp_path / "out")) == 10
 
 
 def test_reporting_does_without_torch() -> None:

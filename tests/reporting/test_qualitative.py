@@ -48,7 +48,7 @@ def videos(tmp_path: Path) -> tuple[Settings, Path]:
 
 def test_strips_show_look_alikes_first(videos: tuple[Settings, Path], tmp_path: Path) -> None:
     settings, root = videos
-    chosen = choose_sequences(read_run(settings, root, ("evaluation",)))
+    chosen = choose_sequences(read_run(settings, root, TASKS))
     assert set(chosen) == {name for name, attributes in SYNTHETIC.items() if "LA" in attributes}
     paths = write_strips(settings, root, tmp_path / "strips")
     assert [path.name for path in paths] == [
@@ -61,7 +61,7 @@ def test_strips_show_look_alikes_first(videos: tuple[Settings, Path], tmp_path: 
 
 def test_video_keeps_below_its_limit(videos: tuple[Settings, Path], tmp_path: Path) -> None:
     settings, root = videos
-    masks = [(setup, root / "predictions" / TASKS[0] / setup / "seed=63" / "kites") for setup in settings.setups]
+    masks = {setup: root / "predictions" / TASKS[0] / setup / "seed=63" / "kites" for setup in settings.setups}
     path = write_video(settings.data_root / "JPEGImages/480p/kites", masks, tmp_path / "kites.webp", limit=20_000)
     assert 0 < path.stat().st_size < 20_000
 
@@ -71,7 +71,7 @@ def test_a_missing_or_misshapen_prediction_is_named(videos: tuple[Settings, Path
     folder = root / "predictions" / TASKS[0] / "3-7" / "seed=63" / "kites"
     write_mask(folder / "00003.png", np.zeros((4, 5), np.uint8))
     with pytest.raises(UserError, match=r"00003\.png: found 5×4 pixels; expected 80×48"):
-        write_video(settings.data_root / "JPEGImages/480p/kites", [("3-7", folder)], tmp_path / "kites.webp")
+        write_video(settings.data_root / "JPEGImages/480p/kites", {"3-7": folder}, tmp_path / "kites.webp")
     (folder / "00003.png").unlink()
     with pytest.raises(UserError, match=r"00003\.png: missing"):
         write_strips(settings, root, tmp_path / "strips")

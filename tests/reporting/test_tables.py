@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 import pytest
-import rich
-from fake_runs import Edit, scores_of, settings_for, write_run
+from fake_runs import FAILED, Edit, fail, scores_of, settings_for, write_run
+from slowfast_vos.cli import app
 from slowfast_vos.config import Settings, parse_settings
+from slowfast_vos.dag import planned_jobs, table_names
 from slowfast_vos.errors import UserError
 from slowfast_vos.measuring.record import Record, read_record
+from slowfast_vos.paths import Results
 from slowfast_vos.reporting import published
 from slowfast_vos.reporting.render import Column, Panel, escape, to_latex, to_markdown
-from slowfast_vos.reporting.run import Run, read_run, record_paths
-from slowfast_vos.reporting.summary import summary
-from slowfast_vos.reporting.tables import table_names, write_tables
+from slowfast_vos.reporting.run import read_run, record_paths
+from slowfast_vos.reporting.tables import write_tables
+from typer.testing import CliRunner
 
 SequenceJF = dict[str, tuple[float, float]]
 
@@ -30,7 +34,7 @@ def small(**changes: Any) -> Settings:
         "grid": {"freeze": ["SF"], "scale": ["0"], "lr": ["0.001", "0.005"]},
         "tuning": {"setups": ["3-7"], "lr": ["0.001", "0.005"], "backbone": ["frozen"]},
     }
-    return settings_for(changes.pop("kind", "synthetic"), **(values | changes))
+    return settings_for(**(values | changes))
 
 
 def tables_of(settings: Settings, folder: Path, edit: Edit | None = None) -> Path:
@@ -45,6 +49,12 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def row_of(path: Path, **wanted: str) -> dict[str, str]:
+    """The one row of a CSV with these cells."""
+    (row,) = [row for row in read_csv(path) if wanted.items() <= row.items()]
+    return row
+
+
 def cells(path: Path, first: str) -> list[str]:
     """Cells of the first Markdown row that begins so."""
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
@@ -55,17 +65,13 @@ def cells(path: Path, first: str) -> list[str]:
 @pytest.fixture(scope="module")
 def demo_tables(demo: tuple[Settings, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tables of the run `demo`."""
-    out = tmp_path_factory.mktemp("demo-tables")
-    write_tables(*demo, out)
-    return out
+    return write_tables(*demo, tmp_path_factory.mktemp("demo") / "tables")[0].parent
 
 
 @pytest.fixture(scope="module")
 def davis_tables(davis: tuple[Settings, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tables of the run `davis`."""
-    out = tmp_path_factory.mktemp("davis-tables")
-    write_tables(*davis, out)
-    return out
+    return write_tables(*davis, tmp_path_factory.mktemp("davis") / "tables")[0].parent
 
 
 def hand_set(kind: str, key: tuple[Any, ...], record: Record) -> Record:
@@ -112,13 +118,16 @@ def test_captions_name_the_precision_where_it_is_not_float32(tmp_path: Path, dem
 @pytest.mark.parametrize(
     ("changes", "merged"), [({}, True), ({"davis_val_root": "other"}, False), ({"data": {"train_year": 2016}}, False)]
 )
-def test_captions_say_where_the_masks_of_2017_stand_for_those_of_2016(changes: dict[str, Any], merged: bool) -> None:
+def test_captions_say_where_the_masks_of_2017_stand_for_those_of_2016(
+    davis: tuple[Settings, Path], changes: dict[str, Any], merged: bool
+) -> None:
     values = settings_for("davis").model_dump()
-    values["data"] |= changes.get("data", {})
-    settings = parse_settings({**values, **changes, "data": values["data"]}, "test")
-    run = Run(settings, Path(), {"dog": 60}, {}, {"val": ["dog"]}, "d" * 64)
+    values = values | changes | {"data": values["data"] | changes.get("data", {})}
+    run = replace(
+        read_run(*davis), settings=parse_settings(values, "test"), roles={"val": ["dog"]}, lengths={"dog": 60}
+    )
     masks = " with the masks of 2017 merged" * merged
-    assert run.data == f"DAVIS 2016 validation at 480p{masks} (1 sequences, 60 frames, data dddddddddddd)"
+    assert run.data == f"DAVIS 2016 validation at 480p{masks} (1 sequences, 60 frames, data 0123456789ab)"
 
 
 def test_failed_configurations_are_rows(demo_tables: Path) -> None:
@@ -133,20 +142,16 @@ def test_failed_configurations_are_rows(demo_tables: Path) -> None:
 
 
 def test_a_run_in_which_everything_failed_still_has_its_tables(tmp_path: Path) -> None:
-    failed = {"status": "failed", "error": "out of memory\nat step 3", "scores": None, "cost": None, "curve": []}
-    out = tables_of(small(seeds=[1, 2]), tmp_path, lambda kind, key, record: record.model_copy(update=failed))
+    out = tables_of(small(seeds=[1, 2]), tmp_path, fail)
     assert cells(out / "table1.md", "3-7")[1:3] == ["failed", "failed"]
     text = (out / "table1.md").read_text()
     assert "Failed: scores/unsupervised/3-7/seed=1/record.json: out of memory at step 3" in text
 
 
 def test_seeds_give_mean_and_sample_deviation(davis: tuple[Settings, Path], davis_tables: Path) -> None:
-    _, root = davis
-    found = [
-        read_record(root / f"scores/unsupervised/3-7/seed={seed}/record.json").scores.jf_mean  # type: ignore[union-attr]
-        for seed in (63, 64)
-    ]
-    (row,) = [row for row in read_csv(davis_tables / "table1.csv") if row["setup"] == "3-7"]
+    records = read_run(*davis).records
+    found = list(records[(records["task"] == "unsupervised") & (records["setup"] == "3-7")]["jf_mean"])
+    row = row_of(davis_tables / "table1.csv", setup="3-7")
     assert float(row["unsupervised_jf_mean"]) == fmean(found)
     assert float(row["unsupervised_jf_mean_std"]) == stdev(found)
     assert row["unsupervised_n"] == "2"
@@ -156,13 +161,10 @@ def test_seeds_give_mean_and_sample_deviation(davis: tuple[Settings, Path], davi
 
 def test_one_failed_seed_is_counted_and_named(tmp_path: Path) -> None:
     def edit(kind: str, key: tuple[Any, ...], record: Record) -> Record:
-        if key != ("unsupervised", "3-7", 2):
-            return record
-        return record.model_copy(update={"status": "failed", "error": "stopped", "scores": None})
+        failed = FAILED | {"error": "stopped"}
+        return record.model_copy(update=failed) if key == ("unsupervised", "3-7", 2) else record
 
-    (row,) = [
-        row for row in read_csv(tables_of(small(seeds=[1, 2]), tmp_path, edit) / "table1.csv") if row["setup"] == "3-7"
-    ]
+    row = row_of(tables_of(small(seeds=[1, 2]), tmp_path, edit) / "table1.csv", setup="3-7")
     assert (row["unsupervised_n"], row["unsupervised_failed"]) == ("1", "1")
     assert row["unsupervised_error"] == "seed 2: stopped"
     assert row["unsupervised_jf_mean_std"] == ""
@@ -209,49 +211,42 @@ def test_attributes_count_and_average_sequences(demo: tuple[Settings, Path], dem
     _, root = demo
     scores = read_record(root / "scores/semi-supervised/7-7/seed=63/record.json").scores
     assert scores is not None
-    (row,) = [
-        row
-        for row in read_csv(demo_tables / "attributes.csv")
-        if (row["task"], row["attribute"], row["setup"]) == ("semi-supervised", "with look-alikes (LA)", "7-7")
-    ]
+    wanted = {"task": "semi-supervised", "attribute": "with look-alikes (LA)", "setup": "7-7"}
+    row = row_of(demo_tables / "attributes.csv", **wanted)
     assert row["sequences"] == "3"
-    assert float(row["jf_mean"]) == fmean(scores.sequences[name].jf_mean for name in read_run(*demo).look_alikes)
+    assert float(row["jf_mean"]) == fmean(scores.sequences[name].jf_mean for name in read_run(*demo).distractors)
 
 
 def test_same_records_same_bytes(demo: tuple[Settings, Path], demo_tables: Path, tmp_path: Path) -> None:
-    again = write_tables(*demo, tmp_path, figures=demo_tables.parent / "figures")
-    for path in again:
-        if path.name != "summary.md":
-            assert path.read_bytes() == (demo_tables / path.name).read_bytes()
+    for path in write_tables(*demo, tmp_path / "tables"):
+        assert path.read_bytes() == (demo_tables / path.name).read_bytes()
 
 
-def test_summary_shows_all_tables_and_figures(tmp_path: Path, demo: tuple[Settings, Path]) -> None:
-    write_tables(*demo, tmp_path / "tables")
-    text = (tmp_path / "tables/summary.md").read_text()
+def test_summary_shows_all_tables_and_figures(demo: tuple[Settings, Path], demo_tables: Path) -> None:
+    text = (demo_tables / "summary.md").read_text()
     for name in table_names(demo[0]):
         assert f"[{name}.csv]({name}.csv)" in text
     assert "](../figures/look-alikes.png)" in text
     assert text.count("<details>") == text.count("</details>")
 
 
-def test_missing_records_are_named(tmp_path: Path) -> None:
-    settings = small()
-    root = write_run(settings, tmp_path / "run", edit=lambda kind, key, record: None if kind == "grid" else record)
+@pytest.mark.parametrize(
+    ("left_out", "count", "last"),
+    [
+        (
+            {"grid"},
+            4,
+            "grid/3-7/freeze=SF/scale=0/lr=0.005/seed=63.json: missing; expected a record of run fake-synthetic",
+        ),
+        ({"grid", "parent", "cost", "tuning", "selected"}, 11, "and 2 more of 20 files"),
+    ],
+)
+def test_missing_records_are_named(tmp_path: Path, left_out: set[str], count: int, last: str) -> None:
     with pytest.raises(UserError) as error:
-        write_tables(settings, root, tmp_path / "out")
+        tables_of(small(), tmp_path, lambda kind, key, record: None if kind in left_out else record)
     lines = str(error.value).splitlines()
-    assert len(lines) == 4
-    assert lines[-1].endswith(
-        "grid/3-7/freeze=SF/scale=0/lr=0.005/seed=63.json: missing; expected a record of run fake-synthetic"
-    )
-
-
-def test_many_missing_records_are_counted(tmp_path: Path) -> None:
-    with pytest.raises(UserError) as error:
-        write_tables(small(), tmp_path / "none", tmp_path / "out")
-    lines = str(error.value).splitlines()
-    assert len(lines) == 11
-    assert lines[-1] == "and 10 more of 20 files"
+    assert len(lines) == count
+    assert lines[-1].endswith(last)
 
 
 def test_a_record_of_another_kind_is_refused(tmp_path: Path) -> None:
@@ -262,11 +257,24 @@ def test_a_record_of_another_kind_is_refused(tmp_path: Path) -> None:
         write_tables(settings, root, tmp_path / "out")
 
 
-def test_terminal_summary(demo: tuple[Settings, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    rich.print(summary(*demo, {"tables": Path("reports/demo/tables"), "figures": Path("reports/demo/figures")}))
-    text = capsys.readouterr().out
-    assert "tables:  reports/demo/tables" in text
-    assert "evaluation, s" in text
+def test_terminal_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = small()
+    results = Results(settings)
+    write_tables(settings, write_run(settings, results.root), results.reports / "tables")
+    settings.save(results.root / "settings.json")
+    for seconds, job in enumerate(planned_jobs(settings), start=1_000_000):
+        for path in job.outputs.values():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                path.write_bytes(results.selected("3-7", 63).read_bytes())
+            os.utime(path, (seconds, seconds))
+    verb = ["summary", "--config", str(results.root / "settings.json")]
+    output = CliRunner().invoke(app, verb).output
+    assert "tables: reports/fake-synthetic/tables" in output
+    assert all(cell.strip("*") in output for cell in cells(results.reports / "tables/table1.md", "3-7"))
+    results.scores("unsupervised", "3-7", 63).unlink()
+    assert "J&F" not in CliRunner().invoke(app, verb).output
 
 
 def test_latex_is_well_formed(demo_tables: Path, davis_tables: Path) -> None:
@@ -297,21 +305,20 @@ def test_text_is_escaped() -> None:
 @pytest.mark.parametrize(
     ("best_in", "blocks", "bests", "expected"),
     [
-        ("column", "xx", ("high", "high"), {(1, 0)}),
-        ("row", "xx", ("high", "high"), {(0, 1), (1, 0)}),
-        ("block", "xy", ("high", "high"), set()),
-        ("column", "xx", ("low", None), {(0, 0)}),
+        ("column", "xxxx", ("high", "high"), {(1, 0)}),
+        ("row", "xxxx", ("high", "high"), {(0, 1), (1, 0)}),
+        ("block", "xyzz", ("high", "high"), set()),
+        ("column", "xxxx", ("low", None), {(0, 0)}),
     ],
 )
-def test_best_is_sought_where_the_panel_says(
+def test_best_is_a_number_and_sought_where_the_panel_says(
     best_in: Any, blocks: str, bests: tuple[Any, Any], expected: set[tuple[int, int]]
 ) -> None:
-    cells = (["1,000.5 ± 0.1", "+3,000 [1, 2]"], ["2,000", "2,000"])
+    cells = (["1,000.5 ± 0.1", "+3,000 [1, 2]", "failed", "–"], ["2,000"] * 2 + ["–", "failed"])
     columns = [Column("", cell, best=best) for cell, best in zip(cells, bests, strict=True)]
     best = Panel("", columns, [*blocks], best_in).best().to_numpy()
     assert {(int(row), int(column)) for row, column in zip(*best.nonzero(), strict=True)} == expected
 
 
-def test_what_is_no_number_is_not_best() -> None:
-    column = Column("", ["failed", "–", "0.2", "−0.1"], best="low")
-    assert list(Panel("", [column], ["", "", "", ""]).best()[0]) == [False, False, False, True]
+def test_a_minus_sign_makes_a_low_number() -> None:
+    assert list(Panel("", [Column("", ["0.2", "−0.1"], best="low")], ["", ""]).best()[0]) == [False, True]
