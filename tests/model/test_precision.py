@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 
 import pytest
 import torch
+from model_inputs import Build, clip, target
 from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.errors import UserError
 from slowfast_vos.model.backbones import FrozenNorm
@@ -15,25 +15,10 @@ from slowfast_vos.training.loop import total_loss
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
-Build = Callable[..., SlowFastMaskRCNN]
 BACKBONES = ["tf_efficientnet_lite0", "resnet18"]
 # bfloat16 keeps 8 bits: a rounding is off by up to 1/256 of the value, and a dozen layers add theirs up.
 ROUNDING = 2**-8
 TOLERANCE = 10 * ROUNDING
-
-
-def clip(length: int = 3) -> list[Tensor]:
-    return list(torch.rand((length, 3, 48, 72), generator=torch.Generator().manual_seed(0)))
-
-
-def target() -> dict[str, Tensor]:
-    masks = torch.zeros((1, 48, 72), dtype=torch.uint8)
-    masks[0, 8:30, 20:50] = 1
-    return {
-        "boxes": torch.tensor([[20.0, 8.0, 49.0, 29.0]]),
-        "labels": torch.ones(1, dtype=torch.int64),
-        "masks": masks,
-    }
 
 
 def deviation(found: Tensor, expected: Tensor) -> float:
@@ -45,6 +30,9 @@ def deviation(found: Tensor, expected: Tensor) -> float:
 def test_features_are_float32_with_the_rounding_of_bfloat16(network: Build, backbone: str) -> None:
     images = torch.rand(2, 3, 64, 96)
     exact, rounded = (network(3, 7, backbone=backbone, precision=name) for name in ("fp32", "bf16"))
+    weights = rounded.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in exact.state_dict().items())
+    assert {value.dtype for name, value in weights.items() if "num_batches" not in name} == {torch.float32}
     features, found = exact.encode(images), rounded.encode(images)
     assert list(found) == list(features) == ["0", "1", "2", "3", "pool"]
     for level, maps in found.items():
@@ -56,16 +44,9 @@ def test_features_are_float32_with_the_rounding_of_bfloat16(network: Build, back
     assert ROUNDING / 10 < deviation(enhanced, exact.slow_fast(window)) < TOLERANCE
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
-def test_weights_names_and_counts_stay_what_they_are(network: Build, backbone: str) -> None:
-    exact, rounded = (network(backbone=backbone, precision=name).state_dict() for name in ("fp32", "bf16"))
-    assert list(exact) == list(rounded)
-    assert all(torch.equal(value, rounded[name]) for name, value in exact.items())
-    assert {value.dtype for name, value in rounded.items() if "num_batches" not in name} == {torch.float32}
-
-
 def test_boxes_are_not_quantised(network: Build) -> None:
-    model = network(3, 7, precision="bf16", min_size=480, max_size=640, box_detections_per_img=10)
+    model = copy.deepcopy(network(3, 7, precision="bf16", min_size=480, max_size=640, box_detections_per_img=10))
+    assert model.maskrcnn_model.backbone.precision == model.slow_fast.precision == "bf16"
     boxes = torch.cat([one["boxes"] for one in model(list(torch.rand(2, 3, 360, 480)))])
     assert boxes.dtype == torch.float32
     inside = boxes[(boxes > 100) & (boxes < 350)]
@@ -79,14 +60,14 @@ def test_rpn_and_roi_heads_run_in_float32(network: Build) -> None:
     for name, kind in parts.items():
         layer = next(module for module in model.part(name).modules() if isinstance(module, kind))
         layer.register_forward_hook(lambda _, __, out, name=name: seen.update({name: out.dtype}))
-    model(clip())
+    model(clip(3))
     half, full = torch.bfloat16, torch.float32
     assert seen == {"backbone": half, "slow_fast": half, "rpn": full, "roi_heads": full}
 
 
 def trained(model: SlowFastMaskRCNN) -> dict[str, float]:
     torch.manual_seed(1)
-    losses = model.train()(clip(), [None, target(), None])
+    losses = model.train()(clip(3), [None, target(), None])
     total_loss(losses, "test").backward()
     return {name: value.item() for name, value in losses.items()}
 
@@ -105,13 +86,6 @@ def test_a_training_step_works(network: Build, backbone: str) -> None:
     assert {"backbone", "rpn", "roi_heads", "slow_conv1"} <= moved
 
 
-def test_a_frozen_backbone_builds_no_graph(network: Build) -> None:
-    model = network(precision="bf16").freeze(("backbone", "rpn"))
-    trained(model)
-    assert not any(p.grad is not None for p in model.maskrcnn_model.backbone.parameters())
-    assert all(p.grad is not None for p in model.slow_fast.parameters())
-
-
 def test_the_detector_alone_trains_in_bfloat16(network_options: dict[str, object]) -> None:
     detector, seen = build_detector(**network_options, precision="bf16").train(), []
     layer = next(module for module in detector.backbone.modules() if isinstance(module, nn.Conv2d))
@@ -119,11 +93,6 @@ def test_the_detector_alone_trains_in_bfloat16(network_options: dict[str, object
     losses = detector(clip(1), [target()])
     assert seen == [torch.bfloat16]
     total_loss(losses, "test").backward()
-
-
-def test_a_copy_keeps_its_own_precision(network: Build) -> None:
-    model = copy.deepcopy(network(precision="bf16"))
-    assert model.maskrcnn_model.backbone.precision == model.slow_fast.precision == "bf16"
 
 
 def test_the_frozen_norm_is_torchvisions() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,22 +11,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slowfast_vos import SlowFastMaskRCNN
+from model_inputs import Build, clip
 from slowfast_vos.model.streaming import Detection, detect, detect_chunks, encode_chunk, foreground, paste
 from torch import Tensor
 from windowed import largest_difference, windowed
 
 SETUPS = [(1, 1), (3, 3), (7, 7), (1, 7), (3, 7)]
-Build = Callable[..., SlowFastMaskRCNN]
-
-
-def clip(length: int, height: int = 48, width: int = 72, seed: int = 0) -> list[Tensor]:
-    """Frames of a bright square that moves over noise."""
-    generator = torch.Generator().manual_seed(seed)
-    frames = torch.rand((length, 3, height, width), generator=generator) * 0.6
-    for index, frame in enumerate(frames):
-        frame[:, 8 : height // 2, 4 * index + 2 : 4 * index + 20] += 0.4
-    return list(frames)
 
 
 @pytest.mark.parametrize("border", ["zeros", "replicate"])
@@ -69,15 +59,11 @@ def test_the_compared_detections_depend_on_frame_border_and_order(network: Build
     assert largest_difference(model(frames), found) > 1e-2
 
 
-def test_with_one_frame_per_window_each_frame_stands_alone(network: Build) -> None:
-    model, frames = network(1, 1), clip(3)
-    alone = [model([frame])[0] for frame in frames]
-    assert largest_difference(model(frames), alone) < 1e-4
-
-
 def test_detections_follow_torchvisions_contract(network: Build) -> None:
     model = network(3, 7)
+    assert model([]) == []
     for one in model(clip(3)):
+        assert not any(value.requires_grad for value in one.values())
         count = len(one["boxes"])
         assert 0 < count <= 5
         assert set(one) == {"boxes", "labels", "scores", "masks"}
@@ -87,16 +73,6 @@ def test_detections_follow_torchvisions_contract(network: Build) -> None:
         assert one["masks"].shape == (count, 1, 48, 72)
         assert 0 <= one["masks"].min() <= one["masks"].max() <= 1
         assert (one["boxes"][:, 2:] <= torch.tensor([72, 48])).all()
-
-
-def test_a_video_without_frames_has_no_detections(network: Build) -> None:
-    assert network()([]) == []
-
-
-def test_frames_may_come_from_a_generator(network: Build) -> None:
-    model, frames = network(3, 7, chunk_length=2), clip(5)
-    found = [paste(one) for one in detect(model, (frame for frame in frames))]
-    assert largest_difference(found, model(frames)) == 0
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 5])
@@ -139,11 +115,6 @@ def test_encoded_chunks_give_the_same_detections(network: Build) -> None:
     chunks = [encode_chunk(model, frames[start : start + 3]) for start in range(0, 7, 3)]
     for _ in range(2):  # What is encoded once serves several times.
         assert largest_difference([paste(one) for one in detect_chunks(model, chunks)], model(frames)) == 0
-
-
-def test_inference_leaves_no_graph(network: Build) -> None:
-    found = network()(clip(2))
-    assert not any(value.requires_grad for one in found for value in one.values())
 
 
 @pytest.mark.parametrize(

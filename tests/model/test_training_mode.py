@@ -7,36 +7,13 @@ from collections.abc import Callable, Iterable
 
 import pytest
 import torch
+from model_inputs import Build, Target, clip, target
 from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.model.slowfast_maskrcnn import PARTS
 from torch import Tensor, nn
 
-Build = Callable[..., SlowFastMaskRCNN]
-Target = dict[str, Tensor]
 ROI_LOSSES = {"loss_classifier", "loss_box_reg", "loss_mask"}
 RPN_LOSSES = {"loss_objectness", "loss_rpn_box_reg"}
-
-
-def clip(length: int) -> list[Tensor]:
-    return list(torch.rand((length, 3, 64, 96), generator=torch.Generator().manual_seed(length)))
-
-
-def target(left: int = 10) -> Target:
-    mask = torch.zeros((1, 64, 96), dtype=torch.uint8)
-    mask[0, 12:40, left : left + 30] = 1
-    return {
-        "boxes": torch.tensor([[left, 12.0, left + 29, 39.0]]),
-        "labels": torch.ones(1, dtype=torch.int64),
-        "masks": mask,
-    }
-
-
-def without_object() -> Target:
-    return {
-        "boxes": torch.zeros((0, 4)),
-        "labels": torch.zeros(0, dtype=torch.int64),
-        "masks": torch.zeros((0, 64, 96), dtype=torch.uint8),
-    }
 
 
 def seeded(losses: Callable[[], dict[str, Tensor]]) -> dict[str, float]:
@@ -83,7 +60,8 @@ def test_a_frame_beyond_the_window_changes_nothing(network: Build) -> None:
 
 @pytest.mark.parametrize("others", [[], [target()]])
 def test_a_frame_without_an_object_has_finite_losses(network: Build, others: list[Target]) -> None:
-    losses = network().train()(clip(1 + len(others)), [without_object(), *others])
+    empty = {key: value[:0] for key, value in target().items()}
+    losses = network().train()(clip(1 + len(others)), [empty, *others])
     assert all(value.isfinite() for value in losses.values())
 
 
@@ -118,21 +96,10 @@ def test_an_order_equals_the_frames_repeated(network: Build, border: str, setup:
     wanted = [target() if index == 3 else None for index in range(7)]
     assert given == pytest.approx(seeded(lambda: model.losses(repeated, wanted)), rel=1e-4)
     assert given != pytest.approx(seeded(lambda: model.losses(frames, [target(), None, None, None])), rel=1e-4)
-
-
-def test_a_frame_that_comes_repeatedly_stands_at_the_middle(network: Build) -> None:
-    model = network(3, 7, border="zeros").freeze(("rpn",)).train()
-    (frame,) = clip(1)
-    given = seeded(lambda: model.losses([frame], [target()], [0] * 7))
-    wanted = [None, None, None, target(), None, None, None]
-    assert given == pytest.approx(seeded(lambda: model.losses([frame] * 7, wanted)), rel=1e-4)
-
-
-def test_losses_do_not_depend_on_the_chunk_length(network: Build) -> None:
-    model = network(1, 3).train()
-    first = seeded(lambda: model(clip(3), [None, target(), None]))
-    model.chunk_length = 1
-    assert seeded(lambda: model(clip(3), [None, target(), None])) == first
+    # A frame that comes repeatedly stands at the middle of its places.
+    given = seeded(lambda: model.losses(frames[:1], [target()], [0] * 7))
+    wanted = [target() if index == 3 else None for index in range(7)]
+    assert given == pytest.approx(seeded(lambda: model.losses(frames[:1] * 7, wanted)), rel=1e-4)
 
 
 @pytest.mark.parametrize("border", ["zeros", "replicate"])
@@ -148,11 +115,8 @@ def test_windows_are_cut_around_their_centres(network: Build, border: str) -> No
         [first, 1, 2, 3, 4, 5, last],
         [2, 3, 4, 5, last, last, last],
     ]
-
-
-def test_an_even_window_is_longer_before_its_centre(network: Build) -> None:
-    frames = torch.arange(1.0, 6.0).reshape(5, 1, 1, 1)
-    assert network(2, 4).windows({"0": frames}, [2])["0"].flatten().tolist() == [1, 2, 3, 4]
+    # An even window is longer before its centre.
+    assert network(2, 4).windows({"0": frames}, [2])["0"][0, 0, :, 0, 0].tolist() == [1, 2, 3, 4]
 
 
 def with_gradients(model: SlowFastMaskRCNN) -> set[str]:
@@ -175,19 +139,11 @@ def test_what_is_frozen_gets_no_gradient_and_all_else_does(network: Build, froze
     for name in PARTS:
         assert {p.requires_grad for p in model.part(name).parameters()} == {name not in frozen}
         assert model.part(name).training == (name not in frozen)
-
-
-def test_freezing_is_undone_by_freezing_less(network: Build) -> None:
-    model = network().freeze(("backbone", "rpn", "slow_fast")).train().freeze(())
+    assert not any(module.training for module in model.eval().modules())
+    assert [model.train().part(name).training for name in PARTS] == [name not in frozen for name in PARTS]
+    # Freezing is undone by freezing less.
+    assert with_gradients(model.freeze(())) == set(PARTS)
     assert all(model.part(name).training for name in PARTS)
-    assert with_gradients(model) == set(PARTS)
-
-
-def test_modes_survive_evaluation(network: Build) -> None:
-    model = network().freeze(("backbone", "rpn")).train().eval()
-    assert not any(module.training for module in model.modules())
-    model.train()
-    assert [model.part(name).training for name in PARTS] == [False, False, True, True]
 
 
 def test_drifting_statistics_move_and_are_used_though_weights_are_frozen_and_frozen_ones_stay(network: Build) -> None:
@@ -205,34 +161,23 @@ def test_drifting_statistics_move_and_are_used_though_weights_are_frozen_and_fro
     assert not moved(before, statistics(model))
 
 
-def test_without_drift_evaluation_and_frozen_training_enhance_alike(network: Build) -> None:
-    model = network()
-    windows = torch.rand(1, 16, 3, 8, 12)
-    expected = model.slow_fast(windows)
-    assert torch.equal(model.freeze(("slow_fast",)).train().slow_fast(windows), expected)
-
-
-def test_the_pooled_level_shares_in_the_statistics_as_in_the_authors_code(network: Build) -> None:
+@pytest.mark.parametrize(
+    ("levels", "trained", "frozen"),
+    [(["0", "1", "2", "3"], [24, 12, 6, 3, 2], [24, 12, 6, 3]), (["0"], [24], [24])],
+)
+def test_the_pooled_level_shares_in_the_statistics_as_in_the_authors_code_and_no_other_that_no_roi_reads(
+    network: Build, levels: list[str], trained: list[int], frozen: list[int]
+) -> None:
     seen = []
-    model = network(1, 1).train()
-    forward = model.slow_fast.forward
-    model.slow_fast.forward = lambda maps: seen.append(maps.shape[-1]) or forward(maps)
-    model(clip(1), [target()])
-    assert seen == [24, 12, 6, 3, 2]
-    seen.clear()
-    model.freeze(("slow_fast",)).train()(clip(1), [target()])
-    assert seen == [24, 12, 6, 3]
-
-
-def test_levels_that_no_roi_reads_do_not_pass(network: Build) -> None:
-    seen = []
-    model = network(1, 1, roi_levels=["0"]).train()
-    forward = model.slow_fast.forward
-    model.slow_fast.forward = lambda maps: seen.append(maps.shape[-1]) or forward(maps)
+    model = network(1, 1, roi_levels=levels).train()
+    model.slow_fast.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[-1]))
     losses = model(clip(1), [target()])
     assert all(value.isfinite() for value in losses.values())
+    assert seen == trained
+    seen.clear()
+    model.freeze(("slow_fast",)).train()(clip(1), [target()])
     model.eval()(clip(2))
-    assert seen == [24, 24]
+    assert seen == frozen * 2
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "tf_efficientnet_lite0"])
