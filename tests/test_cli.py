@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -66,26 +67,11 @@ def test_a_wrong_key_and_a_missing_file_are_named_by_every_verb(inside: Run, ver
     assert hashes(inside.results.root) == before
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"parent": {"lr": 0.001}}, 'parent.lr: found 0.001; expected a number in quotes, such as "0.001"'),
-        ({"grid": {"iterations": -1}}, "grid.iterations: found -1; it should be greater than or equal to 1"),
-        ({"setups": ["2-7"]}, "setups.0: found '2-7'; setup 2-7: fast − slow is 5; expected an even number"),
-        ({"data": {"held_out": None}}, "data.held_out: missing"),
-        ({"data": {"held_out": ["nobody"]}}, "data.held_out: found nobody; expected some of"),
-        (
-            {"data": {"root": "nowhere"}},
-            "nowhere: no such folder; expected a DAVIS tree (run `slowfast-vos synthesize`",
-        ),
-    ],
-)
-def test_a_wrong_value_is_named(inside: Run, changes: dict[str, Any], words: str) -> None:
-    refused(inside.verb("check-data", **changes), words)
-
-
-def test_every_wrong_key_has_its_line(inside: Run) -> None:
-    refused(inside.verb("check-data", seeds=["x"], extra=1, cost={"frames": 0}), lines=3)
+def test_a_name_and_a_folder_that_the_dataset_lacks_are_named(inside: Run) -> None:
+    done = inside.verb("check-data", data={"held_out": ["nobody"]})
+    refused(done, "data.held_out: found nobody; expected some of")
+    done = inside.verb("check-data", data={"root": "nowhere"})
+    refused(done, "nowhere: no such folder; expected a DAVIS tree (run `slowfast-vos synthesize`")
 
 
 @pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", "1-of-2-of-3", ""])
@@ -100,16 +86,8 @@ def test_a_seed_that_is_not_the_runs_is_refused(inside: Run) -> None:
 
 
 @pytest.mark.parametrize("verb", ["train-parent", "grid", "select", "finetune", "predict-parent", "cost"])
-@pytest.mark.parametrize(
-    ("setup", "words"),
-    [
-        ("2-7", "setup 2-7: fast − slow is 5; expected an even number"),
-        ("7-3", "expected 1 ≤ slow ≤ fast"),
-        ("3", "setup '3': expected \"slow-fast\""),
-    ],
-)
-def test_a_setup_that_cannot_be_is_refused(inside: Run, verb: str, setup: str, words: str) -> None:
-    refused(inside.verb(verb, "--setup", setup), words)
+def test_a_setup_that_cannot_be_is_refused(inside: Run, verb: str) -> None:
+    refused(inside.verb(verb, "--setup", "2-7"), "setup 2-7: fast − slow is 5; expected an even number")
 
 
 def test_what_is_not_on_the_menu_is_refused(inside: Run) -> None:
@@ -129,26 +107,25 @@ def test_what_was_not_computed_yet_is_named(inside: Run) -> None:
     refused(inside.verb("finetune", "--setup", "1-1"), "selected/1-1/seed=63.json: missing; expected a JSON file")
 
 
-def test_a_checkpoint_of_another_setup_is_refused(inside: Run) -> None:
-    parent = inside.results.parent("1-1", SEED)
-    shutil.copytree(inside.results.parent(SETUP, SEED), parent)
-    try:
-        for verb in ("predict-parent", "grid", "cost"):
-            refused(inside.verb(verb, "--setup", "1-1"), "found a checkpoint of setup 1-3; expected 1-1")
-    finally:
-        shutil.rmtree(parent.parent)
-
-
-def test_a_checkpoint_of_another_width_is_refused(inside: Run) -> None:
-    done = inside.verb("predict-parent", "--setup", SETUP, model={"fpn_channels": 24})
+def test_a_checkpoint_of_another_setup_or_width_is_refused(copied: Run) -> None:
+    shutil.copytree(copied.results.parent(SETUP, SEED), copied.results.parent("1-1", SEED))
+    for verb in ("predict-parent", "grid", "cost"):
+        refused(copied.verb(verb, "--setup", "1-1"), "found a checkpoint of setup 1-3; expected 1-1")
+    done = copied.verb("predict-parent", "--setup", SETUP, model={"fpn_channels": 24})
     refused(done, "model.safetensors: does not fit this model; ", "of another shape")
 
 
-def test_a_parent_that_diverges_ends_in_one_line_and_finished_results_stay(inside: Run) -> None:
-    before = hashes(inside.results.root)
-    done = inside.verb("train-parent", "--setup", SETUP, parent={"lr": "1e30"})
-    refused(done, "parent, epoch 1, step ", "found a loss that is not finite", "expected a lower rate")
-    assert hashes(inside.results.root) == before
+@pytest.mark.parametrize(
+    ("verb", "stage"), [(("train-parent", "--setup", SETUP), "parent"), (("train-detector",), "detector")]
+)
+def test_a_training_that_diverges_ends_in_one_line_and_finished_results_stay(
+    copied: Run, verb: tuple[str, ...], stage: str
+) -> None:
+    before = hashes(copied.results.root)
+    done = copied.verb(*verb, **{stage: {"lr": "1e30", "epochs": 3}})
+    refused(done, f"{stage}, epoch ", ", step ", "found a loss that is not finite", "expected a lower rate")
+    after = hashes(copied.results.root)
+    assert {path: after[path] for path in before} == before
 
 
 def test_a_job_that_crashed_ends_with_its_traceback_on_the_terminal_and_in_its_log(
@@ -166,76 +143,38 @@ def test_a_job_that_crashed_ends_with_its_traceback_on_the_terminal_and_in_its_l
     assert done.exit_code == 1
 
 
-def test_a_detector_that_diverges_ends_in_one_line(inside: Run) -> None:
-    before = hashes(inside.results.root)
-    done = inside.verb("train-detector", detector={"lr": "1e30", "epochs": 3})
-    refused(done, "detector, epoch ", "found a loss that is not finite")
-    after = hashes(inside.results.root)
-    shutil.rmtree(inside.results.root / "work" / "detector", ignore_errors=True)
-    assert {path: after[path] for path in before} == before
-
-
 @pytest.fixture
-def spoiled(inside: Run, dataset_root: Path, tmp_path: Path) -> tuple[Run, Path]:
+def spoiled(copied: Run, dataset_root: Path, tmp_path: Path) -> Run:
     """The run on a copy of its dataset, for a test to spoil."""
-    root = tmp_path / "spoiled"
-    shutil.copytree(dataset_root, root)
-    return inside, root
+    root = shutil.copytree(dataset_root, tmp_path / "spoiled")
+    return replace(copied, values={**copied.values, "data": {**copied.values["data"], "root": str(root)}})
 
 
-def check(spoiled: tuple[Run, Path]) -> Result:
-    run, root = spoiled
-    return run.verb("check-data", data={"root": str(root)}, name="spoiled")
-
-
-def test_a_missing_frame_is_named(spoiled: tuple[Run, Path]) -> None:
-    path = validation(spoiled[1], "JPEGImages")[2]
-    path.unlink()
-    refused(check(spoiled), f"{path}: missing; expected the frame of ")
-
-
-def test_a_missing_mask_is_named(spoiled: tuple[Run, Path]) -> None:
-    path = validation(spoiled[1], "Annotations")[2]
-    path.unlink()
-    refused(check(spoiled), f"{path}: missing; expected a mask of ")
-
-
-def test_a_mask_of_another_size_is_named(spoiled: tuple[Run, Path]) -> None:
-    path = validation(spoiled[1], "Annotations")[2]
-    write_mask(path, np.ones((90, 160), np.uint8))
-    refused(check(spoiled), f"{path}: found 160×90 pixels; expected 160×96 as 00002.jpg")
-
-
-def test_a_first_frame_without_object_is_named(spoiled: tuple[Run, Path]) -> None:
-    path = validation(spoiled[1], "Annotations")[0]
+def test_a_first_frame_without_object_is_named(spoiled: Run) -> None:
+    path = validation(spoiled.settings.data_root, "Annotations")[0]
     write_mask(path, np.zeros((96, 160), np.uint8))
-    refused(check(spoiled), f"{path}: found no object; expected one in the first frame")
-    run, root = spoiled
-    done = run.verb("finetune", "--setup", SETUP, data={"root": str(root)})
-    refused(done, f"{path}: found no object; expected one to fine-tune on")
+    refused(spoiled.verb("check-data"), f"{path}: found no object; expected one in the first frame")
+    shutil.rmtree(spoiled.results.root / "final")
+    refused(spoiled.verb("finetune", "--setup", SETUP), f"{path}: found no object; expected one to fine-tune on")
 
 
-def test_an_unreadable_frame_and_mask_are_both_named(spoiled: tuple[Run, Path]) -> None:
-    frame, mask = validation(spoiled[1], "JPEGImages")[1], validation(spoiled[1], "Annotations")[3]
+def test_an_unreadable_frame_and_mask_are_both_named(spoiled: Run) -> None:
+    frame, mask = (validation(spoiled.settings.data_root, kind)[2] for kind in ("JPEGImages", "Annotations"))
     frame.write_bytes(frame.read_bytes()[:300])
     mask.write_bytes(b"no picture")
-    lines = refused(check(spoiled), lines=2)
+    spoiled.results.dataset.unlink()
+    lines = refused(spoiled.verb("check-data"), lines=2)
     assert str(frame) in lines[0]
     assert str(mask) in lines[1]
-    assert not (spoiled[0].folder / "results" / "spoiled").exists()
+    assert not spoiled.results.dataset.exists()
 
 
-def test_predictions_that_are_incomplete_are_not_scored(inside: Run, tmp_path: Path) -> None:
-    folder = inside.results.predictions("unsupervised", SETUP, SEED)
-    path = sorted(folder.rglob("*.png"))[1]
-    content, before = path.read_bytes(), hashes(inside.results.root / "scores")
+def test_predictions_that_are_incomplete_are_not_scored(copied: Run) -> None:
+    path = sorted(copied.results.predictions("unsupervised", SETUP, SEED).rglob("*.png"))[1]
+    before = hashes(copied.results.root / "scores")
     path.unlink()
-    try:
-        done = inside.verb("evaluate", "--task", "unsupervised", "--setup", SETUP)
-        refused(done, path.name)
-        assert hashes(inside.results.root / "scores") == before
-    finally:
-        path.write_bytes(content)
+    refused(copied.verb("evaluate", "--task", "unsupervised", "--setup", SETUP), path.name)
+    assert hashes(copied.results.root / "scores") == before
 
 
 def test_synthesize_says_what_it_wrote_and_refuses_what_cannot_be(invoke: Invoke, tmp_path: Path) -> None:

@@ -28,34 +28,30 @@ def frames_of(root: Path) -> Path:
     return validation(root, "JPEGImages")[0].parent
 
 
+def predict(run: Run, checkpoint: Path, video: Path, out: Path, *options: str) -> Result:
+    return run.invoke("predict", "--checkpoint", str(checkpoint), "--video", str(video), "--out", str(out), *options)
+
+
 def test_predict_segments_any_folder_as_the_run_does(inside: Run, dataset_root: Path, tmp_path: Path) -> None:
-    checkpoint = inside.results.parent(SETUP, SEED) / "model.safetensors"
     folder = frames_of(dataset_root)
-    options = ("--checkpoint", str(checkpoint), "--video", str(folder), "--out", str(tmp_path / "out"))
-    done = inside.invoke("predict", *options, "--device", "cpu")
+    done = predict(inside, inside.results.parent(SETUP, SEED) / "model.safetensors", folder, tmp_path)
     assert done.exit_code == 0, done.output
     theirs = inside.results.predictions("unsupervised", SETUP, SEED) / folder.name
-    ours = tmp_path / "out" / folder.name
-    assert {path.name: path.read_bytes() for path in ours.iterdir()} == {
+    assert {path.name: path.read_bytes() for path in (tmp_path / folder.name).iterdir()} == {
         path.name: path.read_bytes() for path in theirs.iterdir()
     }
 
 
 def test_predict_takes_other_pictures_in_the_order_of_their_names(inside: Run, tmp_path: Path) -> None:
-    (tmp_path / "clip").mkdir()
+    clip, out = tmp_path / "clip", tmp_path / "out"
+    clip.mkdir()
     for index in range(3):
         picture = np.full((50, 70, 3), 60 * index, np.uint8)
-        Image.fromarray(picture).save(tmp_path / "clip" / f"shot-{index}.{('png', 'JPG', 'webp')[index]}")
-    checkpoint = str(inside.results.parent(SETUP, SEED) / "model.safetensors")
-    out = tmp_path / "out"
-    done = inside.invoke("predict", "--checkpoint", checkpoint, "--video", str(tmp_path / "clip"), "--out", str(out))
+        Image.fromarray(picture).save(clip / f"shot-{index}.{('png', 'JPG', 'webp')[index]}")
+    done = predict(inside, inside.results.parent(SETUP, SEED) / "model.safetensors", clip, out)
     assert done.exit_code == 0, done.output
     assert sorted(path.name for path in (out / "clip").iterdir()) == ["shot-0.png", "shot-1.png", "shot-2.png"]
     assert all(read_mask(path).shape == (50, 70) for path in (out / "clip").iterdir())
-
-
-def predict(run: Run, checkpoint: Path, video: Path, out: Path, *options: str) -> Result:
-    return run.invoke("predict", "--checkpoint", str(checkpoint), "--video", str(video), "--out", str(out), *options)
 
 
 def test_predict_refuses_what_is_no_video_or_no_parent(inside: Run, dataset_root: Path, tmp_path: Path) -> None:
