@@ -26,11 +26,35 @@ def regions(scores: Scores) -> list[list[float]]:
     return [values.tolist() for values in scores.sequences[0].region]
 
 
-def test_2016_takes_every_non_zero_pixel_as_the_one_object(tmp_path: Path) -> None:
-    annotations = stack(*[{1: (0, 10), 3: (10, 20), 255: (20, 30)}] * 3)
-    scores = scored(tmp_path, annotations, stack(*[{2: (0, 15)}] * 3), year=2016)
-    assert regions(scores) == [[0.5]]
-    assert list(scores.objects) == ["bars_1"]
+ONE = {1: (0, 10)}
+TWO = {1: (0, 10), 2: (20, 30)}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "predictions", "rules", "expected"),
+    [
+        # 2016: every non-zero pixel is the one object, whatever its value.
+        ([{1: (0, 10), 3: (10, 20), 255: (20, 30)}] * 3, [{2: (0, 15)}] * 3, {"year": 2016}, [[0.5]]),
+        *[([{255: (0, 10)}] * 3, [{value: (0, 5)}] * 3, {"year": 2016}, [[0.5]]) for value in (1, 255, 128)],
+        # Semi-supervised: void is background; objects go by id, and an id that the prediction lacks is empty.
+        ([{1: (0, 10), 255: (10, 20)}] * 3, [{1: (0, 20)}] * 3, SEMI, [[0.5]]),
+        ([TWO] * 3, [{1: (20, 30)}] * 3, SEMI, [[0.0], [0.0]]),
+        ([TWO] * 3, [{2: (20, 30)}] * 3, SEMI, [[0.0], [1.0]]),
+        # Id 2 is skipped and counts as an object that is always empty; id 4 comes later and is ignored. The first frame
+        # counts the objects, also where it is not scored.
+        ([{1: (0, 10), 3: (20, 30)}, {1: (0, 10), 4: (20, 30)}, {}], [{}, ONE, {}], SEMI, [[1.0], [1.0], [1.0]]),
+        # An id too many in a frame that is not scored does no harm.
+        ([ONE] * 3, [{9: (0, 10)}, ONE, {255: (0, 3)}], SEMI, [[1.0]]),
+        # Unsupervised: twenty proposals are allowed.
+        ([ONE] * 2, [{20: (0, 10)}] * 2, UNSUPERVISED, [[1.0, 1.0]]),
+    ],
+)
+def test_what_is_an_object(
+    tmp_path: Path, annotations: list[dict], predictions: list[dict], rules: dict, expected: list[list[float]]
+) -> None:
+    scores = scored(tmp_path, stack(*annotations), stack(*predictions), **rules)
+    assert regions(scores) == expected
+    assert list(scores.objects) == [f"bars_{index + 1}" for index in range(len(expected))]
 
 
 def test_2016_scores_inner_frames_and_the_paper_all(tmp_path: Path) -> None:
@@ -43,42 +67,11 @@ def test_2016_scores_inner_frames_and_the_paper_all(tmp_path: Path) -> None:
     assert regions(scored(tmp_path, late, late)) == [[1.0, 1.0]], "an object that the first frame lacks"
 
 
-@pytest.mark.parametrize("foreground", [1, 255, 128])
-def test_2016_reads_masks_of_two_values(tmp_path: Path, foreground: int) -> None:
-    predictions = stack(*[{foreground: (0, 5)}] * 3)
-    assert regions(scored(tmp_path, stack(*[{255: (0, 10)}] * 3), predictions)) == [[0.5]]
-
-
-def test_semi_supervised_takes_void_as_background(tmp_path: Path) -> None:
-    annotations = stack(*[{1: (0, 10), 255: (10, 20)}] * 3)
-    assert regions(scored(tmp_path, annotations, stack(*[{1: (0, 20)}] * 3), **SEMI)) == [[0.5]]
-
-
 def test_unsupervised_leaves_void_out_of_region_and_boundary(tmp_path: Path) -> None:
     annotations = stack(*[{1: (0, 10), 255: (10, 20)}] * 2)
     scores = scored(tmp_path, annotations, stack(*[{1: (0, 20)}] * 2), **UNSUPERVISED)
     assert regions(scores) == [[1.0, 1.0]]
     assert scores.global_["F-Mean"] == 1.0
-
-
-def test_semi_supervised_matches_by_id_and_a_lacking_id_is_empty(tmp_path: Path) -> None:
-    annotations = stack(*[{1: (0, 10), 2: (20, 30)}] * 3)
-    assert regions(scored(tmp_path, annotations, stack(*[{1: (20, 30)}] * 3), **SEMI)) == [[0.0], [0.0]]
-    assert regions(scored(tmp_path, annotations, stack(*[{2: (20, 30)}] * 3), **SEMI)) == [[0.0], [1.0]]
-
-
-def test_objects_are_counted_in_the_first_frame_also_where_it_is_not_scored(tmp_path: Path) -> None:
-    annotations = stack({1: (0, 10), 3: (20, 30)}, {1: (0, 10), 4: (20, 30)}, {})
-    scores = scored(tmp_path, annotations, stack({}, {1: (0, 10)}, {}), **SEMI)
-    # Id 2 is skipped and counts as an object that is always empty; id 4 comes later and is ignored.
-    assert regions(scores) == [[1.0], [1.0], [1.0]]
-    assert list(scores.objects) == ["bars_1", "bars_2", "bars_3"]
-
-
-def test_an_id_too_many_in_a_frame_that_is_not_scored_does_no_harm(tmp_path: Path) -> None:
-    annotations = stack(*[{1: (0, 10)}] * 3)
-    predictions = stack({9: (0, 10)}, {1: (0, 10)}, {255: (0, 3)})
-    assert regions(scored(tmp_path, annotations, predictions, **SEMI)) == [[1.0]]
 
 
 def test_a_first_and_a_last_prediction_are_not_needed_where_they_are_not_scored(tmp_path: Path) -> None:
@@ -113,12 +106,6 @@ def test_unsupervised_matches_on_contours_too(tmp_path: Path) -> None:
     expected = literal.sequence(annotations.astype(float), predictions.astype(float), 2017, "unsupervised", "all")
     np.testing.assert_array_equal(ours.sequences[0].region[0], expected["J"][0])
     np.testing.assert_array_equal(ours.sequences[0].contour[0], expected["F"][0])
-
-
-def test_twenty_proposals_are_allowed(tmp_path: Path) -> None:
-    annotations = stack(*[{1: (0, 10)}] * 2)
-    scores = scored(tmp_path, annotations, stack(*[{20: (0, 10)}] * 2), **UNSUPERVISED)
-    assert regions(scores) == [[1.0, 1.0]]
 
 
 def test_more_objects_than_proposals_allowed(tmp_path: Path) -> None:

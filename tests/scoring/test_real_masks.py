@@ -50,9 +50,3 @@ def test_scores_equal_the_literal_reference(excerpt: tuple[Path, Path], frames: 
     names = [sequence.name for sequence in ours.sequences]
     overall, rows = literal.score(root / "Annotations/480p", results, names, 2016, "unsupervised", frames)
     literal.assert_equal(ours, overall, rows)
-
-
-def test_annotations_score_one_against_themselves(excerpt: tuple[Path, Path]) -> None:
-    root, _ = excerpt
-    figures = score(root, root / "Annotations" / "480p", year=2016, frames="all").global_
-    assert figures == {name: 0.0 if "Decay" in name else 1.0 for name in figures}

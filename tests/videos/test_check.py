@@ -79,13 +79,7 @@ def test_only_the_named_splits_are_read(invoke: Invoke, tree: Path) -> None:
     frame(tree, "bear", 1).write_bytes(b"")
     assert check(invoke, tree, "--split", "val") == []
     assert len(check(invoke, tree, "--split", "val", "--split", "train")) == 1
-
-
-def test_trainval_is_train_and_val_and_must_agree_with_them(invoke: Invoke, tree: Path) -> None:
-    assert check(invoke, tree, "--split", "trainval") == []
-    write_list(tree, "2017/trainval.txt", ["bear", "bus", "cows"])
-    path = tree / "ImageSets/2017/trainval.txt"
-    refuses(invoke, tree, f"{path}: differs in dog; expected the sequences of train and val", "--split", "trainval")
+    assert len(check(invoke, tree, "--split", "trainval")) == 1
 
 
 def test_real_quirks_are_notes(invoke: Invoke, tree16: Path) -> None:
@@ -99,22 +93,10 @@ def test_real_quirks_are_notes(invoke: Invoke, tree16: Path) -> None:
     assert "note: frames without an object: cows (1)" in done.stdout
 
 
-def test_ids_that_come_late_are_a_note(tree: Path) -> None:
-    write_mask(mask(tree, "cows", 2), ids(1, 2, 3))
-    report = check_tree(DavisTree(tree), 2017)
-    assert report.problems == []
-    assert "not scored: cows (3)" in report.notes()[-1]
-    assert [one.objects for one in report.sequences] == [2, 2, 2, 2]
-
-
 def test_training_sequences_may_begin_without_an_object(invoke: Invoke, tree: Path) -> None:
     write_mask(mask(tree, "bear", 0), ids())
-    assert check(invoke, tree) == []
-
-
-def test_twenty_ids_are_allowed(invoke: Invoke, tree: Path) -> None:
     write_mask(mask(tree, "dog", 1), ids(20))
-    assert check(invoke, tree) == []
+    assert check(invoke, tree) == [], "twenty ids are allowed"
 
 
 def test_a_missing_root_and_missing_lists(invoke: Invoke, tmp_path: Path) -> None:
@@ -209,16 +191,6 @@ def test_a_gap_in_the_numbering_is_one_line_a_run(tmp_path: Path, invoke: Invoke
     ]
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture"])
-def test_an_unreadable_frame_and_mask_of_one_number_are_both_named(invoke: Invoke, tree: Path, content: bytes) -> None:
-    for path in (frame, mask):
-        path(tree, "dog", 1).write_bytes(content)
-    lines = check(invoke, tree)
-    assert lines[0].startswith(f"{frame(tree, 'dog', 1)}: cannot be read; expected a picture")
-    assert lines[1].startswith(f"{mask(tree, 'dog', 1)}: ")
-    assert len(lines) == 2
-
-
 def test_each_missing_list_has_its_line_and_the_other_is_read(invoke: Invoke, tree: Path) -> None:
     (tree / "ImageSets/2017/train.txt").unlink()
     mask(tree, "dog", 1).unlink()
@@ -231,13 +203,17 @@ def test_each_missing_list_has_its_line_and_the_other_is_read(invoke: Invoke, tr
 
 
 def test_all_faults_are_gathered_and_counted(invoke: Invoke, tree: Path) -> None:
-    frame(tree, "bear", 0).write_bytes(b"")
+    for path in (frame, mask):
+        path(tree, "bear", 0).write_bytes(b"")
     shutil.rmtree(mask(tree, "bus", 0).parent)
     mask(tree, "dog", 1).unlink()
     write_mask(mask(tree, "cows", 0), ids(1)[:-1])
-    assert len(check(invoke, tree)) == 4
+    lines = check(invoke, tree)
+    assert len(lines) == 5
+    assert lines[0].startswith(f"{frame(tree, 'bear', 0)}: cannot be read; expected a picture")
+    assert lines[1].startswith(f"{mask(tree, 'bear', 0)}: empty file")
     done = invoke("check-data", "--davis-root", str(tree))
-    assert done.stdout.splitlines()[-1] == f"4 problems in {tree}"
+    assert done.stdout.splitlines()[-1] == f"5 problems in {tree}"
 
 
 @pytest.mark.parametrize(

@@ -76,13 +76,6 @@ def test_without_the_key_each_missing_sequence_is_a_line_that_names_it(partial_c
     assert skipped_names(run) == []
 
 
-def test_a_complete_copy_is_used_in_full(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    run = settings(write_tree(tmp_path, TRAIN, VAL, year=2016))
-    with caplog.at_level(logging.INFO):
-        assert roles(run) == {"train": ["bear", "boat"], "selection": ["bus"], "val": list(VAL)}
-    assert caplog.messages == []
-
-
 def test_what_selects_is_never_skipped(partial_copy: Path) -> None:
     held_out = settings(partial_copy, held_out=["boat", "bus"])
     with pytest.raises(UserError, match=r"data\.held_out: found boat, which .* lacks at 480p; expected sequences that"):
@@ -151,32 +144,3 @@ def test_the_check_of_a_run_says_what_it_skipped(
     done = invoke("check-data", "--config", str(config))
     assert done.exit_code == 1
     assert [line.count("data.allow_partial") for line in done.stderr.splitlines() if "error: " in line] == [1, 1]
-
-
-def test_the_check_of_a_run_finds_gaps_and_soft_masks(
-    invoke: Invoke, partial_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for path in (frame, mask):
-        path(partial_copy, "bear", 1).unlink()
-    shutil.copy(frame(partial_copy, "goat", 1), mask(partial_copy, "goat", 1))
-    config = tmp_path / "run.yaml"
-    config.write_text(yaml.safe_dump(values(partial_copy)))
-    errors = [line for line in invoke("check-data", "--config", str(config)).stderr.splitlines() if "error: " in line]
-    assert len(errors) == 2
-    assert f"{frame(partial_copy, 'bear', 1)}: missing, as their masks" in errors[0]
-    assert f"{mask(partial_copy, 'goat', 1)}: not a PNG" in errors[1]
-
-
-@pytest.mark.davis
-def test_a_list_of_all_of_davis_over_part_of_it(davis_root: Path, tmp_path: Path) -> None:
-    names = [path.name for path in (davis_root / "JPEGImages" / "480p").iterdir()]
-    for kind in ("JPEGImages", "Annotations"):
-        (tmp_path / kind).symlink_to(davis_root / kind)
-    lists = tmp_path / "ImageSets" / "2016"
-    lists.mkdir(parents=True)
-    (lists / "train.txt").write_text("\n".join([*names[1:], "yak", "zebra"]))
-    (lists / "val.txt").write_text("\n".join([names[0], "alpaca"]))
-    run = settings(tmp_path, held_out=names[1:2])
-    assert roles(run) == {"train": names[2:], "selection": names[1:2], "val": names[:1]}
-    assert skipped_names(run) == ["alpaca", "yak", "zebra"]

@@ -151,22 +151,6 @@ def test_grey_with_alpha_ignores_the_alpha(tmp_path: Path, depth: int, interlace
     np.testing.assert_array_equal(read_mask(tmp_path / "a.png"), samples[..., 0])
 
 
-@pytest.mark.parametrize("mode", ["P", "L", "LA", "1", "I;16"])
-def test_files_that_pillow_writes(tmp_path: Path, mode: str) -> None:
-    ids = blobs(np.random.default_rng(2), 40, 61, top=1 if mode == "1" else 3).astype(np.uint8)
-    if mode == "LA":
-        image = Image.merge("LA", [Image.fromarray(ids), Image.new("L", ids.shape[::-1], 255)])
-    elif mode == "I;16":
-        image = Image.fromarray(ids.astype(np.uint16) * 300)
-    else:
-        image = Image.fromarray(ids.astype(bool) if mode == "1" else ids)
-    if mode == "P":
-        image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0])
-    assert image.mode == mode
-    image.save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_mask(tmp_path / "a.png"), ids.astype(int) * (300 if mode == "I;16" else 1))
-
-
 def test_written_masks_are_indexed_with_the_davis_palette(tmp_path: Path) -> None:
     ids = np.arange(256, dtype=np.int64).reshape(8, 32)
     write_mask(tmp_path / "new" / "a.png", ids)
