@@ -99,7 +99,10 @@ def test_weights_that_find_no_room_leave_nothing_and_say_why(tmp_path: Path) -> 
     model = torch.nn.Linear(100, 100)
     state = TrainingState(model, torch.optim.SGD(model.parameters()), 1, 1, resume=Resume(tmp_path / "state.pt", "key"))
     weights = tmp_path / "model.safetensors"
-    for path, save in ((weights, lambda: save_checkpoint(weights, model, {})), (tmp_path / "state.pt", state.save)):
+    for path, save in (
+        (weights, lambda: save_checkpoint(weights, model, {})),
+        (tmp_path / "state.pt", lambda: state.save(now=True)),
+    ):
         with pytest.raises(UserError) as refused, small_files():
             save()
         assert str(refused.value) == f"{path}: cannot be written (File too large)"
