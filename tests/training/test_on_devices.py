@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,10 +9,8 @@ import torch
 from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.model.streaming import predict_masks
 from slowfast_vos.videos.davis import Video
-from test_loop import STAGES
+from stages_to_train import STAGES, Build, MakeVideo
 
-Build = Callable[..., SlowFastMaskRCNN]
-MakeVideo = Callable[..., Video]
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_GPU])]
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from equal_scores import scores
 from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.measuring.record import Scores
 from slowfast_vos.sections import Parent
@@ -19,10 +17,8 @@ from slowfast_vos.training.features import FeatureCache, read_clip
 from slowfast_vos.training.loop import DivergedError, TrainingState, seed_everything
 from slowfast_vos.training.parent import clip_losses, epoch_steps, train_parent
 from slowfast_vos.videos.davis import Video
+from stages_to_train import Build, MakeVideo, scores
 from torch import Tensor
-
-Build = Callable[..., SlowFastMaskRCNN]
-MakeVideo = Callable[..., Video]
 
 
 def unread(name: str, length: int) -> Video:
@@ -37,6 +33,10 @@ def test_an_epoch_goes_through_consecutive_frames_in_file_order() -> None:
     videos = [unread("b", 5), unread("a", 2)]
     assert steps(videos) == [("b", [0, 1]), ("b", [2, 3]), ("b", [4]), ("a", [0, 1])]
     assert steps(videos, frames_per_step=3) == [("b", [0, 1, 2]), ("b", [3, 4]), ("a", [0, 1])]
+    # A budget of frames is spread over each video.
+    assert steps([unread("a", 24)], train_frames=4) == [("a", [0, 1]), ("a", [12, 13])]
+    assert steps([unread("a", 5)], train_frames=100) == steps([unread("a", 5)])
+    assert len(steps([unread("a", 24)], train_frames=2, frames_per_step=4)) == 1
 
 
 def test_shuffled_steps_are_the_same_steps_in_another_order() -> None:
@@ -47,12 +47,6 @@ def test_shuffled_steps_are_the_same_steps_in_another_order() -> None:
     assert first != second
     seed_everything(1)
     assert steps(videos, shuffle=True) == first
-
-
-def test_a_budget_of_frames_is_spread_over_the_video() -> None:
-    assert steps([unread("a", 24)], train_frames=4) == [("a", [0, 1]), ("a", [12, 13])]
-    assert steps([unread("a", 5)], train_frames=100) == steps([unread("a", 5)])
-    assert len(steps([unread("a", 24)], train_frames=2, frames_per_step=4)) == 1
 
 
 def make_cache(
@@ -150,12 +144,6 @@ def trained(model: SlowFastMaskRCNN, videos: list[Video], **options: Any) -> tup
     return model.state_dict(), state
 
 
-def test_without_room_for_features_training_is_the_same(network: Build, make_video: MakeVideo) -> None:
-    video = make_video(length=4)
-    without, cached = (trained(network(), [video], feature_cache_gib=gib)[0] for gib in (0, 1))
-    assert all(torch.equal(without[name], cached[name]) for name in without)
-
-
 def test_variant_a_is_one_forward_of_a_step_and_b_one_of_each_frame(network: Build, make_video: MakeVideo) -> None:
     video = make_video(length=4)
     (weights, state), (others, other) = (trained(network(), [video], step=step) for step in ("a", "b"))
@@ -198,7 +186,12 @@ def test_what_trains_changes_and_what_is_frozen_does_not(network: Build, make_vi
         assert any(name.startswith(part) for name in changed["trained"])
 
 
-def test_a_parent_that_diverges_says_where(network: Build, make_video: MakeVideo) -> None:
+def test_without_room_for_features_training_is_the_same_and_one_that_diverges_says_where(
+    network: Build, make_video: MakeVideo
+) -> None:
+    video = make_video(length=4)
+    without, cached = (trained(network(), [video], feature_cache_gib=gib)[0] for gib in (0, 1))
+    assert all(torch.equal(without[name], cached[name]) for name in without)
     with pytest.raises(DivergedError, match=r"^parent, epoch 1, step \d, square: found a loss that is not finite"):
         trained(network(), [make_video(length=6)], lr="1e30")
 
