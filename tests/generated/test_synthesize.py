@@ -117,7 +117,10 @@ def test_another_dataset_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_stops_all_processes_without_a_traceback(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from slowfast_vos.cli import app; app()", "synthesize", "--root", str(tmp_path)]
+    # Whoever runs the tests in the background has SIGINT ignored.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "from slowfast_vos.cli import app; app()"
+    command = [sys.executable, "-c", code, "synthesize", "--root", str(tmp_path)]
     run = subprocess.Popen([*command, "--processes", "2"], stderr=subprocess.PIPE, text=True, start_new_session=True)
     while len(list(tmp_path.glob("JPEGImages/480p/*"))) < 2:  # both processes draw
         assert run.poll() is None
