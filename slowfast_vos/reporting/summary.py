@@ -30,7 +30,7 @@ def figure_titles(run: Run) -> dict[str, str]:
 def write_summary(run: Run, tables: Sequence[Table], out: Path, figures: Path) -> Path:
     """Write `summary.md`: tables in order (the long ones folded), then the figures by relative links."""
     lines = [f"# Results of run {run.settings.name}", "", run.context, ""]
-    if failed := run.records["failed"].sum():
+    if failed := int(run.records["failed"].sum()):
         lines += [f"{failed} record{'s' * (failed > 1)} failed; each is a row or a note of its table.", ""]
     for table in tables:
         fold = table.name.startswith(FOLDED)
