@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
-import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slowfast_vos.errors import UserError
-from slowfast_vos.files import atomic_folder, atomic_write, check_writable, read_json, write_json, write_text
+from slowfast_vos.files import atomic_folder, atomic_write, read_json, write_json, write_text
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -48,7 +46,8 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> Non
 def test_what_a_killed_writer_left_behind_goes_with_the_next_atomic_write(tmp_path: Path) -> None:
     (tmp_path / ".file.txt.x1y2.txt").write_text("half")
     (tmp_path / ".file.text").write_text("another's")
-    write_text(tmp_path / "file.txt", "whole")
+    write_text(tmp_path / "file.txt", "≥ ü\n")
+    assert (tmp_path / "file.txt").read_bytes() == "≥ ü\n".encode()
     assert sorted(path.name for path in tmp_path.iterdir()) == [".file.text", "file.txt"]
 
 
@@ -66,20 +65,6 @@ def test_a_folder_is_replaced_as_a_whole_or_stays(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.rglob("*")] == ["masks", "new"]
 
 
-def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UserError, match=r"file\.txt: cannot be written \(No space left on device\)"):
-        write_text(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 @contextmanager
 def small_files() -> Iterator[None]:
     """The system refuses files of more than 1,000 bytes, as a full disk does; pytest's own output too, so be brief."""
@@ -91,7 +76,7 @@ def small_files() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_weights_that_find_no_room_leave_nothing_and_say_why(tmp_path: Path) -> None:
+def test_weights_that_find_no_room_leave_what_was_there_and_say_why(tmp_path: Path) -> None:
     import torch
     from slowfast_vos.model.checkpoints import save_checkpoint
     from slowfast_vos.training.loop import Resume, TrainingState
@@ -99,18 +84,12 @@ def test_weights_that_find_no_room_leave_nothing_and_say_why(tmp_path: Path) -> 
     model = torch.nn.Linear(100, 100)
     state = TrainingState(model, torch.optim.SGD(model.parameters()), 1, 1, resume=Resume(tmp_path / "state.pt", "key"))
     weights = tmp_path / "model.safetensors"
+    weights.write_text("old")
     for path, save in ((weights, lambda: save_checkpoint(weights, model, {})), (tmp_path / "state.pt", state.save)):
         with pytest.raises(UserError) as refused, small_files():
             save()
         assert str(refused.value) == f"{path}: cannot be written (File too large)"
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_writable(tmp_path / "not" / "yet")
-    monkeypatch.setattr(os, "access", lambda *_: False)  # as on a read-only disk, for root too
-    with pytest.raises(UserError, match=f"^{tmp_path}: cannot be written; expected a folder for {tmp_path}/not/yet$"):
-        check_writable(tmp_path / "not" / "yet")
+    assert [(path, path.read_text()) for path in tmp_path.iterdir()] == [(weights, "old")]
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -121,11 +100,6 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="folder: cannot be written"):
         write_text(tmp_path / "folder", "text")
     assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}
-
-
-def test_text_is_utf_8(tmp_path: Path) -> None:
-    write_text(tmp_path / "a", "≥ ü\n")
-    assert (tmp_path / "a").read_bytes() == "≥ ü\n".encode()
 
 
 json_values = st.recursive(
@@ -150,14 +124,11 @@ def test_numbers_that_json_has_not_are_refused_before_anything_is_written(value:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", json.dumps({"a": 1}).encode()[:-1]])
-def test_a_file_that_is_no_json_is_named(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_no_json_or_missing_is_named(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "value.json"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"value\.json: cannot be read as JSON") as error:
         read_json(path)
     assert len(str(error.value).splitlines()) == 1
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone\.json: missing; expected a JSON file"):
         read_json(tmp_path / "gone.json")
