@@ -8,6 +8,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from click.testing import Result
 
+SETUP = ("--setup", "1-3")
+# A run's verbs that compute, in an order that runs.
+STAGES = [
+    ("check-data",),
+    ("train-detector",),
+    ("train-parent", *SETUP),
+    ("tune", *SETUP, "--backbone", "frozen", "--lr", "0.001"),
+    ("tune", *SETUP, "--backbone", "trained", "--lr", "1e30"),
+    ("grid", *SETUP, "--part", "1/2"),
+    ("grid", *SETUP, "--part", "2/2"),
+    ("select", *SETUP),
+    ("finetune", *SETUP),
+    ("predict-parent", *SETUP),
+    ("predict-baseline", "--baseline", "detector"),
+    ("predict-baseline", "--baseline", "foreground"),
+    ("evaluate", "--task", "unsupervised", *SETUP),
+    ("evaluate", "--task", "semi-supervised", *SETUP),
+    ("evaluate", "--task", "baseline", "--setup", "foreground"),
+    ("evaluate", "--task", "baseline", "--setup", "detector"),
+    ("cost", *SETUP),
+]
+
 
 def refused(done: Result, *words: str, lines: int = 1) -> list[str]:
     """Check that a command ended in lines that say why, without a traceback; returns them."""

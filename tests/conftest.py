@@ -21,6 +21,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from command_line import STAGES
 from workflow_runs import snakemake
 
 if TYPE_CHECKING:
@@ -185,18 +186,13 @@ class Run:
 
         return Results(self.settings, self.folder)
 
-    def config(self, file: str = "tiny", /, **changes: Any) -> Path:
-        """A configuration file with some sections changed: a mapping updates its section, all else replaces it."""
+    def verb(self, verb: str, /, *options: str, **changes: Any) -> Result:
+        """Run a verb with the run's configuration; of `changes` a mapping updates its section, all else replaces it."""
         values = dict(self.values)
         for key, value in changes.items():
             values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
-        path = self.folder / f"{file}.yaml"
+        path = self.folder / f"{'changed' if changes else 'tiny'}.yaml"
         path.write_text(yaml.safe_dump(values))
-        return path
-
-    def verb(self, verb: str, /, *options: str, **changes: Any) -> Result:
-        """Run a verb with the run's configuration, or one that `changes` some sections."""
-        path = self.config("changed", **changes) if changes else self.config()
         return self.invoke(verb, "--config", str(path), *options)
 
     def done(self, verb: str, /, *options: str, **changes: Any) -> Result:
@@ -253,25 +249,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, dataset_root: Path, invok
     run = Run(folder, {**RUN, "data": data}, invoke)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for verb, *options in (
-            ("check-data",),
-            ("train-detector",),
-            ("train-parent", "--setup", "1-3"),
-            ("tune", "--setup", "1-3", "--backbone", "frozen", "--lr", "0.001"),
-            ("tune", "--setup", "1-3", "--backbone", "trained", "--lr", "1e30"),
-            ("grid", "--setup", "1-3", "--part", "1/2"),
-            ("grid", "--setup", "1-3", "--part", "2/2"),
-            ("select", "--setup", "1-3"),
-            ("finetune", "--setup", "1-3"),
-            ("predict-parent", "--setup", "1-3"),
-            ("predict-baseline", "--baseline", "detector"),
-            ("predict-baseline", "--baseline", "foreground"),
-            ("evaluate", "--task", "unsupervised", "--setup", "1-3"),
-            ("evaluate", "--task", "semi-supervised", "--setup", "1-3"),
-            ("evaluate", "--task", "baseline", "--setup", "foreground"),
-            ("evaluate", "--task", "baseline", "--setup", "detector"),
-            ("cost", "--setup", "1-3"),
-        ):
+        for verb, *options in STAGES:
             run.done(verb, *options)
     return run
 

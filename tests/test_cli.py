@@ -14,7 +14,7 @@ import pytest
 from slowfast_vos.cli import app
 from slowfast_vos.videos.pngs import write_mask
 
-from command_line import refused, validation
+from command_line import STAGES, refused, validation
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -41,23 +41,7 @@ def test_help_names_every_verb(invoke: Invoke) -> None:
 
 @pytest.mark.parametrize(
     "verb",
-    [
-        ("check-data",),
-        ("train-detector",),
-        ("train-parent", "--setup", SETUP),
-        ("tune", "--setup", SETUP, "--backbone", "frozen", "--lr", "0.001"),
-        ("grid", "--setup", SETUP),
-        ("select", "--setup", SETUP),
-        ("finetune", "--setup", SETUP),
-        ("predict-parent", "--setup", SETUP),
-        ("predict-baseline", "--baseline", "foreground"),
-        ("evaluate", "--task", "unsupervised", "--setup", SETUP),
-        ("cost", "--setup", SETUP),
-        ("tables",),
-        ("plots",),
-        ("strips",),
-        ("summary",),
-    ],
+    [*{stage[0]: stage for stage in STAGES}.values(), ("tables",), ("plots",), ("strips",), ("summary",)],
     ids=lambda verb: verb[0],
 )
 def test_a_wrong_key_and_a_missing_file_are_named_by_every_verb(inside: Run, verb: tuple[str, ...]) -> None:

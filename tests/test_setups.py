@@ -19,6 +19,7 @@ def test_valid_convolutions_take_both_pathways_to_one_frame(slow: int, fast: int
     setup = Setup(slow, fast)
     window = [(index,) for index in range(-setup.before, setup.after + 1)]
     assert len(window) == fast
+    assert Setup.parse(str(setup)) == setup
     trim = (fast - slow) // 2
     fast_frames, slow_frames = window, window[trim : fast - trim]
     assert len(slow_frames) == slow
@@ -36,10 +37,8 @@ def test_valid_convolutions_take_both_pathways_to_one_frame(slow: int, fast: int
             )
             slow_frames = [tuple(sorted({*a, *b})) for a, b in zip(slow_frames, fused, strict=True)]
     everything = tuple(range(-setup.before, setup.after + 1))
-    assert fast_frames == [everything]
-    assert len(slow_frames) == 1
     # Through the fusions the slow pathway has seen the whole fast window too.
-    assert slow_frames == [everything]
+    assert fast_frames == slow_frames == [everything]
 
 
 @pytest.mark.parametrize(
@@ -72,26 +71,16 @@ def test_the_window_is_centred_and_longer_before(fast: int, before: int, after: 
     assert (setup.before, setup.after) == (before, after)
 
 
-@pytest.mark.parametrize(("slow", "fast"), POSSIBLE)
-def test_names_are_read_as_they_are_written(slow: int, fast: int) -> None:
-    assert Setup.parse(str(Setup(slow, fast))) == Setup(slow, fast)
-
-
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
         ("1-2", r"fast − slow is 1; expected an even number"),
-        ("2-7", r"fast − slow is 5; expected an even number"),
         ("7-3", r"found 7 slow and 3 fast frames; expected 1 ≤ slow ≤ fast"),
         ("0-2", r"found 0 slow and 2 fast frames; expected 1 ≤ slow ≤ fast"),
-        ("0-0", r"expected 1 ≤ slow ≤ fast"),
-        ("3", r"setup '3': expected \"slow-fast\" in frames, such as \"3-7\""),
-        ("a-b", r"setup 'a-b': expected \"slow-fast\""),
-        ("3-", r"setup '3-': expected \"slow-fast\""),
-        ("-3-7", r"setup '-3-7': expected \"slow-fast\""),
-        ("3-7-9", r"setup '3-7-9': expected \"slow-fast\""),
-        ("1.0-3", r"setup '1.0-3': expected \"slow-fast\""),
-        ("", r"setup '': expected \"slow-fast\""),
+        *[
+            (name, rf"setup '{name}': expected \"slow-fast\" in frames, such as \"3-7\"")
+            for name in ("", "3", "3-", "a-b", "-3-7", "3-7-9", "1.0-3")
+        ],
     ],
 )
 def test_setups_that_cannot_be_are_refused_with_the_reason(name: str, reason: str) -> None:
@@ -99,10 +88,9 @@ def test_setups_that_cannot_be_are_refused_with_the_reason(name: str, reason: st
         Setup.parse(name)
 
 
-@pytest.mark.parametrize(("slow", "fast"), [(1, 2), (3, 1), (0, 0), (-1, 1)])
-def test_the_constructor_refuses_them_too(slow: int, fast: int) -> None:
-    with pytest.raises(UserError, match=f"setup {slow}-{fast}"):
-        Setup(slow, fast)
+def test_the_constructor_refuses_them_too() -> None:
+    with pytest.raises(UserError, match="setup -1-1"):
+        Setup(-1, 1)
 
 
 @pytest.mark.parametrize(
