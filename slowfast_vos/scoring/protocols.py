@@ -137,10 +137,12 @@ def measure_frame(prediction: np.ndarray, annotation: np.ndarray, objects: int, 
     if protocol.single_object:
         pair = region_pair(prediction, annotation)
         return np.array([[measure(*pair)] for measure in MEASURES])
+    # Proposals are counted before void is taken out: one that lies in void alone is empty and still counts.
+    proposals = int(prediction.max()) if protocol.matched else objects
     if protocol.matched and (void := annotation == VOID).any():
         prediction = np.where(void, 0, prediction)
     radius = tolerance(*annotation.shape)
-    predicted = Region.of_ids(prediction, int(prediction.max()) if protocol.matched else objects, radius)
+    predicted = Region.of_ids(prediction, proposals, radius)
     annotated = Region.of_ids(annotation, objects, radius)
     if not protocol.matched:
         values = [list(map(measure, predicted, annotated)) for measure in MEASURES]

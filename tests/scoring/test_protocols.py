@@ -47,6 +47,8 @@ TWO = {1: (0, 10), 2: (20, 30)}
         ([ONE] * 3, [{9: (0, 10)}, ONE, {255: (0, 3)}], SEMI, [[1.0]]),
         # Unsupervised: twenty proposals are allowed.
         ([ONE] * 2, [{20: (0, 10)}] * 2, UNSUPERVISED, [[1.0, 1.0]]),
+        # A proposal that lies in void alone is empty and still counts: it has no object, as the second frame.
+        ([ONE | {255: (20, 30)}, {255: (20, 30)}], [{2: (20, 30)}, {1: (0, 9), 2: (20, 30)}], UNSUPERVISED, [[0, 1]]),
     ],
 )
 def test_what_is_an_object(
