@@ -146,6 +146,7 @@ class Job:
         model = SlowFastMaskRCNN(
             frames.slow,
             frames.fast,
+            control=frames.control,
             border=self.settings.option("border"),
             chunk_length=self.settings.model.chunk_length,
             precision=self.settings.precision,

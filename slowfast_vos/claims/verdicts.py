@@ -1,0 +1,260 @@
+"""Verdicts on a run's claims, from its records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from slowfast_vos.claims.claims import Claim, asked_claims, matching
+from slowfast_vos.claims.intervals import LEVEL, Estimate, complete, difference, estimate, holm
+from slowfast_vos.reporting.run import Run
+
+Verdict = Literal["supported", "contradicted", "undecided"]
+LEAST_SEEDS, LEAST_SEQUENCES = 3, 6
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A paired difference of two cells, or means of cells.
+
+    Attributes:
+        label: such as "3-3 − 1-1".
+        values: the differences of J&F, seeds × sequences.
+        estimate: their mean and its interval.
+    """
+
+    label: str
+    values: pd.DataFrame
+    estimate: Estimate
+
+    @property
+    def wins(self) -> int:
+        """Sequences on which the mean over the seeds is above 0."""
+        return int((self.values.mean() > 0).sum())
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim, and what the run says of it.
+
+    Attributes:
+        contrast: the one that decides: of several, the one nearest to the verdict's bound.
+        p_for, p_against: one-sided p values, adjusted by Holm over the family.
+        reason: why it is undecided, or what decided a claim of cost.
+        needs: what would decide it.
+    """
+
+    claim: Claim
+    verdict: Verdict
+    contrast: Contrast | None = None
+    p_for: float | None = None
+    p_against: float | None = None
+    reason: str = ""
+    needs: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The paired scores of a run, or of several.
+
+    Attributes:
+        cells: J&F by name of the cell, one row per seed and one column per sequence.
+        costs: one row per setup, as `Run.costs`.
+        attributes: of each sequence.
+    """
+
+    cells: Mapping[str, pd.DataFrame]
+    costs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    attributes: Mapping[str, list[str]] = field(default_factory=dict)
+
+    def contrast(self, plus: Iterable[str], minus: Iterable[str] = (), label: str = "") -> Contrast | None:
+        """The mean of some cells minus the mean of others; None where no seed and sequence has them all."""
+        sides = [[self.cells[name] for name in names] for names in (plus, minus)]
+        if not sides[0]:
+            return None
+        values = sum(sides[0]) / len(sides[0])
+        if sides[1]:
+            values = values - sum(sides[1]) / len(sides[1])
+        values = complete(values)
+        return None if values.empty else Contrast(label, values, estimate(values.to_numpy()))
+
+
+def evidence(run: Run) -> Evidence:
+    """The cells of a run."""
+    columns = {"tuning": ["setup", "backbone", "lr"], "grid": ["setup", "freeze", "scale", "lr"]}
+    scored, cells = run.sequences["jf_mean"], {}
+    for kind, names in {"evaluation": ["task", "setup"], "baseline": ["task", "name"], **columns}.items():
+        for key, records in run.of(kind).groupby(names, sort=False):
+            name = "/".join(key if kind in ("evaluation", "baseline") else (kind, *key))
+            found = records[["seed"]].join(run.sequences.loc[scored.index.isin(records.index), ["sequence", "jf_mean"]])
+            cells[name] = found.pivot(index="seed", columns="sequence", values="jf_mean").rename_axis(columns=None)
+            order = [one for one in run.lengths if one in cells[name]]
+            cells[name] = cells[name][order]
+    return Evidence(cells, run.costs, run.attributes)
+
+
+def find(run: Run) -> list[Finding]:
+    """A finding for each claim of the run's family, in their order."""
+    known, margin = evidence(run), run.settings.claims.margin
+    return judge(asked_claims(run.settings), known, margin)
+
+
+def judge(claims: Iterable[Claim], known: Evidence, margin: float) -> list[Finding]:
+    """Judge claims as one family.
+
+    Args:
+        margin: differences of J&F below it do not matter.
+    """
+    found = [_costs(claim, known) if claim.order else _weigh(claim, known, margin) for claim in claims]
+    tested = [index for index, one in enumerate(found) if one.p_for is not None]
+    for side in ("p_for", "p_against"):
+        adjusted = holm([getattr(found[index], side) for index in tested])
+        for index, value in zip(tested, adjusted, strict=True):
+            found[index] = replace(found[index], **{side: value})
+    return [_decide(one, known, margin) if one.p_for is not None else one for one in found]
+
+
+def _weigh(claim: Claim, known: Evidence, margin: float) -> Finding:
+    """The claim's contrast and p values, before they are adjusted."""
+    contrasts = [one for one in _contrasts(claim, known) if one is not None]
+    if not contrasts:
+        return Finding(claim, "undecided", reason="no seed has all the records that it compares")
+    if any(np.isnan(one.estimate.error) for one in contrasts):
+        return Finding(claim, "undecided", contrasts[0], reason="one seed and one sequence have no interval")
+    rows = [(one, *_p_values(claim.kind, one.estimate, margin)) for one in contrasts]
+    # All must hold for the claim, and one suffices against it.
+    against = min(1.0, len(rows) * min(row[2] for row in rows))
+    deciding = max(rows, key=lambda row: (row[1], abs(row[0].estimate.mean)))
+    if against < 1 - LEVEL:
+        deciding = min(rows, key=lambda row: row[2])
+    return Finding(claim, "undecided", deciding[0], max(row[1] for row in rows), against)
+
+
+def _p_values(kind: str, one: Estimate, margin: float) -> tuple[float, float]:
+    """One-sided p values for and against a claim of a kind."""
+    if kind == "better":
+        return one.p_above(0), one.p_below(margin)
+    if kind == "no better":
+        return one.p_below(margin), one.p_above(0)
+    if kind == "as good for less":
+        return one.p_above(-margin), one.p_below(-margin)
+    if kind == "best":
+        return one.p_above(0), one.p_below(0)
+    inside = max(one.p_above(-margin), one.p_below(margin))
+    return inside, min(1.0, 2 * min(one.p_above(margin), one.p_below(-margin)))
+
+
+def _contrasts(claim: Claim, known: Evidence) -> list[Contrast | None]:
+    plus = matching(claim.plus or (), known.cells)
+    if claim.kind == "alike":
+        return [known.contrast([a], [b], _label([a], [b])) for a, b in combinations(plus, 2)]
+    if claim.kind == "best":
+        ours = {tuple(name.split("/")[2:]) for name in plus}
+        others = dict.fromkeys(tuple(name.split("/")[2:]) for name in known.cells if name.startswith("grid/"))
+        rivals = {one: matching(["/".join(("grid", "*", *one))], known.cells) for one in others if one not in ours}
+        label = "{} − {}"
+        name = " / ".join(next(iter(ours), ()))
+        return [known.contrast(plus, cells, label.format(name, " / ".join(one))) for one, cells in rivals.items()]
+    minus = matching(claim.minus or (), known.cells)
+    found = known.contrast(plus, minus, _label(claim.plus or (), claim.minus or ()))
+    return [found if found is None else _of_strata(claim, found, known.attributes)]
+
+
+def _of_strata(claim: Claim, found: Contrast, attributes: Mapping[str, list[str]]) -> Contrast | None:
+    """The contrast on the sequences that the claim is about; None if there are none."""
+    wanted = claim.where or claim.more_where
+    if wanted is None:
+        return found
+    named = [one for one in found.values if wanted in attributes.get(one, [])]
+    others = [one for one in found.values if one not in named]
+    if not named or (claim.more_where and not others):
+        return None
+    inside = estimate(found.values[named].to_numpy())
+    if claim.where:
+        return Contrast(f"{found.label} ({wanted})", found.values[named], inside)
+    apart = difference(inside, estimate(found.values[others].to_numpy()))
+    return Contrast(f"({found.label} with {wanted}) − (without)", found.values, apart)
+
+
+def _label(plus: Iterable[str], minus: Iterable[str]) -> str:
+    sides = [[name.split("/") for name in names] for names in (plus, minus)]
+    tasks = {name[0] for side in sides for name in side}
+    words = [
+        " and ".join(
+            "/".join(name[1:] if len(tasks) == 1 else name).replace("/*", "").replace("*/", "") for name in side
+        )
+        for side in sides
+    ]
+    return " − ".join(word for word in words if word)
+
+
+def _decide(found: Finding, known: Evidence, margin: float) -> Finding:
+    one = found.contrast.estimate
+    holds, fails = found.p_for < 1 - LEVEL, found.p_against < 1 - LEVEL
+    if one.seeds < LEAST_SEEDS or one.sequences < LEAST_SEQUENCES:
+        seeds = f"{one.seeds} seed{'s' * (one.seeds > 1)}"
+        sequences = f"{one.sequences} sequence{'s' * (one.sequences > 1)}"
+        needs = f"at least {LEAST_SEEDS} seeds and {LEAST_SEQUENCES} sequences"
+        return replace(found, reason=f"{seeds} and {sequences} decide nothing", needs=needs)
+    if fails and (not holds or found.claim.kind == "no better"):
+        return replace(found, verdict="contradicted")
+    if holds and found.claim.kind == "as good for less":
+        return _cheaper(found, known.costs)
+    if holds:
+        return replace(found, verdict="supported")
+    return replace(found, reason="the interval holds both answers", needs=_needs(one, margin))
+
+
+def _needs(one: Estimate, margin: float) -> str:
+    seeds, sequences = one.seeds_to_detect(margin), one.sequences_to_detect(margin)
+    ways = [f"{seeds} seeds of these sequences"] if seeds else []
+    ways += [f"{sequences} such sequences with {one.seeds} seeds"] if sequences else []
+    return " or ".join(ways) or "more seeds and more sequences"
+
+
+def _setup(names: Iterable[str] | None) -> str:
+    return next(iter(names or ())).split("/")[1]
+
+
+def _cheaper(found: Finding, costs: pd.DataFrame) -> Finding:
+    """Supported only where operations are fewer and the intervals of the time lie apart."""
+    ours, theirs = _setup(found.claim.plus), _setup(found.claim.minus)
+    time = "milliseconds_per_frame"
+    rows = costs.reindex(index=[ours, theirs], columns=["gflops_per_frame", f"{time}_low", f"{time}_high"])
+    if rows.isna().to_numpy().any():
+        return replace(found, reason="as good; its cost was not measured", needs="cost records of both setups")
+    operations, low, high = (rows[name].astype(float) for name in rows)
+    if operations[ours] < operations[theirs] and high[ours] < low[theirs]:
+        return replace(found, verdict="supported")
+    return replace(found, reason="as good, but not shown to cost less", needs="more repeats of the timing")
+
+
+def _costs(claim: Claim, known: Evidence) -> Finding:
+    """A claim of cost: each quantity grows along the order, intervals apart; counts have no interval."""
+    words, grows, falls = [], [], []
+    for quantity in claim.quantities or ():
+        names = [quantity] if quantity in known.costs else [f"{quantity}_{end}" for end in ("low", "high", "median")]
+        rows = known.costs.reindex(index=claim.order, columns=names).astype(float)
+        if rows.isna().to_numpy().any():
+            return Finding(claim, "undecided", reason="none measured", needs=_instrument(quantity))
+        low, high, shown = rows[names[0]], rows[names[min(1, len(names) - 1)]], rows[names[-1]]
+        pairs = list(zip(claim.order[:-1], claim.order[1:], strict=True))
+        grows += [high[one] < low[other] for one, other in pairs]
+        falls += [low[one] > high[other] for one, other in pairs]
+        words.append(f"{quantity.replace('_', ' ')}: " + ", ".join(f"{one} {shown[one]:,.0f}" for one in claim.order))
+    if all(grows):
+        return Finding(claim, "supported", reason="; ".join(words))
+    if any(falls):
+        return Finding(claim, "contradicted", reason="; ".join(words))
+    return Finding(
+        claim, "undecided", reason="; ".join(words) + "; intervals overlap", needs="more repeats of the timing"
+    )
+
+
+def _instrument(quantity: str) -> str:
+    return "a run on a GPU" if quantity.startswith("gpu_") else "cost records of these setups"
