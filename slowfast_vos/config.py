@@ -15,6 +15,7 @@ from slowfast_vos.errors import UserError
 from slowfast_vos.files import write_text
 from slowfast_vos.sections import (
     PROTOCOLS,
+    Claims,
     Cost,
     Count,
     Data,
@@ -69,6 +70,7 @@ class Settings(Section):
     grid: Grid = Grid()
     final: Final = Final()
     cost: Cost = Cost()
+    claims: Claims = Claims()
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

@@ -229,6 +229,14 @@ class Cost(Section):
     repeats: Annotated[int, Field(ge=3)] = 5
 
 
+class Claims(Section):
+    """What the run is to decide, declared before it."""
+
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    family: axis(str) | None = None
+    file: str | None = None
+
+
 class Switches(Section):
     """What `paper` and `strict` decide; a key that is set overrides the protocol.
 

@@ -38,6 +38,7 @@ class Claim(Section):
         more_where: the contrast is larger on sequences with this attribute than on the others.
         quantities: fields of a cost record.
         order: setups, from the cheapest.
+        growing_steps: each step along the order is larger than the one before.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -50,12 +51,15 @@ class Claim(Section):
     more_where: str | None = None
     quantities: Cells | None = None
     order: Annotated[list[str], Field(min_length=2)] | None = None
+    growing_steps: bool = False
 
     @model_validator(mode="after")
     def _complete(self) -> Claim:
         needed = {"quantities", "order"} if self.kind == "costs more" else {"plus"}
         needed |= {"minus"} if TWO_SIDED.get(self.kind) else set()
         found = {key for key in ("plus", "minus", "quantities", "order") if getattr(self, key) is not None}
+        if found == needed and len({name.count("/") for name in [*(self.plus or ()), *(self.minus or ())]}) > 1:
+            raise ValueError("plus and minus: expected cells of one form, such as TASK/SETUP")
         if found != needed:
             raise ValueError(f"kind {self.kind!r}: found {sorted(found)}; expected {sorted(needed)}")
         return self

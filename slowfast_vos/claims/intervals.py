@@ -30,7 +30,8 @@ class Estimate:
         error: its standard error; NaN for a single cell.
         freedom: degrees of freedom of the error.
         seeds, sequences: how many of each.
-        variances: between seeds, between sequences, and of the rest; a factor with one level counts as 0.
+        variances: between seeds, between sequences, and of the rest; a factor with one level counts as 0. None of a
+            difference of groups.
     """
 
     mean: float
@@ -38,7 +39,7 @@ class Estimate:
     freedom: float
     seeds: int
     sequences: int
-    variances: tuple[float, float, float]
+    variances: tuple[float, float, float] | None
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
         """The two-sided t interval."""
@@ -85,7 +86,7 @@ class Estimate:
 
 
 def estimate(values: np.ndarray) -> Estimate:
-    """The mean of values `[seeds, sequences]`; with a single seed the interval is over sequences alone, and vice versa."""
+    """The mean of values `[seeds, sequences]`; with one seed the interval is over sequences alone."""
     seeds, sequences = values.shape
     mean, of_seeds, of_sequences = values.mean(), values.mean(1), values.mean(0)
     by_seed = sequences * _variance(of_seeds)
@@ -125,8 +126,8 @@ def difference(one: Estimate, other: Estimate) -> Estimate:
     error, freedom = sum(squares) ** 0.5, min(one.freedom, other.freedom)
     if error > 0:  # Satterthwaite
         freedom = sum(squares) ** 2 / (squares[0] ** 2 / one.freedom + squares[1] ** 2 / other.freedom)
-    sizes = min(one.seeds, other.seeds), min(one.sequences, other.sequences)
-    return Estimate(one.mean - other.mean, error, freedom, *sizes, one.variances)
+    seeds, sequences = min(one.seeds, other.seeds), one.sequences + other.sequences
+    return Estimate(one.mean - other.mean, error, freedom, seeds, sequences, None)
 
 
 def complete(cells: pd.DataFrame) -> pd.DataFrame:

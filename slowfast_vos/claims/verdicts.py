@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,11 @@ from slowfast_vos.reporting.run import Run
 
 Verdict = Literal["supported", "contradicted", "undecided"]
 LEAST_SEEDS, LEAST_SEQUENCES = 3, 6
+COST_NAMES = {
+    "parameters_total": "parameters:",
+    "milliseconds_per_frame": "ms a frame:",
+    "gpu_allocated_bytes": "bytes of GPU memory:",
+}
 
 
 @dataclass(frozen=True)
@@ -129,10 +134,13 @@ def _weigh(claim: Claim, known: Evidence, margin: float) -> Finding:
     rows = [(one, *_p_values(claim.kind, one.estimate, margin)) for one in contrasts]
     # All must hold for the claim, and one suffices against it.
     against = min(1.0, len(rows) * min(row[2] for row in rows))
-    deciding = max(rows, key=lambda row: (row[1], abs(row[0].estimate.mean)))
-    if against < 1 - LEVEL:
-        deciding = min(rows, key=lambda row: row[2])
+    deciding = max(rows, key=lambda row: _distance(claim.kind, row[0]))
     return Finding(claim, "undecided", deciding[0], max(row[1] for row in rows), against)
+
+
+def _distance(kind: str, one: Contrast) -> float:
+    """How far a contrast is from what the claim says: the farthest of several is shown."""
+    return abs(one.estimate.mean) if kind == "alike" else -one.estimate.mean
 
 
 def _p_values(kind: str, one: Estimate, margin: float) -> tuple[float, float]:
@@ -157,9 +165,8 @@ def _contrasts(claim: Claim, known: Evidence) -> list[Contrast | None]:
         ours = {tuple(name.split("/")[2:]) for name in plus}
         others = dict.fromkeys(tuple(name.split("/")[2:]) for name in known.cells if name.startswith("grid/"))
         rivals = {one: matching(["/".join(("grid", "*", *one))], known.cells) for one in others if one not in ours}
-        label = "{} − {}"
         name = " / ".join(next(iter(ours), ()))
-        return [known.contrast(plus, cells, label.format(name, " / ".join(one))) for one, cells in rivals.items()]
+        return [known.contrast(plus, cells, f"{name} − {' / '.join(one)}") for one, cells in rivals.items()]
     minus = matching(claim.minus or (), known.cells)
     found = known.contrast(plus, minus, _label(claim.plus or (), claim.minus or ()))
     return [found if found is None else _of_strata(claim, found, known.attributes)]
@@ -182,15 +189,14 @@ def _of_strata(claim: Claim, found: Contrast, attributes: Mapping[str, list[str]
 
 
 def _label(plus: Iterable[str], minus: Iterable[str]) -> str:
+    """A contrast in few words: what its two sides do not share."""
     sides = [[name.split("/") for name in names] for names in (plus, minus)]
-    tasks = {name[0] for side in sides for name in side}
-    words = [
-        " and ".join(
-            "/".join(name[1:] if len(tasks) == 1 else name).replace("/*", "").replace("*/", "") for name in side
-        )
-        for side in sides
-    ]
-    return " − ".join(word for word in words if word)
+    differs = [len(set(parts)) > 1 for parts in zip(*sides[0], *sides[1], strict=True)]
+    return " − ".join(" and ".join(_words(name, differs) for name in side) for side in sides)
+
+
+def _words(name: Iterable[str], wanted: Iterable[bool]) -> str:
+    return "/".join(part for part, kept in zip(name, wanted, strict=True) if kept and part != "*")
 
 
 def _decide(found: Finding, known: Evidence, margin: float) -> Finding:
@@ -211,6 +217,8 @@ def _decide(found: Finding, known: Evidence, margin: float) -> Finding:
 
 
 def _needs(one: Estimate, margin: float) -> str:
+    if one.variances is None:
+        return "more seeds, and more sequences of both kinds"
     seeds, sequences = one.seeds_to_detect(margin), one.sequences_to_detect(margin)
     ways = [f"{seeds} seeds of these sequences"] if seeds else []
     ways += [f"{sequences} such sequences with {one.seeds} seeds"] if sequences else []
@@ -235,25 +243,30 @@ def _cheaper(found: Finding, costs: pd.DataFrame) -> Finding:
 
 
 def _costs(claim: Claim, known: Evidence) -> Finding:
-    """A claim of cost: each quantity grows along the order, intervals apart; counts have no interval."""
-    words, grows, falls = [], [], []
+    """A claim of cost: each quantity grows along the order; of a time the intervals lie apart."""
+    words, holds, fails = [], [], []
     for quantity in claim.quantities or ():
-        names = [quantity] if quantity in known.costs else [f"{quantity}_{end}" for end in ("low", "high", "median")]
-        rows = known.costs.reindex(index=claim.order, columns=names).astype(float)
+        names = [f"{quantity}_{end}" for end in ("low", "median", "high")]
+        if quantity in known.costs:
+            names = [quantity] * 3
+        rows = known.costs.reindex(index=claim.order, columns=dict.fromkeys(names)).astype(float)
         if rows.isna().to_numpy().any():
             return Finding(claim, "undecided", reason="none measured", needs=_instrument(quantity))
-        low, high, shown = rows[names[0]], rows[names[min(1, len(names) - 1)]], rows[names[-1]]
-        pairs = list(zip(claim.order[:-1], claim.order[1:], strict=True))
-        grows += [high[one] < low[other] for one, other in pairs]
-        falls += [low[one] > high[other] for one, other in pairs]
-        words.append(f"{quantity.replace('_', ' ')}: " + ", ".join(f"{one} {shown[one]:,.0f}" for one in claim.order))
-    if all(grows):
-        return Finding(claim, "supported", reason="; ".join(words))
-    if any(falls):
-        return Finding(claim, "contradicted", reason="; ".join(words))
-    return Finding(
-        claim, "undecided", reason="; ".join(words) + "; intervals overlap", needs="more repeats of the timing"
-    )
+        low, shown, high = (rows[name].tolist() for name in names)
+        pairs = range(len(shown) - 1)
+        holds += [high[one] < low[one + 1] for one in pairs]
+        fails += [low[one] > high[one + 1] for one in pairs]
+        if claim.growing_steps:
+            steps = [later - earlier for earlier, later in pairwise(shown)]
+            holds += [later > earlier for earlier, later in pairwise(steps)]
+        values = ", ".join(f"{value:,.0f} for {setup}" for setup, value in zip(claim.order, shown, strict=True))
+        words.append(f"{COST_NAMES.get(quantity, quantity)} {values}")
+    reason = "; ".join(words)
+    if all(holds):
+        return Finding(claim, "supported", reason=reason)
+    if any(fails):
+        return Finding(claim, "contradicted", reason=reason)
+    return Finding(claim, "undecided", reason=reason, needs="more repeats of the timing, whose intervals overlap")
 
 
 def _instrument(quantity: str) -> str:
