@@ -1,0 +1,58 @@
+"""Findings in words: every sentence of a report is made here from a finding's numbers."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from slowfast_vos.claims.intervals import Estimate
+from slowfast_vos.claims.verdicts import Finding
+
+
+def signed(value: float) -> str:
+    """A difference with its sign, three digits."""
+    return "unknown" if math.isnan(value) else f"{value:+.3f}".replace("-", "−")
+
+
+def interval(one: Estimate) -> str:
+    """A 95 % interval in brackets; nothing where there is none."""
+    return "" if math.isnan(one.error) else f"[{', '.join(map(signed, one.interval()))}]"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def p_value(value: float | None) -> str:
+    """An adjusted p value, as papers write it."""
+    if value is None:
+        return ""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def sentence(found: Finding) -> str:
+    """The verdict and what it rests on: one sentence, or two where something is lacking."""
+    words = f"{found.verdict.capitalize()}."
+    if found.contrast is not None:
+        one = found.contrast.estimate
+        words += f" {found.contrast.label}: {signed(one.mean)} {interval(one)} J&F".replace("  ", " ")
+        words += f", above 0 on {found.contrast.wins} of {counted(found.contrast.values.shape[1], 'sequence')}"
+        words += f", {counted(one.seeds, 'seed')}"
+        deciding = found.p_against if found.verdict == "contradicted" else found.p_for
+        words += f" (Holm {p_value(deciding)})." if found.verdict != "undecided" else "."
+    if found.reason:
+        words += f" {found.reason[0].upper()}{found.reason[1:]}."
+    if found.verdict == "undecided" and found.contrast is not None and not math.isnan(found.contrast.estimate.error):
+        words += f" This run could see {found.contrast.estimate.detectable():.3f}."
+    if found.needs:
+        words += f" It would take {found.needs}."
+    return words
+
+
+def headline(findings: Sequence[Finding]) -> str:
+    """How many of the claims have which verdict."""
+    counts = Counter(one.verdict for one in findings)
+    parts = [f"{counts[verdict]} {verdict}" for verdict in ("supported", "contradicted", "undecided") if counts[verdict]]
+    return f"Of {counted(len(findings), 'claim')}: {', '.join(parts)}."

@@ -1,0 +1,119 @@
+"""Figures of paired comparisons: claims with their intervals, controls, what fine-tuning gains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from slowfast_vos.claims.intervals import complete, estimate
+from slowfast_vos.claims.verdicts import Finding
+from slowfast_vos.dag import TASKS
+from slowfast_vos.reporting.style import DOUBLE, SINGLE, looks
+
+VERDICTS = {"supported": ("#1b7837", "o"), "contradicted": ("#b2182b", "X"), "undecided": ("0.45", "D")}
+MARGIN = {"color": "0.9", "linewidth": 0, "zorder": 0}
+
+
+def forest(findings: Sequence[Finding], margin: float) -> Figure:
+    """The paired difference that decides each claim: its interval, the mean of each seed, and the margin."""
+    shown = [one for one in findings if one.contrast is not None]
+    figure = Figure(figsize=(DOUBLE, 0.9 + 0.33 * max(len(shown), 1)))
+    axes = figure.add_subplot()
+    axes.axvspan(-margin, margin, **MARGIN)
+    axes.axvline(0, color="0.3", linewidth=0.7, zorder=1)
+    labels = []
+    for row, one in enumerate(shown):
+        colour, marker = VERDICTS[one.verdict]
+        _interval(axes, row, one.contrast.values, one.contrast.estimate.mean, colour, marker)
+        half = one.contrast.estimate.half_width()
+        if half == half:
+            axes.errorbar(one.contrast.estimate.mean, row, xerr=half, color=colour, elinewidth=1.4, capsize=2.5, zorder=3)
+        labels.append(f"{one.claim.id}\n{one.contrast.label}")
+    axes.set_yticks(range(len(shown)), labels, fontsize=7, linespacing=0.95)
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.set_xlabel(f"difference of J&F (95 % interval; points: seeds; grey: the margin of ±{margin:g})")
+    axes.grid(True, axis="x")
+    handles = [
+        Line2D([], [], linestyle="", marker=marker, color=colour, label=verdict)
+        for verdict, (colour, marker) in VERDICTS.items()
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, handletextpad=0.2)
+    return figure
+
+
+def _interval(axes: Axes, row: float, values: pd.DataFrame, mean: float, colour: str, marker: str) -> None:
+    axes.plot(mean, row, marker, color=colour, markersize=6, zorder=4)
+    if len(values) > 1:
+        axes.plot(values.mean(axis=1), [row + 0.27] * len(values), "|", color="0.25", markersize=6, zorder=2)
+
+
+def controls(cells: Mapping[str, pd.DataFrame], setups: Sequence[str]) -> Figure:
+    """Mean J&F, unsupervised, of setups beside their controls, with intervals: what is due to capacity, what to motion.
+
+    Args:
+        setups: every name in the order of the rows, controls after the setup that they vary.
+    """
+    known = [setup for setup in setups if f"{TASKS[0]}/{setup}" in cells]
+    figure = Figure(figsize=(SINGLE + 1, 0.8 + 0.27 * max(len(known), 1)))
+    axes = figure.add_subplot()
+    for row, setup in enumerate(known):
+        values = complete(cells[f"{TASKS[0]}/{setup}"])
+        if values.empty:
+            continue
+        one, varied = estimate(values.to_numpy()), is_control(setup)
+        half = one.half_width()
+        if half == half:
+            axes.errorbar(one.mean, row, xerr=half, color="0.4", elinewidth=1.2, capsize=2.5, zorder=2)
+        axes.plot(one.mean, row, "D" if varied else "o", color="white" if varied else "0.15", markeredgecolor="0.15", zorder=3)
+        if len(values) > 1:
+            axes.plot(values.mean(axis=1), [row + 0.25] * len(values), "|", color="0.25", markersize=5, zorder=2)
+    axes.set_yticks(range(len(known)), [described(setup) for setup in known])
+    axes.set_ylim(len(known) - 0.5, -0.5)
+    axes.set_xlabel("J&F, unsupervised (95 % interval; ticks: seeds)")
+    axes.grid(True, axis="x")
+    return figure
+
+
+def is_control(setup: str) -> bool:
+    """Whether a name is that of a control, trained or at test time."""
+    return bool(set(setup) & set("+@"))
+
+
+def described(setup: str) -> str:
+    """A setup's name, a control in words."""
+    plain, _, control = setup.replace("@", "+").partition("+")
+    if "@" in setup:
+        return f"{plain}, tested on {control} frames"
+    words = {"none": "without the module", "still": "trained on still frames", "shuffled": "trained on shuffled frames"}
+    words["strided"] = "slow frames spread"
+    if control.startswith("wide"):
+        return f"{plain}, as wide as {control.removeprefix('wide') or '7-7'}"
+    return f"{plain}, {words[control]}" if control else plain
+
+
+def fine_tuning(cells: Mapping[str, pd.DataFrame], setups: Sequence[str], order: Sequence[str]) -> Figure:
+    """What fine-tuning on the first frame gains on each validation sequence, by setup: means over the seeds."""
+    figure, styles = Figure(figsize=(DOUBLE, 2.9)), looks(setups)
+    axes = figure.add_subplot()
+    places, width = np.arange(len(order)), 0.7 / max(len(setups), 1)
+    for number, (setup, look) in enumerate(styles.items()):
+        after, before = (cells.get(f"{task}/{setup}") for task in reversed(TASKS))
+        if after is None or before is None:
+            continue
+        gains = (after - before).mean().reindex(order)
+        shift = (number - (len(styles) - 1) / 2) * width
+        edge = {"markeredgecolor": "0.1", "markeredgewidth": 0.5}
+        axes.plot(places + shift, gains, look.marker, color=look.colour, label=setup, zorder=3, **edge)
+        axes.vlines(places + shift, 0, gains.fillna(0), colors=[look.colour], linewidth=1.2, zorder=2)
+    axes.axhline(0, color="0.3", linewidth=0.7)
+    axes.set_xticks(places, order, rotation=35, ha="right", rotation_mode="anchor")
+    axes.set_xlim(-0.6, len(order) - 0.4)
+    axes.set_ylabel("gain of J&F")
+    axes.grid(True, axis="y")
+    figure.legend(loc="outside upper center", ncols=max(len(setups), 1), handletextpad=0.2)
+    return figure
