@@ -39,10 +39,10 @@ report: "workflow/report/workflow.rst"
 
 
 wildcard_constraints:
-    setup=r"\d+-\d+",
+    setup=r"\d+-\d+(\+[a-z]+(\d+-\d+)?)?",
     seed=r"\d+",
     task="unsupervised|semi-supervised|baseline",
-    subject=r"\d+-\d+|detector|foreground",
+    subject=r"\d+-\d+([+@][a-z]+(\d+-\d+)?)?|detector|foreground",
     backbone="frozen|trained",
 
 

@@ -54,5 +54,7 @@ def sentence(found: Finding) -> str:
 def headline(findings: Sequence[Finding]) -> str:
     """How many of the claims have which verdict."""
     counts = Counter(one.verdict for one in findings)
-    parts = [f"{counts[verdict]} {verdict}" for verdict in ("supported", "contradicted", "undecided") if counts[verdict]]
+    parts = [
+        f"{counts[verdict]} {verdict}" for verdict in ("supported", "contradicted", "undecided") if counts[verdict]
+    ]
     return f"Of {counted(len(findings), 'claim')}: {', '.join(parts)}."

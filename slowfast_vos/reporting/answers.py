@@ -32,7 +32,9 @@ def forest(findings: Sequence[Finding], margin: float) -> Figure:
         _interval(axes, row, one.contrast.values, one.contrast.estimate.mean, colour, marker)
         half = one.contrast.estimate.half_width()
         if half == half:
-            axes.errorbar(one.contrast.estimate.mean, row, xerr=half, color=colour, elinewidth=1.4, capsize=2.5, zorder=3)
+            axes.errorbar(
+                one.contrast.estimate.mean, row, xerr=half, color=colour, elinewidth=1.4, capsize=2.5, zorder=3
+            )
         labels.append(f"{one.claim.id}\n{one.contrast.label}")
     axes.set_yticks(range(len(shown)), labels, fontsize=7, linespacing=0.95)
     axes.set_ylim(len(shown) - 0.5, -0.5)
@@ -69,7 +71,9 @@ def controls(cells: Mapping[str, pd.DataFrame], setups: Sequence[str]) -> Figure
         half = one.half_width()
         if half == half:
             axes.errorbar(one.mean, row, xerr=half, color="0.4", elinewidth=1.2, capsize=2.5, zorder=2)
-        axes.plot(one.mean, row, "D" if varied else "o", color="white" if varied else "0.15", markeredgecolor="0.15", zorder=3)
+        axes.plot(
+            one.mean, row, "D" if varied else "o", color="white" if varied else "0.15", markeredgecolor="0.15", zorder=3
+        )
         if len(values) > 1:
             axes.plot(values.mean(axis=1), [row + 0.25] * len(values), "|", color="0.25", markersize=5, zorder=2)
     axes.set_yticks(range(len(known)), [described(setup) for setup in known])

@@ -70,7 +70,11 @@ def write_page(run: Run, findings: Sequence[Finding], tables: Sequence[Table], o
     environment = Environment(
         loader=PackageLoader("slowfast_vos.reporting"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"inline": _inline, "table": table_html, "markdown_table": lambda panel: to_markdown(panel, "")}
+    environment.filters |= {
+        "inline": _inline,
+        "table": table_html,
+        "markdown_table": lambda panel: to_markdown(panel, ""),
+    }
     parts = [part for part in _parts(run, findings, {table.name: table for table in tables}, out) if part.blocks]
     about = {"run": run, "headline": headline(findings), "parts": parts, "out": out}
     paths = []
@@ -157,12 +161,17 @@ def _strips(run: Run, out: Path) -> Iterable[Block]:
             name = f"strips/{task}-{sequence}"
             yield Block("picture", f"{sequence}: {why}; {task}.", path=f"{name}.png")
             if (out / f"{name}.webp").is_file():
-                yield Block("film", f"{sequence}, {task}, the first setup and the best of the others.", path=f"{name}.webp")
+                yield Block(
+                    "film", f"{sequence}, {task}, the first setup and the best of the others.", path=f"{name}.webp"
+                )
 
 
 def _authors(run: Run) -> list[str]:
     """What the authors' own figures say, beside ours where the data are theirs."""
-    theirs = {name: pd.Series({key: sum(pair) / 2 for key, pair in scores.items()}) for name, scores in published.PER_SEQUENCE.items()}
+    theirs = {
+        name: pd.Series({key: sum(pair) / 2 for key, pair in scores.items()})
+        for name, scores in published.PER_SEQUENCE.items()
+    }
     values = (theirs["3-7"] - theirs["1-1"]).to_numpy()
     one = estimate(values[None])
     lines = [
@@ -181,7 +190,9 @@ def _convergence(run: Run) -> str:
     parents = run.of("parent")
     known = parents["best_epoch"].dropna()
     last = int((known == run.settings.parent.epochs).sum())
-    words = f"Of {counted(len(known), 'parent')}, {last} kept the last of {counted(run.settings.parent.epochs, 'epoch')}"
+    words = (
+        f"Of {counted(len(known), 'parent')}, {last} kept the last of {counted(run.settings.parent.epochs, 'epoch')}"
+    )
     return words + (": more epochs may give more." if 2 * last > len(known) else ".")
 
 
