@@ -148,19 +148,16 @@ def read_pairs(
 
 def _id_problems(path: Path, mask: np.ndarray, protocol: Protocol, objects: int | None) -> Iterator[str]:
     """A problem where ids are too many, or where the mask holds grey values that are no ids."""
-    limit = MAX_PROPOSALS if protocol.single_object or protocol.matched else objects
+    limit, expected = MAX_PROPOSALS, f"ids up to {MAX_PROPOSALS}, the number of proposals allowed"
+    if protocol.single_object:
+        expected = f"0 and one value, or ids up to {limit}"
+    elif not protocol.matched:
+        limit, expected = objects, f"ids up to {objects}, the number of objects in the annotation's first frame"
     if limit is None or int(mask.max()) <= limit:
         return
     values = np.unique(mask[mask != 0])
-    soft = len(values) > MAX_PROPOSALS
-    if protocol.single_object:
-        expected = f"0 and one value, or ids up to {limit}"
-        soft = len(values) > 1 and bool(set(values[values > limit].tolist()) - {VOID})
-        if not soft:
-            return  # one foreground value, or ids and void: every non-zero pixel is foreground
-    elif protocol.matched:
-        expected = f"ids up to {limit}, the number of proposals allowed"
-    else:
-        expected = f"ids up to {limit}, the number of objects in the annotation's first frame"
+    if protocol.single_object and (len(values) == 1 or set(values[values > limit].tolist()) == {VOID}):
+        return  # one foreground value, or ids and void: every non-zero pixel is foreground
+    soft = protocol.single_object or len(values) > MAX_PROPOSALS
     found = f"{len(values)} different values up to {values[-1]} (a soft mask?)" if soft else f"id {values[-1]}"
     yield f"{path}: found {found}; expected {expected}"
