@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slowfast_vos.model.precision import Precision, mixed
+from slowfast_vos.model.backbones import Precision
 from slowfast_vos.setups import Setup
 
 # torch's own bound: a sample whose N·C·T·H is not above it does not go to oneDNN.
@@ -80,7 +80,7 @@ class SlowFast(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         trim = (self.setup.fast - self.setup.slow) // 2
-        with mixed(self.precision, features.device):
+        with torch.autocast(features.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             fast = torch.relu(self.bn_f1(self.fast_conv1(features)))
             slow = features[:, :, trim : features.shape[2] - trim]
             slow = torch.relu(self.bn_s1(self.slow_conv1(slow)))
