@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from functools import partial
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +15,8 @@ from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
 
 from slowfast_vos.errors import UserError
-from slowfast_vos.model.precision import Precision, mixed
 
+Precision = Literal["fp32", "bf16"]
 STRIDES = [4, 8, 16, 32]
 ALL_LAYERS = 5
 
@@ -62,7 +63,7 @@ class BackboneFPN(nn.Module):
         self.precision = precision
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        with mixed(self.precision, images.device):
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             maps = self.body(images)
             if not isinstance(maps, dict):
                 maps = OrderedDict((str(level), features) for level, features in enumerate(maps))

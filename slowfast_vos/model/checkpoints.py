@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -50,8 +49,6 @@ def read_torch_checkpoint(path: str | PathLike[str]) -> dict[str, Tensor]:
     Raises:
         UserError: the file is missing, unreadable, or holds no state dict.
     """
-    if not Path(path).is_file():
-        raise UserError(f"{path}: missing; expected a checkpoint saved by torch")
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's reader raises nearly anything, depending on the bytes
@@ -71,29 +68,7 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) ->
     Raises:
         UserError: names every tensor that is missing, left over, or of another shape.
     """
-    own = model.state_dict()
-    state = {_todays_name(name): value for name, value in state.items()}
-    # Frozen batch norm counts no batches, and older versions of torch saved no counters.
-    counters = {name for name in (*own, *state) if name.endswith("num_batches_tracked")}
-    problems = {
-        "missing": [name for name in own if name not in state and name not in counters],
-        "unexpected": [name for name in state if name not in own and name not in counters],
-        "of another shape": [
-            f"{name} {list(value.shape)} (expected {list(own[name].shape)})"
-            for name, value in state.items()
-            if name in own and value.shape != own[name].shape
-        ],
-    }
-    found = [f"{len(names)} {what}: {', '.join(names)}" for what, names in problems.items() if names]
-    if found:
-        raise UserError(f"{source}: does not fit this model; {'; '.join(found)}")
-    model.load_state_dict(state, strict=False)
-
-
-def _todays_name(name: str) -> str:
-    """Today's name of a tensor of Mask R-CNN; torchvision's COCO weights and the authors' have those of their time."""
-    name = re.sub(r"((?:inner|layer)_blocks\.\d+)\.(weight|bias)$", r"\1.0.\2", name)
-    name = re.sub(r"(rpn\.head\.conv)\.(weight|bias)$", r"\1.0.0.\2", name)
-    return re.sub(
-        r"(mask_head)\.mask_fcn(\d+)\.(weight|bias)$", lambda old: f"{old[1]}.{int(old[2]) - 1}.0.{old[3]}", name
-    )
+    try:
+        model.load_state_dict(state)  # torchvision's modules translate the names of 2020
+    except RuntimeError as error:
+        raise UserError(f"{source}: does not fit this model; {' '.join(str(error).split())}") from error

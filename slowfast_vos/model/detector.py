@@ -11,8 +11,7 @@ from torchvision.models.detection.rpn import AnchorGenerator
 from torchvision.ops import MultiScaleRoIAlign
 
 from slowfast_vos.errors import UserError
-from slowfast_vos.model.backbones import ALL_LAYERS, BackboneFPN
-from slowfast_vos.model.precision import Precision
+from slowfast_vos.model.backbones import ALL_LAYERS, BackboneFPN, Precision
 
 CLASSES = 2
 ROI_LEVELS = ("0", "1", "2", "3")
@@ -47,7 +46,8 @@ def build_detector(
         anchor_sizes: side of the anchors in pixels, one for each of the five levels.
         roi_levels: FPN levels that RoIs are pooled from; the finest alone suits small frames.
         box_detections_per_img: detections kept per frame.
-        precision: of backbone and FPN, "fp32" or "bf16"; RPN and RoI heads run in float32.
+        precision: of backbone and FPN, "fp32" or "bf16"; RPN and RoI heads run in float32, since bfloat16 has steps of
+            8 pixels at a coordinate of 1,333.
         norm_eps: what a ResNet's frozen batch norm adds to its variances: nothing in 2020, and with torchvision's COCO
             weights to this day; 1e-5 with ImageNet weights, some of whose variances are nearly 0.
         torchvision_options: further keywords of torchvision's `MaskRCNN` (min_size, box_score_thresh, …).

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slowfast_vos.errors import UserError
-from slowfast_vos.model.precision import Precision, mixed
+from slowfast_vos.model.backbones import Precision
 from slowfast_vos.setups import Setup
 
 # torch's own bound: a sample whose N·C·T·H is not above it does not go to oneDNN.
@@ -95,7 +95,7 @@ class SlowFast(nn.Module):
         return features[:, :, trim : features.shape[2] - trim]
 
     def forward(self, features: Tensor, first: int = 0) -> Tensor:
-        with mixed(self.precision, features.device):
+        with torch.autocast(features.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             fast = torch.relu(self.bn_f1(self.fast_conv1(features)))
             slow = torch.relu(self.bn_s1(self.slow_conv1(self.slow_frames(features))))
             slow = torch.cat([slow, torch.relu(self.bn_f2s1(self.conv_f2s1(fast)))], dim=1)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
 from slowfast_vos.errors import UserError
+from slowfast_vos.model.backbones import Precision
 from slowfast_vos.model.detector import ROI_LEVELS, build_detector
 from slowfast_vos.model.pathways import temporal_module
-from slowfast_vos.model.precision import Precision
 from slowfast_vos.model.streaming import Features, check_sizes, detect, paste
 from slowfast_vos.setups import Setup
 
@@ -125,9 +125,9 @@ class SlowFastMaskRCNN(nn.Module):
         self, frames: Sequence[Tensor], targets: Sequence[Target | None] | None = None
     ) -> list[dict[str, Tensor]] | dict[str, Tensor]:
         if self.training:
-            if targets is None or len(targets) != len(frames):
-                found = "no targets" if targets is None else f"{len(targets)} targets"
-                raise ValueError(f"{found} for {len(frames)} frames; training expects one target or None per frame")
+            if len(targets or ()) != len(frames):
+                found = f"{len(targets or ())} targets for {len(frames)} frames"
+                raise ValueError(f"{found}; training expects one target or None per frame")
             return self.losses(frames, targets)
         return [paste(detection) for detection in detect(self, frames)]
 

@@ -35,8 +35,7 @@ class Network(Protocol):
     maskrcnn_model: MaskRCNN
     slow_fast: nn.Module
 
-    def encode(self, images: Tensor) -> Features:
-        """Backbone and FPN: `[T, 3, H, W]` → levels `[T, C, h, w]`."""
+    def encode(self, images: Tensor) -> Features: ...
 
 
 class Chunk(NamedTuple):
@@ -178,10 +177,7 @@ def predict_masks(
 ) -> Iterable[np.ndarray]:
     """Foreground masks `[H, W]` uint8 of a video's frames, one at a time: 1 where any detection is.
 
-    Args:
-        model: in evaluation mode.
-        frames: as for `detect`; not read where `chunks` are given.
-        chunks: the video's frames, if they are encoded already by the same backbone and RPN.
+    `frames` are as for `detect`, and not read where `chunks` hold them encoded by the same backbone and RPN.
     """
     detections = detect(model, frames) if chunks is None else detect_chunks(model, chunks)
     return (foreground(detection).numpy().astype(np.uint8) for detection in detections)

@@ -21,18 +21,13 @@ MAX_PROPOSALS = 20
 
 @dataclass(frozen=True)
 class Protocol:
-    """The rules that differ between the DAVIS protocols.
+    """The rules that differ between the DAVIS protocols."""
 
-    Attributes:
-        single_object: every non-zero pixel is the one object; nothing is void.
-        matched: prediction ids are proposals, assigned to the objects by the best mean of J and F; annotated void
-            pixels do not count. Without it objects go by id, and void is background.
-        inner: the first and the last frame are not scored.
-    """
-
-    single_object: bool
+    single_object: bool  # every non-zero pixel is the one object; nothing is void
+    # Prediction ids are proposals, assigned to the objects by the best mean of J and F; annotated void pixels do not
+    # count. Without it objects go by id, and void is background.
     matched: bool
-    inner: bool
+    inner: bool  # the first and the last frame are not scored
 
     @classmethod
     def of(cls, year: int, task: str, frames: str | None = None) -> Protocol:
@@ -51,42 +46,21 @@ class Protocol:
 
 @dataclass(frozen=True)
 class SequenceFiles:
-    """The annotated frames of a sequence and the folder with its predictions.
-
-    Attributes:
-        frames: names of all annotated frames (`00000.png`), in order.
-        scored: those that count.
-    """
+    """The folders of a sequence's annotations and predictions, and its annotated frames."""
 
     annotations: Path
     predictions: Path
-    frames: list[str]
-    scored: list[str]
-
-
-def annotation_folder(davis_root: Path, protocol: Protocol, resolution: str) -> Path:
-    """`Annotations/480p`, or `Annotations_unsupervised/480p` where the protocol matches proposals and it exists.
-
-    Raises:
-        UserError: the dataset or its annotations are not there.
-    """
-    folder = davis_root / "Annotations_unsupervised" / resolution
-    if not protocol.matched or not folder.is_dir():
-        folder = davis_root / "Annotations" / resolution
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; expected a folder of annotated masks for each sequence")
-    return folder
+    frames: list[str]  # names of all annotated frames (`00000.png`), in order
+    scored: list[str]  # those that count
 
 
 def find_sequences(
     folder: Path, predictions: Path, names: Sequence[str], protocol: Protocol
 ) -> tuple[list[SequenceFiles], list[str]]:
-    """Find the files of each sequence and check their names.
+    """The sequences that have annotations and predictions, and one line for each folder or frame that is amiss.
 
-    Returns:
-        The sequences that have annotations and predictions, and one line for each folder that is missing or empty and
-        each frame too many. Only frames that are scored must have a prediction, as in the official toolkit; other
-        sequences in `predictions` and files that are no PNGs are ignored.
+    Only frames that are scored must have a prediction, as in the official toolkit; other sequences in `predictions`
+    and files that are no PNGs are ignored.
 
     Raises:
         UserError: `predictions` is not a folder, is empty, or holds none of the sequences.
@@ -120,11 +94,7 @@ def find_sequences(
 
 
 def _file_names(folder: Path, suffix: str, expected: str) -> list[str]:
-    """The names in a folder that end in `suffix`, in order, hidden ones apart.
-
-    Raises:
-        UserError: there is none, or no folder.
-    """
+    """The names in a folder that end in `suffix`, in order, hidden ones apart; UserError where there is none."""
     try:
         names = sorted(name for name in os.listdir(folder) if name.endswith(suffix) and not name.startswith("."))
     except OSError as error:
@@ -154,14 +124,11 @@ def count_objects(files: SequenceFiles, protocol: Protocol) -> int:
 def read_pairs(
     files: SequenceFiles, protocol: Protocol, objects: int | None, problems: list[str]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Read the scored frames one by one, each PNG once.
+    """Prediction and annotation, ids [H, W] each, of the scored frames where both can be read; each PNG is read once.
 
     Args:
         objects: how many there are; None where that is unknown.
         problems: takes one line for each file that cannot be scored.
-
-    Yields:
-        prediction and annotation, ids [H, W] each, of the frames where both can be read.
     """
     size: tuple[int, ...] | None = None
     for frame in files.scored:
@@ -181,19 +148,16 @@ def read_pairs(
 
 def _id_problems(path: Path, mask: np.ndarray, protocol: Protocol, objects: int | None) -> Iterator[str]:
     """A problem where ids are too many, or where the mask holds grey values that are no ids."""
-    limit = MAX_PROPOSALS if protocol.single_object or protocol.matched else objects
+    limit, expected = MAX_PROPOSALS, f"ids up to {MAX_PROPOSALS}, the number of proposals allowed"
+    if protocol.single_object:
+        expected = f"0 and one value, or ids up to {limit}"
+    elif not protocol.matched:
+        limit, expected = objects, f"ids up to {objects}, the number of objects in the annotation's first frame"
     if limit is None or int(mask.max()) <= limit:
         return
     values = np.unique(mask[mask != 0])
-    soft = len(values) > MAX_PROPOSALS
-    if protocol.single_object:
-        expected = f"0 and one value, or ids up to {limit}"
-        soft = len(values) > 1 and bool(set(values[values > limit].tolist()) - {VOID})
-        if not soft:
-            return  # one foreground value, or ids and void: every non-zero pixel is foreground
-    elif protocol.matched:
-        expected = f"ids up to {limit}, the number of proposals allowed"
-    else:
-        expected = f"ids up to {limit}, the number of objects in the annotation's first frame"
+    if protocol.single_object and (len(values) == 1 or set(values[values > limit].tolist()) == {VOID}):
+        return  # one foreground value, or ids and void: every non-zero pixel is foreground
+    soft = protocol.single_object or len(values) > MAX_PROPOSALS
     found = f"{len(values)} different values up to {values[-1]} (a soft mask?)" if soft else f"id {values[-1]}"
     yield f"{path}: found {found}; expected {expected}"

@@ -19,11 +19,7 @@ def tolerance(height: int, width: int) -> int:
 
 
 def region_pair(prediction: np.ndarray, annotation: np.ndarray) -> tuple[Region, Region]:
-    """The regions of two masks [H, W] of bool or integers; every non-zero pixel is foreground.
-
-    Raises:
-        ValueError: the masks are not [H, W] of bool or integers, both of one size.
-    """
+    """The regions of two masks [H, W] of bool or integers, non-zero for foreground; ValueError for anything else."""
     prediction, annotation = np.asarray(prediction), np.asarray(annotation)
     for mask in (prediction, annotation):
         if mask.ndim != 2 or mask.size == 0 or mask.dtype.kind not in "bui":

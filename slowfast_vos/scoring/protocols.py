@@ -17,14 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from slowfast_vos.errors import UserError
-from slowfast_vos.scoring.frames import (
-    Protocol,
-    SequenceFiles,
-    annotation_folder,
-    count_objects,
-    find_sequences,
-    read_pairs,
-)
+from slowfast_vos.scoring.frames import Protocol, SequenceFiles, count_objects, find_sequences, read_pairs
 from slowfast_vos.scoring.measures import contour_accuracy, region_pair, region_similarity, tolerance
 from slowfast_vos.scoring.regions import Region
 from slowfast_vos.scoring.results import GLOBAL_COLUMNS, Scores, SequenceScores, object_statistics
@@ -67,10 +60,20 @@ def score(
             returned for a folder with a problem.
     """
     root, protocol = Path(davis_root), Protocol.of(year, task, frames)
-    folder = annotation_folder(root, protocol, resolution)
+    folder = root / "Annotations_unsupervised" / resolution
+    if not protocol.matched or not folder.is_dir():
+        folder = root / "Annotations" / resolution
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; expected a folder of annotated masks for each sequence")
     names = list(dict.fromkeys(DavisTree(root, resolution).split(split, year) if sequences is None else sequences))
     found, problems = find_sequences(folder, Path(predictions), names, protocol)
-    scored = list(_in_parallel(partial(score_sequence, protocol=protocol), found, processes, progress))
+    done = _in_parallel(partial(score_sequence, protocol=protocol), found, processes)
+    if progress:
+        from rich.console import Console
+        from rich.progress import track
+
+        done = track(done, "Scoring", total=len(found), console=Console(stderr=True), transient=True)
+    scored = list(done)
     problems += [problem for sequence in scored for problem in sequence.problems]
     if problems:
         raise UserError("\n".join(dict.fromkeys(problems)))
@@ -123,16 +126,10 @@ def score_sequence(files: SequenceFiles, protocol: Protocol) -> SequenceScores:
 
 
 def measure_frame(prediction: np.ndarray, annotation: np.ndarray, objects: int, protocol: Protocol) -> np.ndarray:
-    """J and F of one frame.
+    """J and F of one frame from ids [H, W], whose ids 1 to `objects` are objects: [2, objects] float64.
 
-    Args:
-        prediction: [H, W] ids.
-        annotation: [H, W] ids, `VOID` where nothing is known.
-        objects: how many ids, from 1 on, are objects.
-
-    Returns:
-        [2, objects] float64, J and F. Where proposals are to be matched, [2, proposals + 1, objects]: each proposal
-        with each object; the last row is that of an absent proposal, an empty mask.
+    Where proposals are to be matched, [2, proposals + 1, objects]: each proposal with each object; the last row is that
+    of an absent proposal, an empty mask.
     """
     if protocol.single_object:
         pair = region_pair(prediction, annotation)
@@ -153,13 +150,9 @@ def measure_frame(prediction: np.ndarray, annotation: np.ndarray, objects: int, 
 
 
 def _match(values: Sequence[np.ndarray], objects: int) -> tuple[np.ndarray, np.ndarray]:
-    """Assign proposals to objects by the best (mean J + mean F) / 2.
+    """Assign proposals to objects by the best (mean J + mean F) / 2; `values` are those of `measure_frame` by frame.
 
-    Args:
-        values: for each of N frames [2, proposals + 1, objects], as from `measure_frame`.
-
-    Returns:
-        J and F, [objects, N] each, in the order of the chosen proposals, as in the official toolkit.
+    Returns J and F, [objects, N] each, in the order of the chosen proposals, as in the official toolkit.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -172,16 +165,10 @@ def _match(values: Sequence[np.ndarray], objects: int) -> tuple[np.ndarray, np.n
 
 
 def _in_parallel(
-    work: partial[SequenceScores], sequences: Sequence[SequenceFiles], processes: int, progress: bool
+    work: partial[SequenceScores], sequences: Sequence[SequenceFiles], processes: int
 ) -> Iterable[SequenceScores]:
     """Apply `work` to each sequence; results come in the given order."""
-    if progress:
-        from rich.console import Console
-        from rich.progress import track
-
-        done = _in_parallel(work, sequences, processes, False)
-        yield from track(done, "Scoring", total=len(sequences), console=Console(stderr=True), transient=True)
-    elif min(processes, len(sequences)) <= 1:
+    if min(processes, len(sequences)) <= 1:
         yield from map(work, sequences)
     else:
         # Forking starts at once and needs no guard around a caller's main module, but is not safe beside other threads.

@@ -35,10 +35,22 @@ class Region:
         self.top = self.left = self.area = 0
         self.pixels = np.zeros((0, 0), dtype=_WORD)
         columns = np.flatnonzero(np.bitwise_or.reduce(packed, axis=0))
-        if columns.size:
-            first, last = int(columns[0]), int(columns[-1]) + 1
-            rows = np.flatnonzero(np.bitwise_or.reduce(packed[:, first:last], axis=1))
-            self._place(packed[rows[0] : rows[-1] + 1, first:last], int(rows[0]), first)
+        if not columns.size:
+            return
+        first, last = int(columns[0]), int(columns[-1]) + 1
+        rows = np.flatnonzero(np.bitwise_or.reduce(packed[:, first:last], axis=1))
+        top, bottom = int(rows[0]), int(rows[-1]) + 1
+        # The window reaches radius + 1 pixels beyond, since a boundary lies up to a pixel above and left.
+        reach = radius + 1
+        self.top = max(top - reach, 0)
+        self.left = (8 * first - reach) // 64
+        height = min(bottom + reach, shape[0]) - self.top
+        width = -(-(8 * last + reach) // 64) - self.left
+        self.pixels = np.zeros((height, width), dtype=_WORD)
+        column = first - 8 * self.left
+        window = self.pixels.view(np.uint8)
+        window[top - self.top : bottom - self.top, column : column + last - first] = packed[top:bottom, first:last]
+        self.area = _count(self.pixels)
 
     @classmethod
     def of_mask(cls, mask: np.ndarray, radius: int) -> Region:
@@ -58,25 +70,9 @@ class Region:
         planes = [np.packbits(part, axis=1, bitorder="little") for part in parts]
         regions = []
         for index in range(1, count + 1):
-            packed = functools.reduce(
-                np.bitwise_and, (planes[digit] if index >> digit & 1 else ~planes[digit] for digit in digits)
-            )
-            regions.append(cls(packed, ids.shape, radius))
+            chosen = [planes[digit] if index >> digit & 1 else ~planes[digit] for digit in digits]
+            regions.append(cls(functools.reduce(np.bitwise_and, chosen), ids.shape, radius))
         return regions
-
-    def _place(self, packed: np.ndarray, top: int, first: int) -> None:
-        """Cut the window: `radius` + 1 pixels around, since a boundary lies up to a pixel above and left."""
-        height, bytes_wide = packed.shape
-        reach = self.radius + 1
-        self.top = max(top - reach, 0)
-        self.left = (8 * first - reach) // 64
-        bottom = min(top + height + reach, self.shape[0])
-        right = -(-(8 * (first + bytes_wide) + reach) // 64)
-        self.pixels = np.zeros((bottom - self.top, right - self.left), dtype=_WORD)
-        column = first - 8 * self.left
-        window = self.pixels.view(np.uint8)
-        window[top - self.top : top - self.top + height, column : column + bytes_wide] = packed
-        self.area = _count(self.pixels)
 
     @functools.cached_property
     def edge(self) -> np.ndarray:

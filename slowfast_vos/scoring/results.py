@@ -1,4 +1,8 @@
-"""The scores of a results folder: per frame, per object, per sequence, over all; and their CSV files."""
+"""The scores of a results folder: per frame, per object, per sequence, over all; and their CSV files.
+
+Source of the statistics: the official davis2017-evaluation (`utils.db_statistics`), except that it casts frame numbers
+to 8 bits, so that its decay is NaN from 256 frames on; here it is the intended value.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from slowfast_vos.files import write_text
-from slowfast_vos.scoring.statistics import decay, mean, recall
 
 STATISTICS = ("J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 GLOBAL_COLUMNS = ("J&F-Mean", *STATISTICS)
@@ -21,20 +24,13 @@ GLOBAL_COLUMNS = ("J&F-Mean", *STATISTICS)
 
 @dataclass
 class SequenceScores:
-    """The scores of one sequence.
-
-    Attributes:
-        name: the sequence.
-        frames: the names of the N scored frames.
-        region, contour: J and F, [objects, N].
-        problems: one line for each file that cannot be scored; without any the arrays hold every frame.
-    """
+    """The scores of one sequence."""
 
     name: str
-    frames: list[str]
-    region: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
-    contour: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
-    problems: list[str] = field(default_factory=list)
+    frames: list[str]  # names of the N scored frames
+    region: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # J, [objects, N]
+    contour: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # F, [objects, N]
+    problems: list[str] = field(default_factory=list)  # one line for each file that cannot be scored
 
     def objects(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Each object's official name (`blackswan_1`), J and F, [N] each."""
@@ -42,25 +38,28 @@ class SequenceScores:
             yield f"{self.name}_{index}", region, contour
 
 
+def statistics(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean, recall and decay of a measure over one object's scored frames [N].
+
+    Recall is the share of frames above 0.5, strictly. Decay is the mean over the first quarter of the frames minus the
+    mean over the last, both ends included, where ids = round(linspace(1, N, 5) + 1e-10) - 1 bound the quarters.
+    """
+    ids = (np.round(np.linspace(1, len(values), 5) + 1e-10) - 1).astype(np.int64)
+    decay = np.mean(values[ids[0] : ids[1] + 1]) - np.mean(values[ids[3] : ids[4] + 1])
+    return float(np.mean(values)), float(np.mean(values > 0.5)), float(decay)
+
+
 def object_statistics(region: np.ndarray, contour: np.ndarray) -> dict[str, float]:
     """Mean, recall and decay of J and F, [N] each, under the official column names; J&F-Mean last."""
-    figures = {
-        f"{measure}-{name}": statistic(values)
-        for measure, values in (("J", region), ("F", contour))
-        for name, statistic in (("Mean", mean), ("Recall", recall), ("Decay", decay))
-    }
+    figures = dict(zip(STATISTICS, statistics(region) + statistics(contour), strict=True))
     return figures | {"J&F-Mean": (figures["J-Mean"] + figures["F-Mean"]) / 2}
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of one results folder; every figure is a share in [0, 1] (a decay in [-1, 1]), in double precision.
+    """The scores of one results folder; every figure is a share in [0, 1] (a decay in [-1, 1]), in double precision."""
 
-    Attributes:
-        sequences: J and F of each sequence's objects and frames, in the split's order.
-    """
-
-    sequences: Sequence[SequenceScores]
+    sequences: Sequence[SequenceScores]  # in the split's order
 
     @cached_property
     def objects(self) -> dict[str, dict[str, float]]:

@@ -21,10 +21,10 @@ SAMPLES_PER_EPOCH = 200
 
 @dataclass(frozen=True)
 class Configuration:
-    """A point of the grid: what is frozen, the range of the random scale, the learning rate."""
+    """A point of the grid."""
 
     freeze: str
-    scale: str
+    scale: str  # range of the random scale
     lr: str
 
     def as_job(self) -> dict[str, str]:

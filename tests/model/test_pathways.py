@@ -83,23 +83,6 @@ def test_3_7_by_hand() -> None:
     assert not found[:6].any()
 
 
-def test_1_7_by_hand() -> None:
-    """The slow pathway sees the centre frame, and through the fusions the whole fast window."""
-    module = neutral(SlowFast(Setup(1, 7), CHANNELS))
-    set_centre(module.slow_conv1, 0, 0, [1])
-    set_centre(module.slow_conv2, 0, 0, [1])
-    set_centre(module.slow_conv3, 0, 0, [1])  # x0[3]
-    set_centre(module.fast_conv1, 0, 1, [1, 1, 1])
-    set_centre(module.conv_f2s1, 0, 0, [1, 0, 0, 0, -1])  # x1[0 + 1 + 2] − x1[4 + 5 + 6]
-    set_centre(module.slow_conv2, 1, 6, [1])
-    set_centre(module.slow_conv3, 1, 1, [1])
-    x = features(7)
-    x[:, 1, :3] += 5  # the fused difference is positive, and ReLU lets it pass
-    found = module(x)[0, :, 0]
-    torch.testing.assert_close(found[0], x[0, 0, 3])
-    torch.testing.assert_close(found[1], x[0, 1, :3].sum(0) - x[0, 1, 4:].sum(0))
-
-
 def test_relu_follows_the_first_two_layers_and_not_the_third() -> None:
     module = neutral(SlowFast(Setup(1, 1), CHANNELS))
     for name in ("fast_conv1", "fast_conv2", "fast_conv3", "slow_conv1", "slow_conv2", "slow_conv3"):
@@ -152,22 +135,6 @@ def test_every_frame_of_the_window_counts_and_no_other(setup: str) -> None:
         assert moved.tolist() == expected
 
 
-@pytest.mark.parametrize("setup", ["1-7", "3-7", "1-3", "5-9"])
-def test_without_fusion_the_slow_pathway_sees_the_centre_of_the_fast_window(setup: str) -> None:
-    module = randomised(setup)
-    nn.init.zeros_(module.conv_f2s1.weight)
-    nn.init.zeros_(module.conv_f2s2.weight)
-    fast, trim = module.setup.fast, (module.setup.fast - module.setup.slow) // 2
-    given = features(fast, channels=16)
-    found = module(given)
-    for frame in range(fast):
-        changed = given.clone()
-        changed[:, :, frame] += 1
-        difference = (module(changed) - found).abs() > 1e-6
-        assert difference[:, :14].any() == (trim <= frame < fast - trim)
-        assert difference[:, 14:].any()
-
-
 @pytest.mark.parametrize("setup", [*SETUPS, "2-6"])
 def test_one_pass_over_many_frames_equals_a_pass_per_window(setup: str) -> None:
     module = randomised(setup)
@@ -176,7 +143,7 @@ def test_one_pass_over_many_frames_equals_a_pass_per_window(setup: str) -> None:
     torch.testing.assert_close(module(given), torch.cat(each, dim=2))
 
 
-@pytest.mark.parametrize("channels", [8, 24, 64, 256])
+@pytest.mark.parametrize("channels", [8, 24])
 def test_widths_keep_the_papers_proportions(channels: int) -> None:
     with torch.device("meta"):
         module = SlowFast(Setup(3, 7), channels)
@@ -186,4 +153,3 @@ def test_widths_keep_the_papers_proportions(channels: int) -> None:
     assert module.slow_conv3.weight.shape == (channels * 7 // 8, channels, 2, 3, 3)
     assert module.conv_f2s1.weight.shape == (channels // 4, channels // 8, 3, 1, 1)
     assert module.conv_f2s2.weight.shape == (channels // 4, channels // 8, 2, 1, 1)
-    assert module(torch.empty(2, channels, 9, 4, 5, device="meta")).shape == (2, channels, 3, 4, 5)

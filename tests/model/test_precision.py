@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
 from model_inputs import Build, clip, target
 from slowfast_vos import SlowFastMaskRCNN
-from slowfast_vos.errors import UserError
 from slowfast_vos.model.backbones import FrozenNorm
-from slowfast_vos.model.detector import build_detector
 from slowfast_vos.training.loop import total_loss
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
@@ -44,16 +40,6 @@ def test_features_are_float32_with_the_rounding_of_bfloat16(network: Build, back
     assert ROUNDING / 10 < deviation(enhanced, exact.slow_fast(window)) < TOLERANCE
 
 
-def test_boxes_are_not_quantised(network: Build) -> None:
-    model = copy.deepcopy(network(3, 7, precision="bf16", min_size=480, max_size=640, box_detections_per_img=10))
-    assert model.maskrcnn_model.backbone.precision == model.slow_fast.precision == "bf16"
-    boxes = torch.cat([one["boxes"] for one in model(list(torch.rand(2, 3, 360, 480)))])
-    assert boxes.dtype == torch.float32
-    inside = boxes[(boxes > 100) & (boxes < 350)]
-    assert len(inside) > 4
-    assert not torch.equal(inside, inside.bfloat16().float())
-
-
 def test_rpn_and_roi_heads_run_in_float32(network: Build) -> None:
     model, seen = network(precision="bf16"), {}
     parts = {"backbone": nn.Conv2d, "slow_fast": nn.Conv3d, "rpn": nn.Conv2d, "roi_heads": nn.Linear}
@@ -77,22 +63,9 @@ def test_a_training_step_works(network: Build, backbone: str) -> None:
     exact, rounded = (network(backbone=backbone, precision=name) for name in ("fp32", "bf16"))
     losses = trained(rounded)
     assert losses == pytest.approx(trained(exact), rel=0.2, abs=0.05)
-    before = copy.deepcopy(rounded.state_dict())
     gradients = [p.grad for p in rounded.parameters() if p.requires_grad]
     assert all(gradient is not None and gradient.dtype == torch.float32 for gradient in gradients)
     assert all(gradient.isfinite().all() for gradient in gradients)
-    torch.optim.SGD(rounded.parameters(), 0.01).step()
-    moved = {name.split(".")[1] for name, value in rounded.state_dict().items() if not torch.equal(value, before[name])}
-    assert {"backbone", "rpn", "roi_heads", "slow_conv1"} <= moved
-
-
-def test_the_detector_alone_trains_in_bfloat16(network_options: dict[str, object]) -> None:
-    detector, seen = build_detector(**network_options, precision="bf16").train(), []
-    layer = next(module for module in detector.backbone.modules() if isinstance(module, nn.Conv2d))
-    layer.register_forward_hook(lambda *values: seen.append(values[-1].dtype))
-    losses = detector(clip(1), [target()])
-    assert seen == [torch.bfloat16]
-    total_loss(losses, "test").backward()
 
 
 def test_the_frozen_norm_is_torchvisions() -> None:
@@ -105,8 +78,3 @@ def test_the_frozen_norm_is_torchvisions() -> None:
     rounded = ours(features.bfloat16())
     assert rounded.dtype == torch.bfloat16
     assert torch.allclose(rounded.float(), theirs(features), rtol=4 * ROUNDING, atol=4 * ROUNDING)
-
-
-def test_another_precision_is_refused() -> None:
-    with pytest.raises(UserError, match=r'^precision: found \'fp16\'; expected "fp32" or "bf16"$'):
-        SlowFastMaskRCNN(1, 1, precision="fp16")

@@ -51,13 +51,6 @@ def test_a_frame_without_target_gives_context_alone(network: Build) -> None:
     )
 
 
-def test_a_frame_beyond_the_window_changes_nothing(network: Build) -> None:
-    model, frames = network(1, 3).train(), clip(4)
-    changed = [*frames[:3], frames[3] * 0.5]
-    wanted = [None, target(), None, None]
-    assert seeded(lambda: model(changed, wanted)) == pytest.approx(seeded(lambda: model(frames, wanted)))
-
-
 @pytest.mark.parametrize("others", [[], [target()]])
 def test_a_frame_without_an_object_has_finite_losses(network: Build, others: list[Target]) -> None:
     empty = {key: value[:0] for key, value in target().items()}
@@ -65,16 +58,11 @@ def test_a_frame_without_an_object_has_finite_losses(network: Build, others: lis
     assert all(value.isfinite() for value in losses.values())
 
 
-UNPAIRED = "for 2 frames; training expects one target or None per frame"
-
-
 @pytest.mark.parametrize(
     ("targets", "expected"),
     [
-        (None, f"no targets {UNPAIRED}"),
-        ([], f"0 targets {UNPAIRED}"),
-        ([None], f"1 targets {UNPAIRED}"),
-        ([None] * 3, f"3 targets {UNPAIRED}"),
+        (None, "0 targets for 2 frames; training expects one target or None per frame"),
+        ([None] * 3, "3 targets for 2 frames"),
         ([None] * 2, "no frame has a target"),
     ],
 )
@@ -180,20 +168,16 @@ def test_the_pooled_level_shares_in_the_statistics_as_in_the_authors_code_and_no
     assert seen == frozen * 2
 
 
+def never_trained(model: SlowFastMaskRCNN) -> set[str]:
+    return {name for name, p in model.maskrcnn_model.backbone.named_parameters() if not p.requires_grad}
+
+
 @pytest.mark.parametrize("backbone", ["resnet18", "tf_efficientnet_lite0"])
 def test_layers_that_never_train_stay_frozen_whatever_is_unfrozen(network: Build, backbone: str) -> None:
-    counts = []
-    for layers in (5, 3):
-        model = network(backbone=backbone, trainable_backbone_layers=layers)
-        body = model.maskrcnn_model.backbone.body
-        never = {name for name, p in body.named_parameters() if not p.requires_grad}
-        model.freeze(("backbone",)).freeze(())
-        assert {name for name, p in body.named_parameters() if not p.requires_grad} == never
-        assert all(p.requires_grad for p in model.maskrcnn_model.backbone.fpn.parameters())
-        copied = copy.deepcopy(model).freeze(("backbone",)).freeze(())
-        assert {
-            name for name, p in copied.maskrcnn_model.backbone.body.named_parameters() if not p.requires_grad
-        } == never
-        counts.append((len(never), len(list(body.parameters()))))
-    assert counts[0][0] == 0
-    assert 0 < counts[1][0] < counts[1][1]
+    assert not never_trained(network(backbone=backbone))
+    model = network(backbone=backbone, trainable_backbone_layers=3)
+    never = never_trained(model)
+    assert never
+    assert {name.split(".")[0] for name in never} == {"body"}
+    for one in (model, copy.deepcopy(model)):
+        assert never_trained(one.freeze(("backbone",)).freeze(())) == never

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import tracemalloc
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,15 +79,6 @@ def test_equal_to_the_literal_reference(
         ours = score(root, predictions, year=year, task=task, frames=which)
         overall, rows = literal.score(root / "Annotations/480p", predictions, list(stacks), year, task, which)
     literal.assert_equal(ours, overall, rows)
-
-
-def test_scoring_a_long_video_by_frames_is_right_beyond_255_frames() -> None:
-    rng = np.random.default_rng(11)
-    annotation = random_mask(rng, 8, 8) | (np.eye(8) > 0)
-    predictions = (annotation if index < 200 else ~annotation for index in range(400))
-    figures = score_masks(predictions, itertools.repeat(annotation, 400), frames="all")
-    assert figures["J-Mean"] == 0.5
-    assert figures["J-Decay"] == 1.0
 
 
 def test_memory_grows_with_the_frame_not_with_the_video() -> None:

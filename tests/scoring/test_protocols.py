@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import literal
 import numpy as np
 import pytest
 from folders import COLUMNS, SEMI, UNSUPERVISED, perturbed, random_stack, scored, write_dataset, write_masks
@@ -47,6 +46,8 @@ TWO = {1: (0, 10), 2: (20, 30)}
         ([ONE] * 3, [{9: (0, 10)}, ONE, {255: (0, 3)}], SEMI, [[1.0]]),
         # Unsupervised: twenty proposals are allowed.
         ([ONE] * 2, [{20: (0, 10)}] * 2, UNSUPERVISED, [[1.0, 1.0]]),
+        # Void counts neither as region nor as boundary.
+        ([{1: (0, 10), 255: (10, 20)}] * 2, [{1: (0, 20)}] * 2, UNSUPERVISED, [[1.0, 1.0]]),
         # A proposal that lies in void alone is empty and still counts: it has no object, as the second frame.
         ([ONE | {255: (20, 30)}, {255: (20, 30)}], [{2: (20, 30)}, {1: (0, 9), 2: (20, 30)}], UNSUPERVISED, [[0, 1]]),
     ],
@@ -69,13 +70,6 @@ def test_2016_scores_inner_frames_and_the_paper_all(tmp_path: Path) -> None:
     assert regions(scored(tmp_path, late, late)) == [[1.0, 1.0]], "an object that the first frame lacks"
 
 
-def test_unsupervised_leaves_void_out_of_region_and_boundary(tmp_path: Path) -> None:
-    annotations = stack(*[{1: (0, 10), 255: (10, 20)}] * 2)
-    scores = scored(tmp_path, annotations, stack(*[{1: (0, 20)}] * 2), **UNSUPERVISED)
-    assert regions(scores) == [[1.0, 1.0]]
-    assert scores.global_["F-Mean"] == 1.0
-
-
 def test_a_first_and_a_last_prediction_are_not_needed_where_they_are_not_scored(tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "davis", {"bars": stack(*[{1: (0, 10)}] * 4)}, year=2016)
     results = write_masks(tmp_path / "results", {"bars": stack(*[{1: (0, 10)}] * 4)})
@@ -94,20 +88,6 @@ def test_unsupervised_assigns_proposals_for_the_best_mean_of_both_measures(tmp_p
     assert regions(scores) == [[1.0, 1.0], [0.5, 0.5]]
     fewer = scored(tmp_path / "fewer", annotations, stack(*[{1: (20, 30)}] * 2), **UNSUPERVISED)
     assert sorted(np.mean(regions(fewer), axis=1)) == [0.0, 1.0]
-
-
-def test_unsupervised_matches_on_contours_too(tmp_path: Path) -> None:
-    # Object 1 is a frame-high bar; both proposals have the same J with it, one a better boundary.
-    annotations = stack(*[{1: (10, 20)}] * 2, size=(40, 60))
-    predictions = np.zeros_like(annotations)
-    predictions[:, :20, 10:20] = 1
-    predictions[:, 20:, 10:15] = 2
-    predictions[:, 20:, 15:20] = 2
-    predictions[:, :, 30:50:2] = 3
-    ours = scored(tmp_path, annotations, predictions, **UNSUPERVISED)
-    expected = literal.sequence(annotations.astype(float), predictions.astype(float), 2017, "unsupervised", "all")
-    np.testing.assert_array_equal(ours.sequences[0].region[0], expected["J"][0])
-    np.testing.assert_array_equal(ours.sequences[0].contour[0], expected["F"][0])
 
 
 def test_more_objects_than_proposals_allowed(tmp_path: Path) -> None:

@@ -65,14 +65,19 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_writes_tables_and_says_where(case: Case) -> None:
+def test_writes_tables_and_says_where_and_ignores_other_files(case: Case) -> None:
+    case.out.mkdir()
+    (case.out / "global.csv").write_text("stale")
+    write_masks(case.results, {"horse": masks()})
+    for name in ("cat/notes.txt", "cat/.DS_Store", "cat/._00001.png", "global.csv"):
+        (case.results / name).write_text("a note")
     result = case.run("--year", "2016", "--frames", "all", "--per-frame")
     assert result.exit_code == 0, result.output
     assert "cat" in result.stdout
     assert "J&F" in result.stdout
     for name in ("global.csv", "per-sequence.csv", "per-frame.csv"):
         assert str(case.out / name) in result.stdout.replace("\n", "")
-    assert float(rows(case.out / "global.csv")[0]["J&F-Mean"]) == 1.0
+    assert [float(row["J&F-Mean"]) for row in rows(case.out / "global.csv")] == [1.0]
     assert [row["Sequence"] for row in rows(case.out / "per-sequence.csv")] == ["cat_1", "dog_1"]
     assert len(rows(case.out / "per-frame.csv")) == 8
 
@@ -92,17 +97,6 @@ def test_writes_tables_and_says_where(case: Case) -> None:
 def test_frames_follow_the_protocol_unless_given(case: Case, options: tuple[str, ...], scored: int) -> None:
     assert case.run(*options, "--per-frame", "--sequence", "dog").exit_code == 0
     assert len(rows(case.out / "per-frame.csv")) == scored
-
-
-def test_old_tables_are_replaced_and_other_files_beside_the_masks_do_no_harm(case: Case) -> None:
-    case.out.mkdir()
-    (case.out / "global.csv").write_text("stale")
-    write_masks(case.results, {"horse": masks()})
-    for name in ("cat/notes.txt", "cat/.DS_Store", "cat/._00001.png", "global.csv"):
-        (case.results / name).write_text("a note")
-    assert case.run().exit_code == 0
-    assert len(rows(case.out / "global.csv")) == 1
-    assert not (case.out / "per-frame.csv").exists()
 
 
 def soft(path: Path) -> None:
@@ -125,11 +119,6 @@ def corrupted(path: Path) -> None:
     path.write_bytes(bytes(content))
 
 
-def looped(path: Path) -> None:
-    path.unlink()
-    path.symlink_to(path.name)
-
-
 def shorten(case: Case) -> None:
     for index in (2, 3):
         case.annotation(index).unlink()
@@ -148,12 +137,10 @@ def spoil(action: Callable[[Case], object], *found: str, options: tuple[str, ...
 BAD = [
     # Folders and lists.
     spoil(lambda c: shutil.rmtree(c.results), "results: cannot be read (No such", "expected a folder with one"),
-    spoil(lambda c: as_file(c.results), "results: cannot be read (Not a dir", "expected a folder"),
     spoil(lambda c: emptied(c.results), "results: empty folder", "expected a folder"),
     spoil(lambda c: [(c.results / n).rename(c.results / f"x-{n}") for n in ("cat", "dog")], "found none of", "x-cat"),
     spoil(lambda c: shutil.rmtree(c.root / "Annotations"), "Annotations/480p: no such folder", "expected"),
     spoil(lambda c: None, "480p/test.txt: missing", "expected the sequences of 2016", options=("--split", "test")),
-    spoil(lambda c: None, "2017/test.txt: missing", "of 2017 test", options=(*SEMI, "--split", "test")),
     spoil(lambda c: (c.root / "ImageSets/2016/val.txt").write_text("\n"), "val.txt: found no sequence", "expected"),
     spoil(lambda c: None, "480p/bird: cannot be", "expected", options=("--sequence", "bird", "--sequence", "cat")),
     spoil(lambda c: emptied(c.annotation().parent), "480p/cat: empty folder", "expected the annotations"),
@@ -167,22 +154,17 @@ BAD = [
     spoil(shorten, "found 2 frames; expected at least 3"),
     # Files.
     spoil(lambda c: save(c.frame(), masks()[0][:12]), "00001.png: found 40×12 pixels", "expected 40×24 as the anno"),
-    spoil(lambda c: save(c.frame(), masks()[0][:1]), "00001.png: found 40×1 pixels", "expected 40×24 as the anno"),
     spoil(lambda c: c.frame().write_bytes(c.frame().read_bytes()[:60]), "cat/00001.png: truncated PNG", "expected"),
     spoil(lambda c: corrupted(c.frame()), "cat/00001.png: corrupt PNG", "expected a mask"),
     spoil(lambda c: c.frame().write_bytes(b""), "cat/00001.png: empty file", "expected a mask"),
     spoil(lambda c: Image.new("RGB", SIZE[::-1]).save(c.frame(), "JPEG"), "cat/00001.png: not a PNG", "expected"),
     spoil(lambda c: Image.new("RGB", SIZE[::-1]).save(c.frame()), "cat/00001.png: colour image (RGB,", "expected"),
-    spoil(lambda c: Image.new("RGBA", SIZE[::-1]).save(c.frame()), "colour image (RGBA,", "expected a mask"),
     spoil(lambda c: (c.frame().unlink(), c.frame().mkdir()), "cat/00001.png: cannot be read (Is", "expected a mask"),
-    spoil(lambda c: looped(c.frame()), "cat/00001.png: cannot be read", "expected a mask"),
     spoil(lambda c: corrupted(c.annotation()), "480p/cat/00001.png: corrupt PNG", "expected a mask"),
-    spoil(lambda c: corrupted(c.annotation(0)), "480p/cat/00000.png: corrupt PNG", options=(*SEMI, "--frames", "all")),
     spoil(lambda c: corrupted(c.annotation(0)), "480p/cat/00000.png: corrupt PNG", "expected a", options=SEMI),
     spoil(lambda c: save(c.annotation(2), masks()[0][:9]), "480p/cat/00002.png: found 40×9", "as the first frame"),
     # Ids.
     spoil(lambda c: soft(c.frame()), "00001.png: found 255 different values up to 255 (a soft mask?); expected 0 and"),
-    spoil(lambda c: soft(c.frame()), "found 255 different values up to 255 (a soft mask?)", "expected", options=SEMI),
     spoil(lambda c: save(c.frame(), masks(1)[0] * 255), "01.png: found id 255", "expected ids up to 2", options=SEMI),
     spoil(lambda c: save(c.frame(), masks(3)[0]), "cat/00001.png: found id 3", "expected ids up to 2", options=SEMI),
     spoil(lambda c: save(c.frame(), masks()[0] + 20), "found id 22", "expected ids up to 20", options=UNSUPERVISED),

@@ -10,7 +10,7 @@ import torch
 from slowfast_vos.config import parse_settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.jobs.job import Job
-from slowfast_vos.training.detector import Sample, learning_rate_factor, read_sample, spread, train_detector
+from slowfast_vos.training.detector import Sample, learning_rate_factor, read_sample, train_detector
 from slowfast_vos.training.loop import DivergedError, TrainingState
 from slowfast_vos.videos.davis import Video, targets
 from slowfast_vos.videos.pngs import write_mask
@@ -24,22 +24,17 @@ def read(video: Video, index: int, *, binary: bool = False, flip: float = 0.0, s
     return read_sample(video, index, binary=binary, flip=flip, seed=seed)
 
 
+@pytest.mark.parametrize("flip", [0, 1])
 @pytest.mark.parametrize(("binary", "objects"), [(False, 2), (True, 1)])
-def test_a_frame_comes_with_its_objects(make_video: MakeVideo, binary: bool, objects: int) -> None:
+def test_a_frame_comes_with_its_objects_and_a_flip_moves_both(
+    make_video: MakeVideo, binary: bool, objects: int, flip: int
+) -> None:
     video = make_video()
-    frame, target = read(video, 1, binary=binary)
-    assert torch.equal(frame, video.frame(1))
-    assert type(frame) is torch.Tensor
-    expected = targets(video.ids(1, binary=binary))
+    frame, target = read(video, 2, binary=binary, flip=flip)
+    assert torch.equal(frame, video.frame(2).flip(2) if flip else video.frame(2))
     assert len(target["boxes"]) == objects
-    assert all(torch.equal(target[key], value) for key, value in expected.items())
-
-
-def test_a_flip_moves_the_mask_with_the_frame_and_boxes_follow(make_video: MakeVideo) -> None:
-    video = make_video()
-    frame, target = read(video, 2, flip=1)
-    assert torch.equal(frame, video.frame(2).flip(2))
-    expected = targets(np.ascontiguousarray(video.ids(2, binary=False)[:, ::-1]))
+    ids = video.ids(2, binary=binary)
+    expected = targets(np.ascontiguousarray(ids[:, ::-1]) if flip else ids)
     assert all(torch.equal(target[key], value) for key, value in expected.items())
 
 
@@ -143,16 +138,3 @@ def test_the_warm_up_is_linear_within_the_first_epoch(warmup: int, steps: int, f
     # The rate decays by steps of epochs.
     factors = [learning_rate_factor(settings(), epoch, 50, 51) for epoch in range(1, 10)]
     assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.001])
-
-
-@pytest.mark.parametrize(
-    ("length", "count", "expected"),
-    [
-        *((5, count, [0, 1, 2, 3, 4]) for count in (None, 9, 5)),
-        (24, 4, [0, 6, 12, 18]),
-        (10, 3, [0, 3, 6]),
-        (1, 1, [0]),
-    ],
-)
-def test_frames_are_spread_evenly(length: int, count: int | None, expected: list[int]) -> None:
-    assert spread(length, count) == expected
