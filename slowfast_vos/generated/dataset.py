@@ -89,14 +89,16 @@ def synthesize(
     Raises:
         UserError: a value out of range, or a root that holds another dataset.
     """
-    root = Path(root)
     numbers = {"seed": seed, "train": train, "val": val, "frames": frames, "height": height, "width": width}
     for name, value in (numbers | {"processes": processes}).items():
         if type(value) is not int or value < LEAST[name]:
             raise UserError(f"{name}: found {value!r}; expected a whole number, {LEAST[name]} or more")
-    _refuse_another_dataset(root)
+    readme = root / "README.txt"
+    ours = readme.exists() and readme.read_text(encoding="utf-8", errors="replace").startswith(README.splitlines()[0])
+    if (root / "ImageSets").exists() and not ours:
+        raise UserError(f"{root}: found another dataset; expected an empty folder or one of generated videos")
     meanings = "\n".join(f"  {name:<4}{meaning}" for name, meaning in ATTRIBUTES.items())
-    write_text(root / "README.txt", README.format(version=VERSION, attributes=meanings, **numbers))
+    write_text(readme, README.format(version=VERSION, attributes=meanings, **numbers))
     splits = {"train": sequences("train", train), "val": sequences("val", val)}
     work = [(split, name, recipe) for split, recipes in splits.items() for name, recipe in recipes.items()]
     draw = partial(_draw_sequence, root, seed=seed, frames=frames, height=height, width=width)
@@ -117,14 +119,6 @@ def synthesize(
         for folder, text in (("2016", listing), ("2017", listing), (RESOLUTION, pairs)):
             write_text(root / "ImageSets" / folder / f"{split}.txt", text)
     write_text(root / "Annotations" / "db_info.yml", info)
-
-
-def _refuse_another_dataset(root: Path) -> None:
-    readme = root / "README.txt"
-    ours = readme.is_file() and readme.read_text(encoding="utf-8", errors="replace").startswith(README.splitlines()[0])
-    listings = [path for path in (root / "ImageSets").rglob("*") if path.is_file()]
-    if not ours and (listings or (root / "Annotations/db_info.yml").exists()):
-        raise UserError(f"{root}: found another dataset; expected an empty folder or one of generated videos")
 
 
 def _draw_sequence(root: Path, split: str, name: str, recipe: Recipe, *, frames: int, **options: int) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from slowfast_vos.generated.drawing import PALETTES, random_stream
-from slowfast_vos.generated.sprites import camouflaged
+import numpy as np
+
+from slowfast_vos.generated.drawing import PALETTES, ramp, random_stream, rgb
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,12 @@ class Recipe:
     def looks(self) -> list[str]:
         """The looks of the objects, the distractors and the passer-by, in this order."""
         own = self.look.split(" / ")
-        looks = [own[i % len(own)] for i in range(self.objects)] + own[:1] * self.distractors
-        looks = [camouflaged(look, PALETTES[self.palette], self.blend) for look in looks]
+        looks = []
+        for look in [own[i % len(own)] for i in range(self.objects)] + own[:1] * self.distractors:
+            *words, mark, main, limb = look.split()
+            ground = ramp(np.array([0.15, 0.6, 0.3]), PALETTES[self.palette]) * 255
+            mixed = rgb(mark + main + limb) * (1 - self.blend) + ground * self.blend
+            looks.append(" ".join([*words, mixed.astype(np.uint8).tobytes().hex(" ", 3)]))
         return [*looks, self.passer] if self.passer else looks
 
 
