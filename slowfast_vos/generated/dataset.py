@@ -78,11 +78,8 @@ def synthesize(
     Every sequence depends on the seed, its split and its name, not on how many there are.
 
     Args:
-        root: folder to write; made where it is missing.
-        seed: 0 or more.
-        train, val: number of sequences, 1 or more each.
-        frames: frames per sequence, 2 or more.
-        height, width: of a frame in pixels, 64 and 96 or more.
+        train, val, frames: numbers of sequences, and of frames in each.
+        height, width: of a frame in pixels.
         processes: sequences drawn side by side; the bytes do not depend on it.
         progress: called after every sequence with the numbers done and to do.
 

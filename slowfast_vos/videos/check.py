@@ -1,14 +1,12 @@
 """The one checker of frames and masks: of a run's sequences, or of a whole DAVIS tree; without torch.
 
-Every problem is one line with the file, what was found and what was expected; all of them are gathered. What is odd but
-handled becomes a note.
+All problems are gathered, one line each. What is odd but handled becomes a note.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import combinations, groupby
 from pathlib import Path
@@ -17,59 +15,40 @@ from typing import TypeVar
 import numpy as np
 
 from slowfast_vos.errors import UserError
+from slowfast_vos.prefetch import prefetch
 from slowfast_vos.videos.davis import VOID, YEARS, DavisTree, check_frame
 from slowfast_vos.videos.pngs import mask_mode, read_mask
 
 T = TypeVar("T")
-MAX_OBJECTS = 20
-"""More ids than this in a mask are no objects but grey levels; DAVIS 2017 has ten at most."""
-THREADS = 2
-"""Sequences read side by side; decoding releases Python's lock."""
+MAX_OBJECTS = 20  # more ids than this in a mask are grey levels, no objects; DAVIS 2017 has ten at most
+THREADS = 2  # sequences read side by side; decoding releases Python's lock
+PARTS = {"trainval": ("train", "val")}
 
 
 @dataclass
 class SequenceReport:
-    """One sequence, read to the last byte.
-
-    Attributes:
-        problems: one line each, with the file, what was found and what was expected.
-        frames: how many frames there are.
-        objects: the largest id of the first mask; 1 for binary masks.
-        sizes: height and width of the frames, with the first frame that has them.
-        modes: the masks of each mode in which they are stored.
-        empty: how many masks hold no object.
-    """
+    """One sequence, read to the last byte."""
 
     name: str
-    problems: list[str]
+    problems: list[str]  # one line each, with the file, what was found and what was expected
     frames: int
-    objects: int = 0
-    sizes: dict[tuple[int, int], Path] = field(default_factory=dict)
-    modes: dict[str, list[Path]] = field(default_factory=dict)
-    empty: int = 0
+    objects: int = 0  # the largest id of the first mask; 1 for binary masks
+    sizes: dict[tuple[int, int], Path] = field(default_factory=dict)  # (height, width): the first frame that has it
+    modes: dict[str, list[Path]] = field(default_factory=dict)  # the masks of each mode in which they are stored
+    empty: int = 0  # masks without an object
 
 
 @dataclass(frozen=True)
 class TreeReport:
-    """One edition of DAVIS in a tree.
-
-    Attributes:
-        splits: the sequences of each split whose list was found.
-        problems: one line each; none where the tree is sound.
-    """
+    """One edition of DAVIS in a tree."""
 
     year: int
-    splits: dict[str, list[SequenceReport]]
-    problems: list[str]
-
-    @property
-    def sequences(self) -> list[SequenceReport]:
-        """Every sequence once."""
-        return list({report.name: report for reports in self.splits.values() for report in reports}.values())
+    splits: dict[str, list[SequenceReport]]  # of each split whose list was found
+    problems: list[str]  # one line each; none where the tree is sound
 
     def notes(self) -> list[str]:
         """What is odd and handled: modes of the masks, frames without an object."""
-        sequences = self.sequences
+        sequences = {report.name: report for reports in self.splits.values() for report in reports}.values()
         modes = Counter(mode for report in sequences for mode, paths in report.modes.items() for _ in paths)
         alpha = [str(path) for report in sequences for path in report.modes.get("grey with alpha", [])]
         notes = {
@@ -107,31 +86,9 @@ def check_tree(
         splits: `trainval` stands for train and val.
         progress: called with the number of sequences done, and of all.
     """
-    names, problems = _read_splits(tree, year, splits)
-    lengths = read_or_report(problems, tree.lengths) or {}
-    # The first frame's objects are what the other frames are scored by; training does not need them there.
-    scored = {name for split in names if split != "train" for name in names[split]}
-
-    def check(name: str) -> SequenceReport:
-        return check_sequence(tree, name, binary=year == 2016, needs_object=name in scored, length=lengths.get(name))
-
-    every = list(dict.fromkeys(name for split in names.values() for name in split))
-    reports: dict[str, SequenceReport] = {}
-    with ThreadPoolExecutor(THREADS) as pool:
-        for report in pool.map(check, every):
-            reports[report.name] = report
-            problems += report.problems
-            if progress:
-                progress(len(reports), len(every))
-    return TreeReport(year, {split: [reports[name] for name in names[split]] for split in names}, problems)
-
-
-def _read_splits(tree: DavisTree, year: int, splits: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
-    """The names of each split that is there, and the problems of the lists."""
     names: dict[str, list[str]] = {}
     problems: list[str] = []
-    wanted = [part for name in splits for part in (("train", "val") if name == "trainval" else (name,))]
-    for split in dict.fromkeys(wanted):
+    for split in dict.fromkeys(part for name in splits for part in PARTS.get(name, (name,))):
         listed = read_or_report(problems, tree.split, split, year)
         if listed is not None:
             names[split] = listed
@@ -140,7 +97,22 @@ def _read_splits(tree: DavisTree, year: int, splits: Sequence[str]) -> tuple[dic
         if shared:
             found = f"{', '.join(shared)} both in {one} and in {other} of {year}"
             problems.append(f"{tree.root / 'ImageSets'}: found {found}; expected each in one")
-    return names, problems
+    info = read_or_report(problems, tree.info) or {}
+    # The first frame's objects are what the other frames are scored by; training does not need them there.
+    scored = {name for split in names if split != "train" for name in names[split]}
+
+    def check(name: str) -> SequenceReport:
+        length = info.get(name, {}).get("num_frames")
+        return check_sequence(tree, name, binary=year == 2016, needs_object=name in scored, length=length)
+
+    every = list(dict.fromkeys(name for split in names.values() for name in split))
+    reports: dict[str, SequenceReport] = {}
+    for report in prefetch(check, every, THREADS, THREADS):
+        reports[report.name] = report
+        problems += report.problems
+        if progress:
+            progress(len(reports), len(every))
+    return TreeReport(year, {split: [reports[name] for name in names[split]] for split in names}, problems)
 
 
 def check_sequence(

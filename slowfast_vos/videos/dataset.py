@@ -26,7 +26,6 @@ class Dataset:
         epoch_selection: sequences that choose a parent's epoch: the same, or (2020 code) all that validate.
         val: sequences that every table reports.
         tree, val_tree: where they lie; those that validate may have one of their own (`davis_val_root`).
-        attributes: DAVIS attributes by sequence.
         binary_train: the training masks' objects are one (DAVIS 2016), not several (2017).
         skipped: sequences missing from a partial copy (`data.allow_partial`).
     """
@@ -37,7 +36,6 @@ class Dataset:
     selection: list[Video]
     epoch_selection: list[Video]
     val: list[Video]
-    attributes: dict[str, list[str]]
     binary_train: bool
     skipped: list[str] = field(default_factory=list)
 
@@ -68,7 +66,6 @@ def open_dataset(settings: Settings) -> Dataset:
     return Dataset(
         *trees,
         **{role: [videos[name] for name in names] for role, names in roles.items()},
-        attributes=trees[0].attributes() | trees[1].attributes(),
         binary_train=data.train_year == 2016,
         skipped=skipped_names(settings),
     )
@@ -169,7 +166,7 @@ def check_dataset(dataset: Dataset, progress: Any = iter) -> dict[str, Any]:
     """
     problems: list[str] = []
     digest = hashlib.sha256()
-    lengths = dataset.tree.lengths() | dataset.val_tree.lengths()
+    info = dataset.tree.info() | dataset.val_tree.info()
     videos = {video.name: video for video in [*dataset.train, *dataset.selection, *dataset.val]}
     for video in progress(list(videos.values())):
         validates = video in dataset.val
@@ -178,7 +175,7 @@ def check_dataset(dataset: Dataset, progress: Any = iter) -> dict[str, Any]:
             video.name,
             binary=dataset.binary_train or validates,
             needs_object=validates or video in dataset.selection,
-            length=lengths.get(video.name),
+            length=info.get(video.name, {}).get("num_frames"),
         )
         problems += report.problems
         for path in (*video.frames, *video.masks):
@@ -192,6 +189,6 @@ def check_dataset(dataset: Dataset, progress: Any = iter) -> dict[str, Any]:
 def describe_dataset(dataset: Dataset) -> dict[str, Any]:
     """Roles and attributes of the sequences, by name, and those missing from a partial copy."""
     roles = {role: [video.name for video in getattr(dataset, role)] for role in ("train", "selection", "val")}
-    names = [name for role in roles.values() for name in role]
-    attributes = {name: dataset.attributes.get(name, []) for name in names}
+    info = dataset.tree.info() | dataset.val_tree.info()
+    attributes = {name: info.get(name, {}).get("attributes") or [] for role in roles.values() for name in role}
     return {"roles": roles, "attributes": attributes, "skipped": dataset.skipped}

@@ -182,15 +182,12 @@ class DavisTree:
                     problems.append(f"{frame_folder / path.stem}.jpg: missing; expected the frame of {path}")
         return frames, masks, problems
 
-    def attributes(self) -> dict[str, list[str]]:
-        """Attributes of each sequence, from db_info.yml; empty where the tree has none."""
-        return {name: entry.get("attributes") or [] for name, entry in self._info().items()}
+    def info(self) -> dict[str, dict[str, Any]]:
+        """The entry of each sequence in db_info.yml (`attributes`, `num_frames`); empty where the tree has none.
 
-    def lengths(self) -> dict[str, int]:
-        """Frames of each sequence, from db_info.yml; empty where the tree has none or it gives no lengths."""
-        return {name: entry["num_frames"] for name, entry in self._info().items() if "num_frames" in entry}
-
-    def _info(self) -> dict[str, dict[str, Any]]:
+        Raises:
+            UserError: the file is no such list.
+        """
         for path in (self.root / "Annotations" / "db_info.yml", self.root / "db_info.yml"):
             if path.is_file():
                 try:
