@@ -88,7 +88,7 @@ def synthesize(
     """
     numbers = {"seed": seed, "train": train, "val": val, "frames": frames, "height": height, "width": width}
     for name, value in (numbers | {"processes": processes}).items():
-        if type(value) is not int or value < LEAST[name]:
+        if value < LEAST[name]:
             raise UserError(f"{name}: found {value!r}; expected a whole number, {LEAST[name]} or more")
     readme = root / "README.txt"
     ours = readme.exists() and readme.read_text(encoding="utf-8", errors="replace").startswith(README.splitlines()[0])
