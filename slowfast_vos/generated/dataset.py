@@ -18,9 +18,8 @@ import numpy as np
 
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import atomic_write, write_text
-from slowfast_vos.generated.recipes import Recipe, sequences
 from slowfast_vos.generated.rendering import attributes_of, render
-from slowfast_vos.generated.scenes import Scene
+from slowfast_vos.generated.scenes import Recipe, Scene, sequences
 from slowfast_vos.videos.pngs import write_mask
 
 VERSION = 1

@@ -17,9 +17,8 @@ import pytest
 import yaml
 from slowfast_vos.errors import UserError
 from slowfast_vos.generated import sequence_names, synthesize
-from slowfast_vos.generated.recipes import TRAIN, VAL, sequences
 from slowfast_vos.generated.rendering import attributes_of, render
-from slowfast_vos.generated.scenes import Scene
+from slowfast_vos.generated.scenes import TRAIN, VAL, Scene, sequences
 from slowfast_vos.generated.sprites import OVERSAMPLING
 from slowfast_vos.videos.pngs import read_mask
 
