@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, groupby
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 
 from slowfast_vos.errors import UserError
@@ -102,8 +103,7 @@ def check_tree(
     scored = {name for split in names if split != "train" for name in names[split]}
 
     def check(name: str) -> SequenceReport:
-        length = info.get(name, {}).get("num_frames")
-        return check_sequence(tree, name, binary=year == 2016, needs_object=name in scored, length=length)
+        return check_sequence(tree, name, info, binary=year == 2016, needs_object=name in scored)
 
     every = list(dict.fromkeys(name for split in names.values() for name in split))
     reports: dict[str, SequenceReport] = {}
@@ -116,15 +116,16 @@ def check_tree(
 
 
 def check_sequence(
-    tree: DavisTree, name: str, *, binary: bool, needs_object: bool, length: int | None = None
+    tree: DavisTree, name: str, info: dict[str, dict[str, Any]], *, binary: bool, needs_object: bool
 ) -> SequenceReport:
     """Check which files of a sequence are there, and read each of them.
 
     Args:
+        info: the tree's db_info.yml, which may know how many frames there should be.
         binary: every pixel that is not 0 is the one object (DAVIS 2016), instead of objects by id.
         needs_object: the first mask must hold an object that has a box.
-        length: how many frames there should be, where that is known.
     """
+    length = info.get(name, {}).get("num_frames")
     frames, masks, problems = tree.files(name)
     report = SequenceReport(name, problems, len(frames))
     problems += _gaps(tree.folder("JPEGImages", name), sorted({path.stem for path in (*frames, *masks)}), length)
@@ -149,9 +150,11 @@ def check_sequence(
         report.empty += not objects
         if not index:
             report.objects = max(objects, default=0)
-        if not index and needs_object and mask.shape == size and not _has_box(mask):
-            expected = "expected one in the first frame, which fine-tuning learns from"
-            problems.append(f"{path}: found no object; {expected}")
+            # Training drops objects that are one pixel wide or high.
+            *_, width, height = cv2.boundingRect((mask != 0).astype(np.uint8))
+            if needs_object and mask.shape == size and min(width, height) < 2:
+                expected = "expected one in the first frame, which fine-tuning learns from"
+                problems.append(f"{path}: found no object; {expected}")
     if not binary and VOID in seen and not seen - {0, VOID}:
         found = f"found masks of {VOID} alone, which is void in DAVIS 2017"
         problems.append(f"{masks[0].parent}: {found}; expected ids from 1 (masks of DAVIS 2016?)")
@@ -194,9 +197,3 @@ def _gaps(folder: Path, stems: list[str], length: int | None) -> Iterator[str]:
         yield f"{folder}/{span}: missing, as their masks; expected no gap from {0:0{digits}d} to {stems[-1]}"
     if length is not None and max(numbers) + 1 != length:
         yield f"{folder}: found {max(numbers) + 1} frames; expected {length} by db_info.yml"
-
-
-def _has_box(mask: np.ndarray) -> bool:
-    """Whether all that is not 0 is more than one pixel wide and high, as a target of training must be."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return bool(len(rows)) and rows[0] < rows[-1] and columns[0] < columns[-1]

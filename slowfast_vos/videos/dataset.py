@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from slowfast_vos.config import Settings
@@ -18,26 +18,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Dataset:
-    """The roles of a run's sequences.
-
-    Attributes:
-        train: sequences that the detector and the parents learn from.
-        selection: sequences that choose the grid's hyper-parameters.
-        epoch_selection: sequences that choose a parent's epoch: the same, or (2020 code) all that validate.
-        val: sequences that every table reports.
-        tree, val_tree: where they lie; those that validate may have one of their own (`davis_val_root`).
-        binary_train: the training masks' objects are one (DAVIS 2016), not several (2017).
-        skipped: sequences missing from a partial copy (`data.allow_partial`).
-    """
+    """The roles of a run's sequences, and the trees where they lie."""
 
     tree: DavisTree
-    val_tree: DavisTree
-    train: list[Video]
-    selection: list[Video]
-    epoch_selection: list[Video]
-    val: list[Video]
-    binary_train: bool
-    skipped: list[str] = field(default_factory=list)
+    val_tree: DavisTree  # of those that validate; another one with `davis_val_root`
+    train: list[Video]  # the detector and the parents learn from them
+    selection: list[Video]  # they choose the grid's hyper-parameters
+    epoch_selection: list[Video]  # they choose a parent's epoch: the same, or (2020 code) all that validate
+    val: list[Video]  # every table reports them
+    binary_train: bool  # the training masks' objects are one (DAVIS 2016), not several (2017)
+    skipped: list[str]  # missing from a partial copy (`data.allow_partial`)
 
 
 def open_dataset(settings: Settings) -> Dataset:
@@ -170,14 +160,9 @@ def check_dataset(dataset: Dataset, progress: Any = iter) -> dict[str, Any]:
     videos = {video.name: video for video in [*dataset.train, *dataset.selection, *dataset.val]}
     for video in progress(list(videos.values())):
         validates = video in dataset.val
-        report = check_sequence(
-            dataset.val_tree if validates else dataset.tree,
-            video.name,
-            binary=dataset.binary_train or validates,
-            needs_object=validates or video in dataset.selection,
-            length=info.get(video.name, {}).get("num_frames"),
-        )
-        problems += report.problems
+        tree, binary = (dataset.val_tree, True) if validates else (dataset.tree, dataset.binary_train)
+        needs_object = validates or video in dataset.selection
+        problems += check_sequence(tree, video.name, info, binary=binary, needs_object=needs_object).problems
         for path in (*video.frames, *video.masks):
             digest.update(path.name.encode())
             digest.update(path.read_bytes() if path.is_file() else b"")

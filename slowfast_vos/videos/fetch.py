@@ -44,10 +44,10 @@ class Archive:
     url: str
     size: int | None  # bytes, where they are known
     checksum: tuple[str, str]  # algorithm and digest
-    source: str  # who states size and checksum
 
 
-# DAVIS states no checksum of the 2017 archives; TensorFlow Datasets recorded these, and others the same ones.
+# DAVIS states no checksum of the 2017 archives; TensorFlow Datasets recorded these, and others the same ones. That of
+# 2016 stands in the get_davis.sh of DAVIS's toolkit.
 ARCHIVES = (
     Archive(
         2017,
@@ -55,7 +55,6 @@ ARCHIVES = (
         "https://data.vision.ee.ethz.ch/csergi/share/davis/DAVIS-2017-trainval-480p.zip",
         832_766_765,
         ("sha256", "e3d0b5b77c3d031b000a19e0e25e3e2cac65d183755601bc2cf066df1a2aa492"),
-        "recorded by TensorFlow Datasets",
     ),
     Archive(
         2017,
@@ -63,7 +62,6 @@ ARCHIVES = (
         "https://data.vision.ee.ethz.ch/csergi/share/davis/DAVIS-2017-trainval-Full-Resolution.zip",
         2_956_935_323,
         ("sha256", "519494b320e7a333b98188e0f44e028f379c3312a1fc1a3e8bddd64b2c9ecfaf"),
-        "recorded by TensorFlow Datasets",
     ),
     Archive(
         2016,
@@ -71,7 +69,6 @@ ARCHIVES = (
         "https://graphics.ethz.ch/Downloads/Data/Davis/DAVIS-data.zip",
         None,
         ("md5", "0cb3cf9c5617209fa3cc4794e52a2ffa"),
-        "stated in the DAVIS 2016 toolkit's get_davis.sh",
     ),
 )
 
@@ -119,7 +116,7 @@ def fetch(
     if url is not None:
         archive = replace(archive, url=url)
     if sha256 is not None:
-        archive = replace(archive, size=None, checksum=("sha256", sha256.lower()), source="given as --sha256")
+        archive = replace(archive, size=None, checksum=("sha256", sha256.lower()))
     name = archive.url.rpartition("/")[2].partition("?")[0]
     path = out.parent / name
     check = partial(_check, DavisTree(out, resolution), year, progress)
@@ -202,7 +199,7 @@ def _request_rest(archive: Archive, part: Path, progress: ProgressCallback) -> N
         length = response.raw.length_remaining
         size = archive.size if length is None else done + length
         if archive.size not in (None, size):
-            raise UserError(f"{archive.url}: found {size} bytes; expected {archive.size}, {archive.source}")
+            raise UserError(f"{archive.url}: found {size} bytes; expected {archive.size}")
         _check_free(part.parent, (size or 0) - done, archive.url)
         with open(part, "ab" if done else "wb") as file:
             progress("downloading", done, size)
@@ -237,7 +234,7 @@ def _verify(archive: Archive, path: Path, progress: ProgressCallback) -> None:
     found = digests[algorithm].hexdigest()
     if found != expected:
         raise UserError(
-            f"{path}: found {algorithm} {found}; expected {expected}, {archive.source}; delete it to download it "
+            f"{path}: found {algorithm} {found}; expected {expected}; delete it to download it "
             f"again, or give --sha256 {digests['sha256'].hexdigest()} if you trust it"
         )
 

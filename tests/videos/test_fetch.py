@@ -75,7 +75,7 @@ class Case:
 
     def state(self, year: int = 2017, **facts: Any) -> None:
         """State what the official archive is: by default, what the server has, of unknown size."""
-        facts = {"size": None, "checksum": ("sha256", sha256(self.site.content)), "source": "stated by them", **facts}
+        facts = {"size": None, "checksum": ("sha256", sha256(self.site.content)), **facts}
         self.patch.setattr(fetch, "ARCHIVES", (Archive(year, ("480p",), self.site.url, **facts),))
         self.patch.setitem(fetch.COUNTS, year, {"train": 2, "val": 2})
 
@@ -211,7 +211,7 @@ def test_a_server_that_never_delivers(case: Case) -> None:
     [
         ({}, 403, "found status 403 Forbidden; expected the file"),
         ({}, 404, "found status 404 Not Found; expected the file"),
-        ({"size": 123}, 0, "bytes; expected 123, stated by them"),
+        ({"size": 123}, 0, "bytes; expected 123"),
     ],
 )
 def test_a_server_that_refuses_or_has_another_size_is_asked_once(
@@ -227,10 +227,10 @@ def test_a_server_that_refuses_or_has_another_size_is_asked_once(
 def test_another_checksum_is_refused(case: Case) -> None:
     ours, zeros = sha256(case.site.content), "0" * 64
     case.state(size=123, checksum=("md5", zeros[:32]))
-    words = f"found sha256 {ours}; expected {zeros}, given as --sha256; delete it to download it again"
+    words = f"found sha256 {ours}; expected {zeros}; delete it to download it again"
     refused(case.run("--sha256", zeros), words)
     assert case.left == {"davis.zip"}
-    words = f"expected {zeros[:32]}, stated by them; delete it", f"or give --sha256 {ours} if"
+    words = f"expected {zeros[:32]}; delete it", f"or give --sha256 {ours} if"
     refused(case.run(), "davis.zip: found md5", *words)
     assert case.run("--sha256", ours.upper()).exit_code == 0
     assert case.site.requested == [None]
@@ -427,7 +427,6 @@ def test_the_official_archives_are_stated_well() -> None:
         algorithm, digest = archive.checksum
         assert re.fullmatch(r"[0-9a-f]+", digest)
         assert len(digest) == 2 * hashlib.new(algorithm).digest_size
-        assert archive.source
     assert {split: len(set(every.split())) for split, every in DAVIS_2016.items()} == {"train": 30, "val": 20}
 
 
