@@ -143,10 +143,7 @@ def _restrict(names: list[str], only: list[str] | None, key: str) -> list[str]:
 
 
 def check_dataset(dataset: Dataset, progress: Any = iter) -> dict[str, Any]:
-    """Check every frame and mask.
-
-    Args:
-        progress: wraps the list of videos, to show how many are done.
+    """Check every frame and mask; `progress` wraps the list of videos, to show how many are done.
 
     Returns:
         frames by sequence, and a digest of every file's bytes.

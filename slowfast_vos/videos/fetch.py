@@ -39,8 +39,6 @@ FINAL = (requests.exceptions.SSLError, requests.exceptions.TooManyRedirects, Val
 class Archive:
     """An official archive of DAVIS."""
 
-    year: int
-    resolutions: tuple[str, ...]  # folders below JPEGImages
     url: str
     size: int | None  # bytes, where they are known
     checksum: tuple[str, str]  # algorithm and digest
@@ -48,30 +46,23 @@ class Archive:
 
 # DAVIS states no checksum of the 2017 archives; TensorFlow Datasets recorded these, and others the same ones. That of
 # 2016 stands in the get_davis.sh of DAVIS's toolkit.
-ARCHIVES = (
-    Archive(
-        2017,
-        ("480p",),
+OF_2016 = Archive(
+    "https://graphics.ethz.ch/Downloads/Data/Davis/DAVIS-data.zip", None, ("md5", "0cb3cf9c5617209fa3cc4794e52a2ffa")
+)
+ARCHIVES = {
+    (2017, "480p"): Archive(
         "https://data.vision.ee.ethz.ch/csergi/share/davis/DAVIS-2017-trainval-480p.zip",
         832_766_765,
         ("sha256", "e3d0b5b77c3d031b000a19e0e25e3e2cac65d183755601bc2cf066df1a2aa492"),
     ),
-    Archive(
-        2017,
-        ("Full-Resolution",),
+    (2017, "Full-Resolution"): Archive(
         "https://data.vision.ee.ethz.ch/csergi/share/davis/DAVIS-2017-trainval-Full-Resolution.zip",
         2_956_935_323,
         ("sha256", "519494b320e7a333b98188e0f44e028f379c3312a1fc1a3e8bddd64b2c9ecfaf"),
     ),
-    Archive(
-        2016,
-        ("480p", "1080p"),
-        "https://graphics.ethz.ch/Downloads/Data/Davis/DAVIS-data.zip",
-        None,
-        ("md5", "0cb3cf9c5617209fa3cc4794e52a2ffa"),
-    ),
-)
-
+    (2016, "480p"): OF_2016,
+    (2016, "1080p"): OF_2016,
+}
 COUNTS = {2016: {"train": 30, "val": 20}, 2017: {"train": 60, "val": 30}}  # sequences of each split
 
 DAVIS_2016 = {
@@ -109,10 +100,10 @@ def fetch(
         UserError: `out` holds something else; the archive cannot be downloaded, has another size or checksum, is
             damaged or unsafe; another process fetches the same; or the disk is full or cannot be written.
     """
-    known = {name: archive for archive in ARCHIVES if archive.year == year for name in archive.resolutions}
-    if resolution not in known:
-        raise UserError(f"--resolution: found {resolution!r}; expected one of {', '.join(known)} for DAVIS {year}")
-    archive = known[resolution]
+    if (year, resolution) not in ARCHIVES:
+        known = ", ".join(name for edition, name in ARCHIVES if edition == year)
+        raise UserError(f"--resolution: found {resolution!r}; expected one of {known} for DAVIS {year}")
+    archive = ARCHIVES[year, resolution]
     if url is not None:
         archive = replace(archive, url=url)
     if sha256 is not None:
@@ -135,7 +126,7 @@ def fetch(
             if not path.exists():
                 _download(archive, path, retries, progress)
             _verify(archive, path, progress)
-            _unpack(archive, path, out, progress)
+            _unpack(path, out, year, progress)
             return check(f"{out}: unpacked from {path}, which holds no complete DAVIS {year}"), path
     except OSError as error:
         reason = error.strerror or error
@@ -239,7 +230,7 @@ def _verify(archive: Archive, path: Path, progress: ProgressCallback) -> None:
         )
 
 
-def _unpack(archive: Archive, path: Path, out: Path, progress: ProgressCallback) -> None:
+def _unpack(path: Path, out: Path, year: int, progress: ProgressCallback) -> None:
     """Unpack the folder that holds JPEGImages as `out`, which is whole or not there; all names are checked first."""
     current, done = "", 0
     try:
@@ -258,7 +249,7 @@ def _unpack(archive: Archive, path: Path, out: Path, progress: ProgressCallback)
                     pack.extract(member, folder)
                     done += member.file_size
                     progress("unpacking", done, total)
-                if archive.year == 2017:
+                if year == 2017:
                     _add_lists_of_2016(folder)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, UnicodeDecodeError) as error:
         expected = "expected a whole zip archive; delete it to download it again"

@@ -76,7 +76,7 @@ class Case:
     def state(self, year: int = 2017, **facts: Any) -> None:
         """State what the official archive is: by default, what the server has, of unknown size."""
         facts = {"size": None, "checksum": ("sha256", sha256(self.site.content)), **facts}
-        self.patch.setattr(fetch, "ARCHIVES", (Archive(year, ("480p",), self.site.url, **facts),))
+        self.patch.setattr(fetch, "ARCHIVES", {(year, "480p"): Archive(self.site.url, **facts)})
         self.patch.setitem(fetch.COUNTS, year, {"train": 2, "val": 2})
 
     def put(self, content: bytes) -> None:
@@ -420,9 +420,8 @@ def test_options_that_cannot_be(case: Case, tmp_path: Path, options: tuple[str, 
 
 
 def test_the_official_archives_are_stated_well() -> None:
-    stated = {(archive.year, *archive.resolutions) for archive in ARCHIVES}
-    assert stated == {(2017, "480p"), (2017, "Full-Resolution"), (2016, "480p", "1080p")}
-    for archive in ARCHIVES:
+    assert {*ARCHIVES} == {(2017, "480p"), (2017, "Full-Resolution"), (2016, "480p"), (2016, "1080p")}
+    for archive in ARCHIVES.values():
         assert re.fullmatch(r"https://.*/[^/]+\.zip", archive.url)
         algorithm, digest = archive.checksum
         assert re.fullmatch(r"[0-9a-f]+", digest)
