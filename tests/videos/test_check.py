@@ -14,6 +14,7 @@ from slowfast_vos.videos.check import check_tree
 from slowfast_vos.videos.davis import DavisTree
 from slowfast_vos.videos.pngs import write_mask
 
+from command_line import refused
 from davis_trees import HEIGHT, WIDTH, frame, grey, ids, mask, write_list, write_tree
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ def tree16(tmp_path: Path) -> Path:
 def check(invoke: Invoke, root: Path, *options: str) -> list[str]:
     """The lines of the errors that the command line prints; none where it exits with 0."""
     done = invoke("check-data", "--davis-root", str(root), *options)
-    assert "Traceback" not in done.output
     lines = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert done.exit_code == bool(lines), (done.output, done.exception)
     return lines
@@ -197,18 +197,11 @@ def test_all_faults_are_gathered_and_counted(invoke: Invoke, tree: Path) -> None
     assert done.stdout.splitlines()[-1] == f"5 problems in {tree}"
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ((), "found neither of --config and --davis-root"),
-        (("--config", "a.yaml", "--davis-root", "b"), "found both of --config and --davis-root"),
-        (("--config", "a.yaml", "--split", "val"), "found --year, --resolution or --split with --config"),
-    ],
-)
-def test_options_that_do_not_go_together(invoke: Invoke, options: tuple[str, ...], words: str) -> None:
-    done = invoke("check-data", *options)
-    assert done.exit_code == 1
-    assert words in done.stderr
+def test_options_that_do_not_go_together(invoke: Invoke) -> None:
+    refused(invoke("check-data"), "found neither of --config and --davis-root")
+    refused(invoke("check-data", "--config", "a", "--davis-root", "b"), "found both of --config and --davis-root")
+    words = "found --year, --resolution or --split with --config"
+    refused(invoke("check-data", "--config", "a.yaml", "--split", "val"), words)
 
 
 @pytest.mark.davis

@@ -105,10 +105,9 @@ def test_attributes_come_from_db_info(tmp_path: Path, place: str) -> None:
     assert DavisTree(tmp_path).info() == {"bear": bear, "cow": cow}
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\xff\xd8\xff\xe0", "truncated"])
-def test_an_unreadable_frame_is_named_in_one_line(make_video: MakeVideo, content: bytes | str) -> None:
+def test_an_unreadable_frame_is_named_in_one_line(make_video: MakeVideo) -> None:
     path = make_video().frames[0]
-    path.write_bytes(path.read_bytes()[:-200] if isinstance(content, str) else content)
+    path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(UserError, match=r"00000\.jpg: cannot be read; expected a picture") as error:
         read_frame(path)
     assert len(str(error.value).splitlines()) == 1
@@ -150,7 +149,9 @@ def test_void_is_background_among_objects_and_object_in_a_binary_mask(tmp_path: 
     assert video.ids(1, binary=True).tolist() == [[0, 1], [1, 1]]
 
 
-def test_any_folder_of_pictures_is_a_video(tmp_path: Path) -> None:
+def test_any_folder_of_pictures_of_one_size_is_a_video(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="found no pictures"):
+        open_video(tmp_path)
     (tmp_path / "notes.txt").write_text("no picture")
     for name in ("b.jpg", "a.PNG", "c.jpeg"):
         Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / name)
@@ -158,14 +159,8 @@ def test_any_folder_of_pictures_is_a_video(tmp_path: Path) -> None:
     assert [path.name for path in video.frames] == ["a.PNG", "b.jpg", "c.jpeg"]
     assert video.name == tmp_path.name
     assert video.masks == ()
-
-
-def test_a_folder_that_is_no_video_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="found no pictures"):
-        open_video(tmp_path)
-    for name, width in (("a.png", 6), ("b.png", 7)):
-        Image.fromarray(np.zeros((4, width, 3), np.uint8)).save(tmp_path / name)
-    with pytest.raises(UserError, match=r"found frames of several sizes: 6×4 \(a\.png\), 7×4 \(b\.png\); expected one"):
+    Image.fromarray(np.zeros((4, 7, 3), np.uint8)).save(tmp_path / "b.jpg")
+    with pytest.raises(UserError, match=r"found frames of several sizes: 6×4 \(a\.PNG\), 7×4 \(b\.jpg\); expected one"):
         open_video(tmp_path)
 
 
