@@ -194,12 +194,8 @@ def lighting(rng: Rng, shape: Shape, unit: float) -> np.ndarray:
     return np.clip(0.98 + 0.2 * slope + 0.35 * dapple, 0.7, 1.2).astype(np.float32)
 
 
-Occluder = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Something in front of everything: colour [H, W, 3], coverage [H, W], strength of its shadow [H, W]."""
-
-
-def draw_occluder(rng: Rng, kind: str, shape: Shape, unit: float) -> Occluder:
-    """Draw a `pole` or `reeds` over a canvas [H, W]."""
+def draw_occluder(rng: Rng, kind: str, shape: Shape, unit: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw a `pole` or `reeds`, in front of all: colour [H, W, 3], coverage [H, W], strength of its shadow [H, W]."""
     high, wide = shape
     if kind == "pole":
         palette, start, end, lean, widths, sway = PALETTES["timber"], -20, high + 20, 30, (28, 36), 3

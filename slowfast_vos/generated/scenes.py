@@ -171,15 +171,13 @@ class Scene:
 
     def _draw_tracks(self, rng: Rng) -> np.ndarray:
         """Draw all tracks [N, T, 4] until they keep the recipe's promises; the best of `DRAWS` where none does."""
-        best, least = np.empty(0), math.inf
+        drawn = []
         for _ in range(DRAWS):
             tracks = np.stack([self._track(rng, thing, sprite.size) for thing, sprite in enumerate(self.sprites)])
-            fault = self._fault(tracks)
-            if fault < least:
-                best, least = tracks, fault
-            if fault < 0.35:
+            drawn.append((self._fault(tracks), tracks))
+            if drawn[-1][0] < 0.35:
                 break
-        return best
+        return min(drawn, key=lambda one: one[0])[1]
 
     def _track(self, rng: Rng, thing: int, size: float) -> np.ndarray:
         """A curved track [T, 4] of a thing of `size` pixels, at nearly constant speed and within the moving frame.
