@@ -10,46 +10,56 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from slowfast_vos.claims.intervals import complete, estimate
-from slowfast_vos.claims.verdicts import Finding
+from slowfast_vos.claims.intervals import Estimate, complete, estimate
+from slowfast_vos.claims.verdicts import Contrast, Finding
 from slowfast_vos.dag import TASKS
 from slowfast_vos.reporting.style import DOUBLE, SINGLE, looks
 
-VERDICTS = {"supported": ("#1b7837", "o"), "contradicted": ("#b2182b", "X"), "undecided": ("0.45", "D")}
+VERDICTS = {
+    "": ("0.2", "o"),
+    "supported": ("#1b7837", "o"),
+    "contradicted": ("#b2182b", "X"),
+    "undecided": ("0.45", "D"),
+}
 MARGIN = {"color": "0.9", "linewidth": 0, "zorder": 0}
 
 
-def forest(findings: Sequence[Finding], margin: float) -> Figure:
-    """The paired difference that decides each claim: its interval, the mean of each seed, and the margin."""
-    shown = [one for one in findings if one.contrast is not None]
-    figure = Figure(figsize=(DOUBLE, 0.9 + 0.33 * max(len(shown), 1)))
+def forest(rows: Mapping[str, tuple[Contrast, str]], margin: float) -> Figure:
+    """Paired differences by label, each with its verdict: the interval, the mean of each seed, and the margin."""
+    figure = Figure(figsize=(DOUBLE, 0.9 + 0.33 * max(len(rows), 1)))
     axes = figure.add_subplot()
     axes.axvspan(-margin, margin, **MARGIN)
     axes.axvline(0, color="0.3", linewidth=0.7, zorder=1)
-    labels = []
-    for row, one in enumerate(shown):
-        colour, marker = VERDICTS[one.verdict]
-        _interval(axes, row, one.contrast.values, one.contrast.estimate.mean, colour, marker)
-        half = one.contrast.estimate.half_width()
-        if half == half:
-            axes.errorbar(
-                one.contrast.estimate.mean, row, xerr=half, color=colour, elinewidth=1.4, capsize=2.5, zorder=3
-            )
-        labels.append(f"{one.claim.id}\n{one.contrast.label}")
-    axes.set_yticks(range(len(shown)), labels, fontsize=7, linespacing=0.95)
-    axes.set_ylim(len(shown) - 0.5, -0.5)
-    axes.set_xlabel(f"difference of J&F (95 % interval; points: seeds; grey: the margin of ±{margin:g})")
+    for place, (contrast, verdict) in enumerate(rows.values()):
+        colour, marker = VERDICTS[verdict]
+        _point(axes, place, contrast.values, contrast.estimate, {"color": colour, "marker": marker})
+    axes.set_yticks(range(len(rows)), rows, fontsize=7, linespacing=0.95)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel(f"difference of J&F (95 % interval; ticks: seeds; grey: the margin of ±{margin:g})")
     axes.grid(True, axis="x")
+    shown = {verdict for _, verdict in rows.values()}
     handles = [
         Line2D([], [], linestyle="", marker=marker, color=colour, label=verdict)
         for verdict, (colour, marker) in VERDICTS.items()
+        if verdict in shown
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=3, handletextpad=0.2)
+    if shown != {""}:
+        figure.legend(handles=handles, loc="outside upper center", ncols=3, handletextpad=0.2)
     return figure
 
 
-def _interval(axes: Axes, row: float, values: pd.DataFrame, mean: float, colour: str, marker: str) -> None:
-    axes.plot(mean, row, marker, color=colour, markersize=6, zorder=4)
+def of_claims(findings: Sequence[Finding]) -> dict[str, tuple[Contrast, str]]:
+    """The rows of a forest plot: the contrast that decides each claim."""
+    shown = [one for one in findings if one.contrast is not None]
+    return {f"{one.claim.id}\n{one.contrast.label}": (one.contrast, one.verdict) for one in shown}
+
+
+def _point(axes: Axes, row: int, values: pd.DataFrame, one: Estimate, look: Mapping[str, str]) -> None:
+    """A mean with its interval, and below it a tick for each seed."""
+    axes.plot(one.mean, row, **look, markersize=6, zorder=4)
+    if one.error == one.error:
+        colour = look.get("markeredgecolor", look["color"])
+        axes.errorbar(one.mean, row, xerr=one.half_width(), color=colour, elinewidth=1.3, capsize=2.5, zorder=3)
     if len(values) > 1:
         axes.plot(values.mean(axis=1), [row + 0.27] * len(values), "|", color="0.25", markersize=6, zorder=2)
 
@@ -67,15 +77,8 @@ def controls(cells: Mapping[str, pd.DataFrame], setups: Sequence[str]) -> Figure
         values = complete(cells[f"{TASKS[0]}/{setup}"])
         if values.empty:
             continue
-        one, varied = estimate(values.to_numpy()), is_control(setup)
-        half = one.half_width()
-        if half == half:
-            axes.errorbar(one.mean, row, xerr=half, color="0.4", elinewidth=1.2, capsize=2.5, zorder=2)
-        axes.plot(
-            one.mean, row, "D" if varied else "o", color="white" if varied else "0.15", markeredgecolor="0.15", zorder=3
-        )
-        if len(values) > 1:
-            axes.plot(values.mean(axis=1), [row + 0.25] * len(values), "|", color="0.25", markersize=5, zorder=2)
+        look = {"marker": "D" if is_control(setup) else "o", "color": "white" if is_control(setup) else "0.15"}
+        _point(axes, row, values, estimate(values.to_numpy()), look | {"markeredgecolor": "0.15"})
     axes.set_yticks(range(len(known)), [described(setup) for setup in known])
     axes.set_ylim(len(known) - 0.5, -0.5)
     axes.set_xlabel("J&F, unsupervised (95 % interval; ticks: seeds)")
