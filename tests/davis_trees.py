@@ -12,12 +12,12 @@ from slowfast_vos.videos.pngs import write_mask
 HEIGHT, WIDTH = 24, 32
 
 
-def frame(root: Path, name: str, index: int, resolution: str = "480p") -> Path:
-    return root / "JPEGImages" / resolution / name / f"{index:05d}.jpg"
+def frame(root: Path, name: str, index: int) -> Path:
+    return root / "JPEGImages" / "480p" / name / f"{index:05d}.jpg"
 
 
-def mask(root: Path, name: str, index: int, resolution: str = "480p") -> Path:
-    return root / "Annotations" / resolution / name / f"{index:05d}.png"
+def mask(root: Path, name: str, index: int) -> Path:
+    return root / "Annotations" / "480p" / name / f"{index:05d}.png"
 
 
 def ids(*numbers: int) -> np.ndarray:
@@ -39,32 +39,21 @@ def write_list(root: Path, place: str, names: Sequence[str]) -> None:
     path.write_text("".join(f"{name}\n" for name in names))
 
 
-def write_sequence(root: Path, name: str, *, frames: int = 3, year: int = 2017, resolution: str = "480p") -> None:
-    picture = np.random.default_rng(frames).integers(0, 255, (HEIGHT, WIDTH, 3)).astype(np.uint8)
-    for index in range(frames):
-        for path in (frame(root, name, index, resolution), mask(root, name, index, resolution)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(frame(root, name, index, resolution))
-        if year == 2017:
-            write_mask(mask(root, name, index, resolution), ids(1, 2))
-        else:
-            grey(mask(root, name, index, resolution), ids(255))
-
-
 def write_tree(
     root: Path, train: Sequence[str] = ("bear", "bus"), val: Sequence[str] = ("cows", "dog"), *, year: int = 2017
 ) -> Path:
     """A sound tree; of 2016 with pairs of paths, of 2017 with names."""
+    picture = Image.fromarray(np.random.default_rng(3).integers(0, 255, (HEIGHT, WIDTH, 3)).astype(np.uint8))
     for split, names in (("train", train), ("val", val)):
-        for name in names:
-            write_sequence(root, name, year=year)
-        if year == 2017:
-            write_list(root, f"2017/{split}.txt", names)
-        else:
-            pairs = [
-                f"/JPEGImages/480p/{name}/{index:05d}.jpg /Annotations/480p/{name}/{index:05d}.png"
-                for name in names
-                for index in range(3)
-            ]
-            write_list(root, f"480p/{split}.txt", pairs)
+        pairs = [(frame(root, name, index), mask(root, name, index)) for name in names for index in range(3)]
+        for image, annotation in pairs:
+            image.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(image)
+            if year == 2017:
+                write_mask(annotation, ids(1, 2))
+            else:
+                annotation.parent.mkdir(parents=True, exist_ok=True)
+                grey(annotation, ids(255))
+        lines = [f"/{one.relative_to(root)} /{other.relative_to(root)}" for one, other in pairs]
+        write_list(root, f"{2017 if year == 2017 else '480p'}/{split}.txt", names if year == 2017 else lines)
     return root

@@ -20,7 +20,6 @@ class Site:
     statuses: list[int] = field(default_factory=list)  # of the first responses; 0 for the file
     announced: int | None = None  # what Content-Length says instead of the truth; -1 leaves it out
     content_range: str | None = None  # what Content-Range says instead of the truth
-    headers: dict[str, str] = field(default_factory=dict)  # further headers
     requested: list[str | None] = field(default_factory=list)  # Range of every request
     url: str = ""
 
@@ -42,8 +41,6 @@ class Site:
         length = len(self.content) - start if self.announced is None else self.announced
         if length >= 0:
             request.send_header("Content-Length", str(length))
-        for name, value in self.headers.items():
-            request.send_header(name, value)
         request.end_headers()
         end = start + self.breaks.pop(0) if self.breaks else len(self.content)
         request.wfile.write(self.content[start:end])

@@ -170,9 +170,9 @@ def _check_davis(root: Path, resolution: str, year: Year | None, splits: list[st
     from slowfast_vos.videos.davis import DavisTree
 
     tree = DavisTree(root, resolution)
-    years = editions(tree) if year is None else [int(year)]
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; expected a DAVIS tree")
+    years = editions(tree) if year is None else [int(year)]
     with progress_bar() as progress:
         reports = [check_tree(tree, one, splits, progress=partial(progress, f"checking DAVIS {one}")) for one in years]
     for report in reports:

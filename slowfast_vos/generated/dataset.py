@@ -18,9 +18,8 @@ import numpy as np
 
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import atomic_write, write_text
-from slowfast_vos.generated.recipes import Recipe, sequences
 from slowfast_vos.generated.rendering import attributes_of, render
-from slowfast_vos.generated.scenes import Scene
+from slowfast_vos.generated.scenes import Recipe, Scene, sequences
 from slowfast_vos.videos.pngs import write_mask
 
 VERSION = 1
@@ -78,25 +77,24 @@ def synthesize(
     Every sequence depends on the seed, its split and its name, not on how many there are.
 
     Args:
-        root: folder to write; made where it is missing.
-        seed: 0 or more.
-        train, val: number of sequences, 1 or more each.
-        frames: frames per sequence, 2 or more.
-        height, width: of a frame in pixels, 64 and 96 or more.
+        train, val, frames: numbers of sequences, and of frames in each.
+        height, width: of a frame in pixels.
         processes: sequences drawn side by side; the bytes do not depend on it.
         progress: called after every sequence with the numbers done and to do.
 
     Raises:
         UserError: a value out of range, or a root that holds another dataset.
     """
-    root = Path(root)
     numbers = {"seed": seed, "train": train, "val": val, "frames": frames, "height": height, "width": width}
     for name, value in (numbers | {"processes": processes}).items():
-        if type(value) is not int or value < LEAST[name]:
+        if value < LEAST[name]:
             raise UserError(f"{name}: found {value!r}; expected a whole number, {LEAST[name]} or more")
-    _refuse_another_dataset(root)
+    readme = root / "README.txt"
+    ours = readme.exists() and readme.read_text(encoding="utf-8", errors="replace").startswith(README.splitlines()[0])
+    if (root / "ImageSets").exists() and not ours:
+        raise UserError(f"{root}: found another dataset; expected an empty folder or one of generated videos")
     meanings = "\n".join(f"  {name:<4}{meaning}" for name, meaning in ATTRIBUTES.items())
-    write_text(root / "README.txt", README.format(version=VERSION, attributes=meanings, **numbers))
+    write_text(readme, README.format(version=VERSION, attributes=meanings, **numbers))
     splits = {"train": sequences("train", train), "val": sequences("val", val)}
     work = [(split, name, recipe) for split, recipes in splits.items() for name, recipe in recipes.items()]
     draw = partial(_draw_sequence, root, seed=seed, frames=frames, height=height, width=width)
@@ -117,14 +115,6 @@ def synthesize(
         for folder, text in (("2016", listing), ("2017", listing), (RESOLUTION, pairs)):
             write_text(root / "ImageSets" / folder / f"{split}.txt", text)
     write_text(root / "Annotations" / "db_info.yml", info)
-
-
-def _refuse_another_dataset(root: Path) -> None:
-    readme = root / "README.txt"
-    ours = readme.is_file() and readme.read_text(encoding="utf-8", errors="replace").startswith(README.splitlines()[0])
-    listings = [path for path in (root / "ImageSets").rglob("*") if path.is_file()]
-    if not ours and (listings or (root / "Annotations/db_info.yml").exists()):
-        raise UserError(f"{root}: found another dataset; expected an empty folder or one of generated videos")
 
 
 def _draw_sequence(root: Path, split: str, name: str, recipe: Recipe, *, frames: int, **options: int) -> str:

@@ -1,8 +1,7 @@
-"""What the generated videos are drawn with: grounds, light, occluders and the sprites of things.
+"""What the generated videos are drawn with: noise, cells, polygons, grounds, light and occluders.
 
-Every pixel is computed from noise, cells and polygons. Colours are RGB float32 in [0, 1]; a palette is written in
-hexadecimal. Lengths of a ground are pixels of a 240-line frame and are multiplied by `unit`.
-The order of the random draws decides the files' bytes.
+Colours are RGB float32 in [0, 1]; a palette is written in hexadecimal. Lengths of a ground are pixels of a 240-line
+frame and are multiplied by `unit`. The order of the random draws decides the files' bytes.
 """
 
 from __future__ import annotations
@@ -102,7 +101,11 @@ def dome(depth: np.ndarray, reach: float) -> np.ndarray:
 def draw_ground(rng: Rng, kind: str, shape: Shape, colours: str, unit: float) -> np.ndarray:
     """Draw a ground [H, W, 3], larger than the frame so that the camera can move over it."""
     if kind in ("grass", "litter"):
-        return (_grass if kind == "grass" else _litter)(rng, shape, colours, unit)
+        strew, cell, darkness = (_grass, 60, 0.45) if kind == "grass" else (_litter, 30, 0.4)
+        mottled = ramp(noise(rng, shape, cell * unit) * darkness, colours) * 255
+        canvas = np.ascontiguousarray(mottled.astype(np.uint8))
+        strew(canvas, rng, colours, unit)
+        return canvas.astype(np.float32) / 255
     ys, xs = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     shade = 1.0
     match kind:
@@ -152,13 +155,9 @@ def draw_ground(rng: Rng, kind: str, shape: Shape, colours: str, unit: float) ->
     return ramp(value, colours) * shade
 
 
-def _mottled(rng: Rng, shape: Shape, colours: str, cell: float, darkness: float) -> np.ndarray:
-    return np.ascontiguousarray((ramp(noise(rng, shape, cell) * darkness, colours) * 255).astype(np.uint8))
-
-
-def _grass(rng: Rng, shape: Shape, colours: str, unit: float) -> np.ndarray:
+def _grass(canvas: np.ndarray, rng: Rng, colours: str, unit: float) -> None:
     """Thousands of blades, drawn from the darkest to the lightest."""
-    canvas = _mottled(rng, shape, colours, 60 * unit, 0.45)
+    shape = canvas.shape[:2]
     patchy = noise(rng, shape, 80 * unit, 2)
     count = 3600
     roots = rng.random((count, 2)) * shape[::-1]
@@ -171,22 +170,19 @@ def _grass(rng: Rng, shape: Shape, colours: str, unit: float) -> np.ndarray:
     ends = np.round(np.stack([roots, tips], 1) * 16).astype(int)
     for (root, tip), shade in zip(ends.tolist(), shades.tolist(), strict=True):
         cv2.line(canvas, root, tip, shade, max(1, round(1.6 * unit)), cv2.LINE_AA, shift=4)
-    return canvas.astype(np.float32) / 255
 
 
-def _litter(rng: Rng, shape: Shape, colours: str, unit: float) -> np.ndarray:
+def _litter(canvas: np.ndarray, rng: Rng, colours: str, unit: float) -> None:
     """Fallen leaves: small overlapping ellipses, each with its own tone and a darker border."""
-    canvas = _mottled(rng, shape, colours, 30 * unit, 0.4)
     count = 1500
     tones = ramp(rng.random(count) * 0.9 + 0.05, colours) * 255 * rng.uniform(0.8, 1.08, (count, 1))
-    places = (rng.random((count, 2)) * shape[::-1] * 16).astype(int)
+    places = (rng.random((count, 2)) * canvas.shape[1::-1] * 16).astype(int)
     axes = (rng.uniform((5, 2.5), (12, 5.5), (count, 2)) * unit * 16).astype(int)
     inner = np.maximum(1, (axes - 14 * unit).astype(int))
     turns = rng.uniform(0, 360, count)
     for place, outline, blade, turn, tone in zip(places, axes, inner, turns, tones, strict=True):
         for size, colour in ((outline, tone * 0.55), (blade, np.clip(tone, 0, 255))):
             cv2.ellipse(canvas, place, size, turn, 0, 360, colour.tolist(), -1, cv2.LINE_AA, shift=4)
-    return canvas.astype(np.float32) / 255
 
 
 def lighting(rng: Rng, shape: Shape, unit: float) -> np.ndarray:
@@ -198,12 +194,8 @@ def lighting(rng: Rng, shape: Shape, unit: float) -> np.ndarray:
     return np.clip(0.98 + 0.2 * slope + 0.35 * dapple, 0.7, 1.2).astype(np.float32)
 
 
-Occluder = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Something in front of everything: colour [H, W, 3], coverage [H, W], strength of its shadow [H, W]."""
-
-
-def draw_occluder(rng: Rng, kind: str, shape: Shape, unit: float) -> Occluder:
-    """Draw a `pole` or `reeds` over a canvas [H, W]."""
+def draw_occluder(rng: Rng, kind: str, shape: Shape, unit: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw a `pole` or `reeds`, in front of all: colour [H, W, 3], coverage [H, W], strength of its shadow [H, W]."""
     high, wide = shape
     if kind == "pole":
         palette, start, end, lean, widths, sway = PALETTES["timber"], -20, high + 20, 30, (28, 36), 3

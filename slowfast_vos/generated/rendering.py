@@ -7,50 +7,51 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from slowfast_vos.generated.drawing import Rng, slopes
+from slowfast_vos.generated.drawing import slopes
 from slowfast_vos.generated.scenes import Scene
 from slowfast_vos.generated.sprites import COMPLEX, OVERSAMPLING
 
 BEAT = 2 * np.pi / 11  # radians per frame of a body's deformation
 LIGHT = (-0.45, -0.58, 0.68)  # towards the light: from the upper left
 
-Picture = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""A rendered frame [H, W, 3] uint8 RGB; its mask [H, W] uint8, 0 for whatever is not annotated; and areas [3, K] of
-the objects in pixels: all of each, what lies within the frame, and what is visible."""
 
+def render(scene: Scene) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Render a scene frame by frame.
 
-def render(scene: Scene) -> Iterator[Picture]:
-    """Render a scene frame by frame."""
+    Yields:
+        a frame [H, W, 3] uint8 RGB; its mask [H, W] uint8, 0 for whatever is not annotated; and areas [3, K] of the
+        objects in pixels: all of each, what lies within the frame, and what is visible.
+    """
     grain = np.random.default_rng(scene.grain_seed)
+    objects = scene.recipe.objects
     for t in range(len(scene.camera)):
-        yield _render_frame(scene, t, grain)
-
-
-def _render_frame(scene: Scene, t: int, grain: Rng) -> Picture:
-    canvas = _world(scene, scene.ground, t)
-    ids = np.zeros(canvas.shape[:2], np.uint8)
-    areas = np.zeros((3, scene.recipe.objects))
-    for thing in scene.order:
-        (left, top), colour, cover = _pose(scene, thing, t)
-        _drop_shadow(canvas, left, top, cover, scene.sprites[thing].size)
-        here, there = _overlap(canvas, left, top, cover)
-        canvas[here] += (colour[there] - canvas[here]) * cover[there][..., None]
-        annotated = thing < scene.recipe.objects
-        ids[here][cover[there] >= 0.5] = thing + 1 if annotated else 0
-        if annotated:
-            areas[:2, thing] = (cover >= 0.5).sum(), (cover[there] >= 0.5).sum()
-    if scene.occluder is not None:
-        colour, cover, shadow = (_world(scene, layer, t) for layer in scene.occluder)
-        canvas *= _grey(1 - shadow)
-        cover = np.clip(cover, 0, 1)
-        canvas += (colour - canvas) * _grey(cover)
-        ids[cover >= 0.5] = 0
-    light = _world(scene, scene.light, t)
-    canvas *= cv2.merge([light * np.float32(255 * gain) for gain in scene.gain[t]])
-    canvas += _grey(grain.standard_normal(ids.shape, dtype=np.float32) * (0.008 * 255) + 0.5)
-    image = np.clip(canvas, 0, 255, out=canvas).astype(np.uint8)
-    areas[2] = np.bincount(ids.ravel(), minlength=1 + areas.shape[1])[1:]
-    return image, ids, areas
+        canvas = _world(scene, scene.ground, t)
+        ids = np.zeros(canvas.shape[:2], np.uint8)
+        areas = np.zeros((3, objects))
+        for thing in scene.order:
+            (left, top), colour, cover = _pose(scene, thing, t)
+            # Everything casts the same kind of shadow, moving or not.
+            size = scene.sprites[thing].size
+            blur = max(3, 2 * round(0.08 * size) + 1)
+            shadow = cv2.blur(cv2.blur(cover, (blur, blur)), (blur, blur))
+            here, there = _overlap(canvas, left + round(0.07 * size), top + round(0.09 * size), shadow)
+            canvas[here] *= 1 - 0.42 * shadow[there][..., None]
+            here, there = _overlap(canvas, left, top, cover)
+            canvas[here] += (colour[there] - canvas[here]) * cover[there][..., None]
+            ids[here][cover[there] >= 0.5] = thing + 1 if thing < objects else 0
+            if thing < objects:
+                areas[:2, thing] = (cover >= 0.5).sum(), (cover[there] >= 0.5).sum()
+        if scene.occluder is not None:
+            colour, cover, shadow = (_world(scene, layer, t) for layer in scene.occluder)
+            canvas *= _grey(1 - shadow)
+            cover = np.clip(cover, 0, 1)
+            canvas += (colour - canvas) * _grey(cover)
+            ids[cover >= 0.5] = 0
+        light = _world(scene, scene.light, t)
+        canvas *= cv2.merge([light * np.float32(255 * gain) for gain in scene.gain[t]])
+        canvas += _grey(grain.standard_normal(ids.shape, dtype=np.float32) * (0.008 * 255) + 0.5)
+        areas[2] = np.bincount(ids.ravel(), minlength=1 + objects)[1:]
+        yield np.clip(canvas, 0, 255).astype(np.uint8), ids, areas
 
 
 def _world(scene: Scene, layer: np.ndarray, t: int) -> np.ndarray:
@@ -85,19 +86,16 @@ def _pose(scene: Scene, thing: int, t: int) -> tuple[tuple[int, int], np.ndarray
     colour = cv2.remap(sprite.colour, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     outside = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": (-99, 0)}
     distance, height = cv2.split(cv2.remap(sprite.relief, *at, cv2.INTER_LINEAR, **outside))
-    colour, cover = _lit(colour, height), np.clip(distance * scale + 0.5, 0, 1)
-    if scene.recipe.blur:
-        colour, cover = _smeared(colour, cover, scene.seen[thing], t)
-    return (left, top), colour, cover
-
-
-def _lit(colour: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """Shade [h, w, 3] by a height map [h, w]: diffuse light and a soft highlight."""
+    cover = np.clip(distance * scale + 0.5, 0, 1)
+    # Diffuse light and a soft highlight.
     slope_x, slope_y = slopes(height)
     length = np.sqrt(slope_x**2 + slope_y**2 + 1)
     facing = (LIGHT[2] - slope_x * LIGHT[0] - slope_y * LIGHT[1]) / length
     shine = np.clip(1.72 * facing / length - LIGHT[2], 0, 1) ** 14
-    return colour * (0.5 + 0.72 * np.clip(facing, 0, 1))[..., None] + 0.16 * shine[..., None]
+    colour = colour * (0.5 + 0.72 * np.clip(facing, 0, 1))[..., None] + 0.16 * shine[..., None]
+    if scene.recipe.blur:
+        colour, cover = _smeared(colour, cover, scene.seen[thing], t)
+    return (left, top), colour, cover
 
 
 def _smeared(colour: np.ndarray, cover: np.ndarray, seen: np.ndarray, t: int) -> tuple[np.ndarray, np.ndarray]:
@@ -119,14 +117,6 @@ def _overlap(canvas: np.ndarray, left: int, top: int, patch: np.ndarray) -> tupl
     here = tuple(slice(start, stop) for start, stop in ends)
     there = tuple(slice(start - at, stop - at) for at, (start, stop) in zip((top, left), ends, strict=True))
     return here, there
-
-
-def _drop_shadow(canvas: np.ndarray, left: int, top: int, cover: np.ndarray, size: float) -> None:
-    """Darken the canvas beside a thing; everything casts the same kind of shadow, moving or not."""
-    blur = max(3, 2 * round(0.08 * size) + 1)
-    soft = cv2.blur(cv2.blur(cover, (blur, blur)), (blur, blur))
-    here, there = _overlap(canvas, left + round(0.07 * size), top + round(0.09 * size), soft)
-    canvas[here] *= 1 - 0.42 * soft[there][..., None]
 
 
 def attributes_of(scene: Scene, areas: np.ndarray) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from slowfast_vos.generated.drawing import Rng, cells, dome, fill, noise, ramp, rgb
+from slowfast_vos.generated.drawing import Rng, cells, dome, fill, noise, rgb
 
 OVERSAMPLING = 1.5  # sprite pixels per frame pixel at scale 1
 FINE = 3  # contour pixels per sprite pixel
@@ -101,13 +101,6 @@ def _silhouette(family: str, rng: Rng) -> tuple[list[np.ndarray], list[np.ndarra
             ends = [[[-rng.uniform(0.7, 0.95), v * 1.1 + 0.05], [-0.75, v * 1.1 - 0.07]] for v in places]
             arms = [np.array([[0, v - 0.1], [0, v + 0.1], *end]) for v, end in zip(places, ends, strict=True)]
             return [np.concatenate([bell, skirt])], arms
-
-
-def camouflaged(look: str, palette: str, share: float) -> str:
-    """The same look with its colours moved towards a ground's palette by `share`."""
-    *words, mark, main, limb = look.split()
-    mixed = rgb(mark + main + limb) * (1 - share) + ramp(np.array([0.15, 0.6, 0.3]), palette) * 255 * share
-    return " ".join([*words, mixed.astype(np.uint8).tobytes().hex(" ", 3)])
 
 
 def draw_sprite(look: str, size: float, rng: Rng) -> Sprite:

@@ -1,75 +1,53 @@
 """The one checker of frames and masks: of a run's sequences, or of a whole DAVIS tree; without torch.
 
-Every problem is one line with the file, what was found and what was expected; all of them are gathered. What is odd but
-handled becomes a note.
+All problems are gathered, one line each. What is odd but handled becomes a note.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import combinations, groupby
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from slowfast_vos.errors import UserError
-from slowfast_vos.videos.davis import VOID, YEARS, DavisTree, check_frame
+from slowfast_vos.prefetch import prefetch
+from slowfast_vos.videos.davis import VOID, YEARS, DavisTree, open_picture
 from slowfast_vos.videos.pngs import mask_mode, read_mask
 
 T = TypeVar("T")
-MAX_OBJECTS = 20
-"""More ids than this in a mask are no objects but grey levels; DAVIS 2017 has ten at most."""
-THREADS = 2
-"""Sequences read side by side; decoding releases Python's lock."""
+MAX_OBJECTS = 20  # more ids than this in a mask are grey levels, no objects; DAVIS 2017 has ten at most
+THREADS = 2  # sequences read side by side; decoding releases Python's lock
 
 
 @dataclass
 class SequenceReport:
-    """One sequence, read to the last byte.
-
-    Attributes:
-        problems: one line each, with the file, what was found and what was expected.
-        frames: how many frames there are.
-        objects: the largest id of the first mask; 1 for binary masks.
-        sizes: height and width of the frames, with the first frame that has them.
-        modes: the masks of each mode in which they are stored.
-        empty: how many masks hold no object.
-    """
+    """One sequence, read to the last byte."""
 
     name: str
-    problems: list[str]
+    problems: list[str]  # one line each, with the file, what was found and what was expected
     frames: int
-    objects: int = 0
-    sizes: dict[tuple[int, int], Path] = field(default_factory=dict)
-    modes: dict[str, list[Path]] = field(default_factory=dict)
-    empty: int = 0
+    objects: int = 0  # the largest id of the first mask; 1 for binary masks
+    sizes: dict[tuple[int, int], Path] = field(default_factory=dict)  # (height, width): the first frame that has it
+    modes: dict[str, list[Path]] = field(default_factory=dict)  # the masks of each mode in which they are stored
+    empty: int = 0  # masks without an object
 
 
 @dataclass(frozen=True)
 class TreeReport:
-    """One edition of DAVIS in a tree.
-
-    Attributes:
-        splits: the sequences of each split whose list was found.
-        problems: one line each; none where the tree is sound.
-    """
+    """One edition of DAVIS in a tree."""
 
     year: int
-    splits: dict[str, list[SequenceReport]]
-    problems: list[str]
-
-    @property
-    def sequences(self) -> list[SequenceReport]:
-        """Every sequence once."""
-        return list({report.name: report for reports in self.splits.values() for report in reports}.values())
+    splits: dict[str, list[SequenceReport]]  # of each split whose list was found
+    problems: list[str]  # one line each; none where the tree is sound
 
     def notes(self) -> list[str]:
         """What is odd and handled: modes of the masks, frames without an object."""
-        sequences = self.sequences
+        sequences = {report.name: report for reports in self.splits.values() for report in reports}.values()
         modes = Counter(mode for report in sequences for mode, paths in report.modes.items() for _ in paths)
         alpha = [str(path) for report in sequences for path in report.modes.get("grey with alpha", [])]
         notes = {
@@ -81,13 +59,7 @@ class TreeReport:
 
 
 def editions(tree: DavisTree) -> list[int]:
-    """The years whose lists of sequences a tree has.
-
-    Raises:
-        UserError: no such tree, or none of the lists.
-    """
-    if not tree.root.is_dir():
-        raise UserError(f"{tree.root}: no such folder; expected a DAVIS tree")
+    """The years whose lists of sequences a tree has; a UserError where it has none."""
     found = [year for year in YEARS if any(place.parent.is_dir() for place in tree.split_places("val", year))]
     if not found:
         expected = f"expected 2016, 2017 or {tree.resolution} in it"
@@ -107,27 +79,6 @@ def check_tree(
         splits: `trainval` stands for train and val.
         progress: called with the number of sequences done, and of all.
     """
-    names, problems = _read_splits(tree, year, splits)
-    lengths = read_or_report(problems, tree.lengths) or {}
-    # The first frame's objects are what the other frames are scored by; training does not need them there.
-    scored = {name for split in names if split != "train" for name in names[split]}
-
-    def check(name: str) -> SequenceReport:
-        return check_sequence(tree, name, binary=year == 2016, needs_object=name in scored, length=lengths.get(name))
-
-    every = list(dict.fromkeys(name for split in names.values() for name in split))
-    reports: dict[str, SequenceReport] = {}
-    with ThreadPoolExecutor(THREADS) as pool:
-        for report in pool.map(check, every):
-            reports[report.name] = report
-            problems += report.problems
-            if progress:
-                progress(len(reports), len(every))
-    return TreeReport(year, {split: [reports[name] for name in names[split]] for split in names}, problems)
-
-
-def _read_splits(tree: DavisTree, year: int, splits: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
-    """The names of each split that is there, and the problems of the lists."""
     names: dict[str, list[str]] = {}
     problems: list[str] = []
     wanted = [part for name in splits for part in (("train", "val") if name == "trainval" else (name,))]
@@ -140,19 +91,34 @@ def _read_splits(tree: DavisTree, year: int, splits: Sequence[str]) -> tuple[dic
         if shared:
             found = f"{', '.join(shared)} both in {one} and in {other} of {year}"
             problems.append(f"{tree.root / 'ImageSets'}: found {found}; expected each in one")
-    return names, problems
+    info = read_or_report(problems, tree.info) or {}
+    # The first frame's objects are what the other frames are scored by; training does not need them there.
+    scored = {name for split in names if split != "train" for name in names[split]}
+
+    def check(name: str) -> SequenceReport:
+        return check_sequence(tree, name, info, binary=year == 2016, needs_object=name in scored)
+
+    every = list(dict.fromkeys(name for split in names.values() for name in split))
+    reports: dict[str, SequenceReport] = {}
+    for report in prefetch(check, every, THREADS, THREADS):
+        reports[report.name] = report
+        problems += report.problems
+        if progress:
+            progress(len(reports), len(every))
+    return TreeReport(year, {split: [reports[name] for name in names[split]] for split in names}, problems)
 
 
 def check_sequence(
-    tree: DavisTree, name: str, *, binary: bool, needs_object: bool, length: int | None = None
+    tree: DavisTree, name: str, info: dict[str, dict[str, Any]], *, binary: bool, needs_object: bool
 ) -> SequenceReport:
     """Check which files of a sequence are there, and read each of them.
 
     Args:
+        info: the tree's db_info.yml, which may know how many frames there should be.
         binary: every pixel that is not 0 is the one object (DAVIS 2016), instead of objects by id.
         needs_object: the first mask must hold an object that has a box.
-        length: how many frames there should be, where that is known.
     """
+    length = info.get(name, {}).get("num_frames")
     frames, masks, problems = tree.files(name)
     report = SequenceReport(name, problems, len(frames))
     problems += _gaps(tree.folder("JPEGImages", name), sorted({path.stem for path in (*frames, *masks)}), length)
@@ -160,7 +126,7 @@ def check_sequence(
     pairs = [(path, mask_of[path.stem]) for path in frames if path.stem in mask_of]
     seen: set[int] = set()
     for index, (frame, path) in enumerate(pairs):
-        size, mask = read_or_report(problems, check_frame, frame), read_or_report(problems, read_mask, path)
+        size, mask = read_or_report(problems, _frame_size, frame), read_or_report(problems, read_mask, path)
         if size is not None:
             report.sizes.setdefault(size, frame)
         if mask is None:
@@ -177,9 +143,11 @@ def check_sequence(
         report.empty += not objects
         if not index:
             report.objects = max(objects, default=0)
-        if not index and needs_object and mask.shape == size and not _has_box(mask):
-            expected = "expected one in the first frame, which fine-tuning learns from"
-            problems.append(f"{path}: found no object; {expected}")
+            rows, columns = np.nonzero(mask)
+            has_box = len(rows) and np.ptp(rows) and np.ptp(columns)  # as a target of training must
+            if needs_object and mask.shape == size and not has_box:
+                expected = "expected one in the first frame, which fine-tuning learns from"
+                problems.append(f"{path}: found no object; {expected}")
     if not binary and VOID in seen and not seen - {0, VOID}:
         found = f"found masks of {VOID} alone, which is void in DAVIS 2017"
         problems.append(f"{masks[0].parent}: {found}; expected ids from 1 (masks of DAVIS 2016?)")
@@ -187,6 +155,15 @@ def check_sequence(
         found = ", ".join(f"{width}×{height} ({path.name})" for (height, width), path in report.sizes.items())
         problems.append(f"{frames[0].parent}: found frames of several sizes: {found}; expected one")
     return report
+
+
+def _frame_size(path: Path) -> tuple[int, int]:
+    """Height and width; decodes to the last byte, a JPEG at an eighth of its size, which takes a third of the time."""
+    with open_picture(path) as image:
+        size = image.height, image.width
+        image.draft("RGB", (image.width // 8, image.height // 8))
+        image.load()
+        return size
 
 
 def read_or_report(problems: list[str], read: Callable[..., T], *arguments: object) -> T | None:
@@ -222,9 +199,3 @@ def _gaps(folder: Path, stems: list[str], length: int | None) -> Iterator[str]:
         yield f"{folder}/{span}: missing, as their masks; expected no gap from {0:0{digits}d} to {stems[-1]}"
     if length is not None and max(numbers) + 1 != length:
         yield f"{folder}: found {max(numbers) + 1} frames; expected {length} by db_info.yml"
-
-
-def _has_box(mask: np.ndarray) -> bool:
-    """Whether all that is not 0 is more than one pixel wide and high, as a target of training must be."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return bool(len(rows)) and rows[0] < rows[-1] and columns[0] < columns[-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from slowfast_vos.config import Settings
@@ -18,28 +18,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Dataset:
-    """The roles of a run's sequences.
-
-    Attributes:
-        train: sequences that the detector and the parents learn from.
-        selection: sequences that choose the grid's hyper-parameters.
-        epoch_selection: sequences that choose a parent's epoch: the same, or (2020 code) all that validate.
-        val: sequences that every table reports.
-        tree, val_tree: where they lie; those that validate may have one of their own (`davis_val_root`).
-        attributes: DAVIS attributes by sequence.
-        binary_train: the training masks' objects are one (DAVIS 2016), not several (2017).
-        skipped: sequences missing from a partial copy (`data.allow_partial`).
-    """
+    """The roles of a run's sequences, and the trees where they lie."""
 
     tree: DavisTree
-    val_tree: DavisTree
-    train: list[Video]
-    selection: list[Video]
-    epoch_selection: list[Video]
-    val: list[Video]
-    attributes: dict[str, list[str]]
-    binary_train: bool
-    skipped: list[str] = field(default_factory=list)
+    val_tree: DavisTree  # of those that validate; another one with `davis_val_root`
+    train: list[Video]  # the detector and the parents learn from them
+    selection: list[Video]  # they choose the grid's hyper-parameters
+    epoch_selection: list[Video]  # they choose a parent's epoch: the same, or (2020 code) all that validate
+    val: list[Video]  # every table reports them
+    binary_train: bool  # the training masks' objects are one (DAVIS 2016), not several (2017)
+    skipped: list[str]  # missing from a partial copy (`data.allow_partial`)
 
 
 def open_dataset(settings: Settings) -> Dataset:
@@ -68,7 +56,6 @@ def open_dataset(settings: Settings) -> Dataset:
     return Dataset(
         *trees,
         **{role: [videos[name] for name in names] for role, names in roles.items()},
-        attributes=trees[0].attributes() | trees[1].attributes(),
         binary_train=data.train_year == 2016,
         skipped=skipped_names(settings),
     )
@@ -156,10 +143,7 @@ def _restrict(names: list[str], only: list[str] | None, key: str) -> list[str]:
 
 
 def check_dataset(dataset: Dataset, progress: Any = iter) -> dict[str, Any]:
-    """Check every frame and mask.
-
-    Args:
-        progress: wraps the list of videos, to show how many are done.
+    """Check every frame and mask; `progress` wraps the list of videos, to show how many are done.
 
     Returns:
         frames by sequence, and a digest of every file's bytes.
@@ -169,18 +153,13 @@ def check_dataset(dataset: Dataset, progress: Any = iter) -> dict[str, Any]:
     """
     problems: list[str] = []
     digest = hashlib.sha256()
-    lengths = dataset.tree.lengths() | dataset.val_tree.lengths()
+    info = dataset.tree.info() | dataset.val_tree.info()
     videos = {video.name: video for video in [*dataset.train, *dataset.selection, *dataset.val]}
     for video in progress(list(videos.values())):
         validates = video in dataset.val
-        report = check_sequence(
-            dataset.val_tree if validates else dataset.tree,
-            video.name,
-            binary=dataset.binary_train or validates,
-            needs_object=validates or video in dataset.selection,
-            length=lengths.get(video.name),
-        )
-        problems += report.problems
+        tree, binary = (dataset.val_tree, True) if validates else (dataset.tree, dataset.binary_train)
+        needs_object = validates or video in dataset.selection
+        problems += check_sequence(tree, video.name, info, binary=binary, needs_object=needs_object).problems
         for path in (*video.frames, *video.masks):
             digest.update(path.name.encode())
             digest.update(path.read_bytes() if path.is_file() else b"")
@@ -192,6 +171,6 @@ def check_dataset(dataset: Dataset, progress: Any = iter) -> dict[str, Any]:
 def describe_dataset(dataset: Dataset) -> dict[str, Any]:
     """Roles and attributes of the sequences, by name, and those missing from a partial copy."""
     roles = {role: [video.name for video in getattr(dataset, role)] for role in ("train", "selection", "val")}
-    names = [name for role in roles.values() for name in role]
-    attributes = {name: dataset.attributes.get(name, []) for name in names}
+    info = dataset.tree.info() | dataset.val_tree.info()
+    attributes = {name: info.get(name, {}).get("attributes") or [] for role in roles.values() for name in role}
     return {"roles": roles, "attributes": attributes, "skipped": dataset.skipped}

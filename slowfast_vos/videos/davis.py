@@ -57,28 +57,13 @@ def read_frame(path: Path) -> np.ndarray:
     Raises:
         UserError: the file is missing or is no picture.
     """
-    with _picture(path) as image:
+    with open_picture(path) as image:
         return np.array(image.convert("RGB"))
 
 
-def check_frame(path: Path) -> tuple[int, int]:
-    """Decode a picture to its last byte, at an eighth of its size where it is a JPEG: a third of the time.
-
-    Returns:
-        its height and width.
-
-    Raises:
-        UserError: as `read_frame`.
-    """
-    with _picture(path) as image:
-        size = image.height, image.width
-        image.draft("RGB", (image.width // 8, image.height // 8))
-        image.load()
-        return size
-
-
 @contextmanager
-def _picture(path: Path) -> Iterator[Image.Image]:
+def open_picture(path: Path) -> Iterator[Image.Image]:
+    """Open a picture; a UserError says that it is missing or is none."""
     try:
         with Image.open(path) as image:
             yield image
@@ -172,25 +157,21 @@ class DavisTree:
             if not paths:
                 found = f"no {suffix} file" if folder.is_dir() else "no such folder"
                 problems.append(f"{folder}: found {found}; expected the {what} of {name}")
-        if not problems:
-            alone = {path.stem for path in frames} ^ {path.stem for path in masks}
-            for path in frames:
-                if path.stem in alone:
-                    problems.append(f"{mask_folder / path.stem}.png: missing; expected a mask of {path}")
-            for path in masks:
-                if path.stem in alone:
-                    problems.append(f"{frame_folder / path.stem}.jpg: missing; expected the frame of {path}")
+        if problems:
+            return frames, masks, problems
+        stems = {path.stem for path in frames}
+        for stem in sorted(stems ^ {path.stem for path in masks}):
+            frame, mask = frame_folder / f"{stem}.jpg", mask_folder / f"{stem}.png"
+            what, lost, other = ("a mask", mask, frame) if stem in stems else ("the frame", frame, mask)
+            problems.append(f"{lost}: missing; expected {what} of {other}")
         return frames, masks, problems
 
-    def attributes(self) -> dict[str, list[str]]:
-        """Attributes of each sequence, from db_info.yml; empty where the tree has none."""
-        return {name: entry.get("attributes") or [] for name, entry in self._info().items()}
+    def info(self) -> dict[str, dict[str, Any]]:
+        """The entry of each sequence in db_info.yml (`attributes`, `num_frames`); empty where the tree has none.
 
-    def lengths(self) -> dict[str, int]:
-        """Frames of each sequence, from db_info.yml; empty where the tree has none or it gives no lengths."""
-        return {name: entry["num_frames"] for name, entry in self._info().items() if "num_frames" in entry}
-
-    def _info(self) -> dict[str, dict[str, Any]]:
+        Raises:
+            UserError: the file is no such list.
+        """
         for path in (self.root / "Annotations" / "db_info.yml", self.root / "db_info.yml"):
             if path.is_file():
                 try:

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import lzma
 import os
-import re
 import shutil
 import stat
-import tarfile
 import time
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import requests
 import urllib3
 from filelock import FileLock, Timeout
 
 from slowfast_vos.errors import UserError
+from slowfast_vos.files import atomic_folder, write_text
 from slowfast_vos.progress import ProgressCallback
-from slowfast_vos.videos.archives import Archive, add_lists_of_2016, find_archive
 from slowfast_vos.videos.check import TreeReport, check_tree
 from slowfast_vos.videos.davis import DavisTree
 
@@ -37,11 +33,47 @@ TIMEOUTS = (10, 60)  # seconds to connect, and between two bytes
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds between two tries
 # Another try does not help against certificates, circular redirects and (all ValueErrors) malformed addresses.
 FINAL = (requests.exceptions.SSLError, requests.exceptions.TooManyRedirects, ValueError)
-# What zipfile, tarfile and their decompressors raise on damaged archives.
-DAMAGE = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
-    *(EOFError, OSError, NotImplementedError, UnicodeDecodeError),
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An official archive of DAVIS."""
+
+    url: str
+    size: int | None  # bytes, where they are known
+    checksum: tuple[str, str]  # algorithm and digest
+
+
+# DAVIS states no checksum of the 2017 archives; TensorFlow Datasets recorded these, and others the same ones. That of
+# 2016 stands in the get_davis.sh of DAVIS's toolkit.
+OF_2016 = Archive(
+    "https://graphics.ethz.ch/Downloads/Data/Davis/DAVIS-data.zip", None, ("md5", "0cb3cf9c5617209fa3cc4794e52a2ffa")
 )
+ARCHIVES = {
+    (2017, "480p"): Archive(
+        "https://data.vision.ee.ethz.ch/csergi/share/davis/DAVIS-2017-trainval-480p.zip",
+        832_766_765,
+        ("sha256", "e3d0b5b77c3d031b000a19e0e25e3e2cac65d183755601bc2cf066df1a2aa492"),
+    ),
+    (2017, "Full-Resolution"): Archive(
+        "https://data.vision.ee.ethz.ch/csergi/share/davis/DAVIS-2017-trainval-Full-Resolution.zip",
+        2_956_935_323,
+        ("sha256", "519494b320e7a333b98188e0f44e028f379c3312a1fc1a3e8bddd64b2c9ecfaf"),
+    ),
+    (2016, "480p"): OF_2016,
+    (2016, "1080p"): OF_2016,
+}
+COUNTS = {2016: {"train": 30, "val": 20}, 2017: {"train": 60, "val": 30}}  # sequences of each split
+
+DAVIS_2016 = {
+    "train": "bear bmx-bumps boat breakdance-flare bus car-turn dance-jump dog-agility drift-turn elephant flamingo "
+    "hike hockey horsejump-low kite-walk lucia mallard-fly mallard-water motocross-bumps motorbike paragliding rhino "
+    "rollerblade scooter-gray soccerball stroller surf swing tennis train",
+    "val": "blackswan bmx-trees breakdance camel car-roundabout car-shadow cows dance-twirl dog drift-chicane "
+    "drift-straight goat horsejump-high kite-surf libby motocross-jump paragliding-launch parkour scooter-black "
+    "soapbox",
+}
+"""The sequences of DAVIS 2016, all of which DAVIS 2017 has too."""
 
 
 def fetch(
@@ -68,20 +100,23 @@ def fetch(
         UserError: `out` holds something else; the archive cannot be downloaded, has another size or checksum, is
             damaged or unsafe; another process fetches the same; or the disk is full or cannot be written.
     """
-    archive = find_archive(year, resolution)
+    if (year, resolution) not in ARCHIVES:
+        known = ", ".join(name for edition, name in ARCHIVES if edition == year)
+        raise UserError(f"--resolution: found {resolution!r}; expected one of {known} for DAVIS {year}")
+    archive = ARCHIVES[year, resolution]
     if url is not None:
         archive = replace(archive, url=url)
     if sha256 is not None:
-        archive = replace(archive, size=None, checksum=("sha256", sha256.lower()), source="given as --sha256")
+        archive = replace(archive, size=None, checksum=("sha256", sha256.lower()))
     name = archive.url.rpartition("/")[2].partition("?")[0]
     path = out.parent / name
-    check = partial(_check, DavisTree(out, resolution), archive, progress)
+    check = partial(_check, DavisTree(out, resolution), year, progress)
     try:
         if out.exists() and not (out.is_dir() and not any(out.iterdir())):
             found = f"{out}: found something else than a complete DAVIS {year}, left as it is"
             report = check(f"{found}; expected a new folder: move it away, or choose another")
             if year == 2017:
-                add_lists_of_2016(out)
+                _add_lists_of_2016(out)
             return report, None
         if name in ("", out.name):
             expected = "expected the address of an archive, whose name is not that of --out"
@@ -91,7 +126,7 @@ def fetch(
             if not path.exists():
                 _download(archive, path, retries, progress)
             _verify(archive, path, progress)
-            _unpack_whole(archive, path, out, progress)
+            _unpack(path, out, year, progress)
             return check(f"{out}: unpacked from {path}, which holds no complete DAVIS {year}"), path
     except OSError as error:
         reason = error.strerror or error
@@ -122,15 +157,14 @@ def _download(archive: Archive, path: Path, retries: int, progress: ProgressCall
         try:
             _request_rest(archive, part, progress)
             break
+        except FINAL as error:
+            raise UserError(f"{archive.url}: found {error}; expected the address of an archive") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            reason = _innermost(error)
-            if isinstance(error, FINAL):
-                raise UserError(f"{archive.url}: found {reason}; expected the address of an archive") from None
             if count > retries:
                 kept = f"{_size(part)} bytes are kept, and the same command goes on from there"
-                raise UserError(f"{archive.url}: broke off {count} times, at last with {reason}; {kept}") from None
+                raise UserError(f"{archive.url}: broke off {count} times, at last with {error}; {kept}") from None
             wait = min(FIRST_WAIT * 2 ** (count - 1), LONGEST_WAIT)
-            log.warning("%s: broke off (%s); %d tries left, in %.0f s", archive.url, reason, retries + 1 - count, wait)
+            log.warning("%s: broke off (%s); %d tries left, in %.0f s", archive.url, error, retries + 1 - count, wait)
             time.sleep(wait)
     os.replace(part, path)
 
@@ -144,21 +178,19 @@ def _request_rest(archive: Archive, part: Path, progress: ProgressCallback) -> N
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
     with requests.get(archive.url, headers=headers, stream=True, timeout=TIMEOUTS) as response:
         status, content_range = response.status_code, response.headers.get("Content-Range", "")
-        rest = re.fullmatch(rf"bytes {done}-\d+/(\d+)", content_range)
         if status == 200:  # the whole file: a first request, or a server that ignores ranges
-            done, size = 0, response.raw.length_remaining
-            size = archive.size if size is None else size
-            if archive.size not in (None, size):
-                raise UserError(f"{archive.url}: found {size} bytes; expected {archive.size}, {archive.source}")
-        elif status == 206 and done and rest and archive.size in (None, int(rest[1])):
-            size = int(rest[1])
-        elif status in (206, 416):
+            done = 0
+        elif status in (206, 416) and not (done and content_range.startswith(f"bytes {done}-")):
             part.unlink(missing_ok=True)
             raise requests.ConnectionError(f"range {content_range!r} where the bytes from {done} on were requested")
         elif status in (408, 425, 429) or status >= 500:
             raise requests.ConnectionError(f"status {status} {response.reason}")
-        else:
+        elif status != 206:
             raise UserError(f"{archive.url}: found status {status} {response.reason}; expected the file")
+        length = response.raw.length_remaining
+        size = archive.size if length is None else done + length
+        if archive.size not in (None, size):
+            raise UserError(f"{archive.url}: found {size} bytes; expected {archive.size}")
         _check_free(part.parent, (size or 0) - done, archive.url)
         with open(part, "ab" if done else "wb") as file:
             progress("downloading", done, size)
@@ -174,12 +206,6 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _innermost(error: BaseException) -> str:
-    """The first cause of a network error, in one line."""
-    inner = getattr(error, "reason", None) or next((one for one in error.args if isinstance(one, Exception)), None)
-    return _innermost(inner) if isinstance(inner, Exception) else " ".join(str(error).split()) or type(error).__name__
-
-
 def _check_free(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
@@ -189,101 +215,76 @@ def _check_free(folder: Path, needed: int, what: str) -> None:
 def _verify(archive: Archive, path: Path, progress: ProgressCallback) -> None:
     """Refuse a file that has not the archive's checksum, with the SHA-256 by which to accept it."""
     algorithm, expected = archive.checksum
-    hashes = {name: hashlib.new(name, usedforsecurity=False) for name in ("sha256", algorithm)}
+    digests = {name: hashlib.new(name, usedforsecurity=False) for name in ("sha256", algorithm)}
     size = _size(path)
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK):
-            for one in hashes.values():
-                one.update(chunk)
+            for digest in digests.values():
+                digest.update(chunk)
             progress("verifying", file.tell(), size)
-    digests = {name: one.hexdigest() for name, one in hashes.items()}
-    if digests[algorithm] != expected:
+    found = digests[algorithm].hexdigest()
+    if found != expected:
         raise UserError(
-            f"{path}: found {algorithm} {digests[algorithm]}; expected {expected}, {archive.source}; delete it to "
-            f"download it again, or give --sha256 {digests['sha256']} if you trust it"
+            f"{path}: found {algorithm} {found}; expected {expected}; delete it to download it "
+            f"again, or give --sha256 {digests['sha256'].hexdigest()} if you trust it"
         )
 
 
-def _unpack_whole(archive: Archive, path: Path, out: Path, progress: ProgressCallback) -> None:
-    """Unpack into a temporary folder, then rename: `out` is a whole tree or none."""
-    temporary = out.with_name(f".{out.name}.unpacking")
-    shutil.rmtree(temporary, ignore_errors=True)  # what a killed process left
-    try:
-        temporary.mkdir()
-        _unpack(path, temporary, progress)
-        roots = [one for one in (temporary, *temporary.iterdir()) if (one / "JPEGImages").is_dir()]
-        if len(roots) != 1:
-            found = ", ".join(sorted(one.name for one in temporary.iterdir())[:5]) or "nothing"
-            expected = "JPEGImages, Annotations and ImageSets, or one folder of them"
-            raise UserError(f"{path}: found {found}; expected {expected}")
-        if archive.year == 2017:
-            add_lists_of_2016(roots[0])
-        os.replace(roots[0], out)  # replaces an empty folder, and no other
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _unpack(path: Path, folder: Path, progress: ProgressCallback) -> None:
-    """Write the files of a zip or tar archive below an empty folder; all are checked before the first is written."""
+def _unpack(path: Path, out: Path, year: int, progress: ProgressCallback) -> None:
+    """Unpack the folder that holds JPEGImages as `out`, which is whole or not there; all names are checked first."""
     current, done = "", 0
     try:
-        is_zip = zipfile.is_zipfile(path)
-        if not is_zip and not tarfile.is_tarfile(path):
-            raise tarfile.ReadError("neither zip nor tar")
-        with zipfile.ZipFile(path) if is_zip else tarfile.open(path) as pack:
-            files = _plain_files(path, pack)
-            total = sum(size for _, size, _ in files)
-            _check_free(folder, total, f"the files of {path}")
-            for name, size, member in files:
-                current = f"{name!r}: "
-                pack.extract(member, folder, **({} if is_zip else {"filter": "data"}))
-                done += size
-                progress("unpacking", done, total)
-    except DAMAGE as error:
-        if isinstance(error, OSError) and error.errno:  # the disk's fault, not the archive's
-            raise
-        expected = "expected a whole zip or tar archive; delete it to download it again"
-        raise UserError(f"{path}: damaged ({current}{_innermost(error)}); {expected}") from error
+        with zipfile.ZipFile(path) as pack:
+            members = _plain_members(path, pack)
+            total = sum(member.file_size for member in members)
+            roots = {root for root, inside, _ in (one.filename.partition("JPEGImages/") for one in members) if inside}
+            if len(roots) != 1:
+                expected = "one, beside Annotations and ImageSets"
+                raise UserError(f"{path}: found {len(roots)} folders JPEGImages; expected {expected}")
+            _check_free(out.parent, total, f"the files of {path}")
+            with atomic_folder(out) as folder:
+                for member in members:
+                    current = f"{member.filename!r}: "
+                    member.filename = member.filename.removeprefix(*roots)
+                    pack.extract(member, folder)
+                    done += member.file_size
+                    progress("unpacking", done, total)
+                if year == 2017:
+                    _add_lists_of_2016(folder)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, UnicodeDecodeError) as error:
+        expected = "expected a whole zip archive; delete it to download it again"
+        raise UserError(f"{path}: damaged ({current}{error!r}); {expected}") from error
 
 
-def _plain_files(path: Path, pack: zipfile.ZipFile | tarfile.TarFile) -> list[tuple[str, int, Any]]:
-    """Name, size and entry of each file of an archive, without what macOS adds; refuses links, devices, encrypted
-    files, files that come twice, and paths that may lead out of the folder."""
-    if isinstance(pack, tarfile.TarFile):
-        members = [(one.name, one.size, one.isdir(), one.isreg() or one.isdir(), one) for one in pack.getmembers()]
-    else:
-        members = [(one.orig_filename, one.file_size, one.is_dir(), _is_plain(one), one) for one in pack.infolist()]
-    files = {}
-    for name, size, is_folder, is_plain, member in members:
-        place, problem = PurePosixPath(name), ""
-        if is_folder and not place.parts:  # the folder itself, as `tar -C DAVIS .` has it
-            continue
-        if not place.parts or place.is_absolute() or ".." in place.parts or re.search(r"[\\:\0]", name):
-            problem = "a path that may lead out of the folder"
-        elif not is_plain:
-            problem = "a link, a device or an encrypted file"
-        elif place in files:
-            problem = "twice"
-        if problem:
-            expected = "expected plain files below the folder, each once; nothing was unpacked"
-            raise UserError(f"{path}: found {name!r}, {problem}; {expected}")
-        if not (is_folder or "__MACOSX" in place.parts or place.name.startswith((".DS_Store", "._"))):
-            files[place] = (name, size, member)
-    return list(files.values())
+def _plain_members(path: Path, pack: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The files of an archive without what macOS adds; refuses links, devices and paths that lead out of the folder."""
+    members = []
+    for member in pack.infolist():
+        place, kind = PurePosixPath(member.orig_filename), stat.S_IFMT(member.external_attr >> 16)
+        if place.is_absolute() or ".." in place.parts or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            expected = "expected plain files below the folder; nothing was unpacked"
+            raise UserError(f"{path}: found {member.orig_filename!r}, a link or a path that leads out; {expected}")
+        if not (member.is_dir() or "__MACOSX" in place.parts or place.name.startswith((".DS_Store", "._"))):
+            members.append(member)
+    return members
 
 
-def _is_plain(member: zipfile.ZipInfo) -> bool:
-    is_encrypted = member.flag_bits & 1
-    return not is_encrypted and stat.S_IFMT(member.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
+def _add_lists_of_2016(root: Path) -> None:
+    """Write the lists `ImageSets/2016` that a tree of DAVIS 2017 may lack; the paper validates on 2016's sequences."""
+    for split, names in DAVIS_2016.items():
+        path = root / "ImageSets" / "2016" / f"{split}.txt"
+        if not path.exists():
+            write_text(path, "".join(f"{name}\n" for name in names.split()))
+            log.info("ImageSets/2016/%s.txt is not in this release of DAVIS 2017, and was added", split)
 
 
-def _check(tree: DavisTree, archive: Archive, progress: ProgressCallback, otherwise: str) -> TreeReport:
+def _check(tree: DavisTree, year: int, progress: ProgressCallback, otherwise: str) -> TreeReport:
     """The report of a complete tree; refuses another with all that it lacks, a line each, and then `otherwise`."""
-    report = check_tree(tree, archive.year, list(archive.splits), progress=partial(progress, "checking"))
+    report = check_tree(tree, year, progress=partial(progress, "checking"))
     counts = [
-        f"{tree.root / 'ImageSets'}: found {len(report.splits[split])} sequences in {split}; expected {count}"
-        for split, count in archive.splits.items()
-        if split in report.splits and len(report.splits[split]) != count
+        f"{tree.root / 'ImageSets'}: found {len(reports)} sequences in {split}; expected {COUNTS[year][split]}"
+        for split, reports in report.splits.items()
+        if len(reports) != COUNTS[year][split]
     ]
     if counts or report.problems:
         raise UserError("\n".join([*counts, *report.problems, otherwise]))

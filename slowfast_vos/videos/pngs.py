@@ -1,8 +1,7 @@
 """Mask PNGs: object ids in, object ids out.
 
-A mask is a [H, W] array of object ids, 0 for background. On disk it is an indexed (or grey) PNG whose stored samples
-are the ids. Reading checks every chunk's checksum and the number of decoded bytes, so that a damaged file is
-refused instead of being scored.
+A mask is a [H, W] array of object ids, 0 for background, stored as the samples of an indexed (or grey) PNG. Reading
+checks every chunk's checksum and the number of decoded bytes, so that a damaged file is refused, not scored.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ _NO_FILTER, _LEFT_NEIGHBOUR = 0, 1
 _EXPECTED = "expected a mask as an indexed or grey PNG of object ids"
 _MAX_PIXELS = 1 << 28
 
-
 # The PASCAL VOC colours: bit b of a channel, from the highest, is bit 3 * (7 - b) + channel of the index.
 DAVIS_PALETTE: np.ndarray = sum(
     (np.arange(256)[:, None] >> (3 * level + np.arange(3)) & 1) << (7 - level) for level in range(3)
@@ -38,15 +36,14 @@ def read_mask(path: str | Path) -> np.ndarray:
     """Read the ids of a mask PNG as they are stored.
 
     Args:
-        path: a PNG of Pillow's mode P, L, LA (its alpha is ignored), 1 or I;16, at any bit depth.
+        path: a PNG, indexed or grey, at any bit depth, or grey with an alpha of 8 bits, which is ignored.
 
     Returns:
         [H, W] uint8, or uint16 for a 16-bit file. Grey samples of less than 8 bits are not scaled: a 2-bit grey
         file holds 0 to 3.
 
     Raises:
-        UserError: the file is missing, unreadable, truncated, corrupt, no PNG, or holds colours; one line that
-            names the file, what was found and what was expected.
+        UserError: the file is missing, unreadable, truncated, corrupt, no PNG, or holds colours.
     """
     try:
         with open(path, "rb") as file:
@@ -100,7 +97,15 @@ def _decode(content: bytes) -> np.ndarray:
     if not 0 < width * height <= _MAX_PIXELS:
         raise ValueError(f"corrupt PNG ({width}x{height} pixels)")
     if depth == 8 and colour != _GREY_ALPHA and not interlaced:
-        rows = _inflate(data, height, 1 + width)
+        expected = height * (1 + width)  # each row begins with the kind of its filter
+        try:
+            # zlib-ng takes a fraction of zlib's time. The decoded bytes' own checksum is left: the chunks' held.
+            raw = zlib_ng.decompress(memoryview(data)[2:], -zlib.MAX_WBITS, expected)
+        except zlib_ng.error as error:
+            raise ValueError(f"corrupt PNG ({error})") from error
+        if len(raw) != expected:
+            raise ValueError(f"corrupt PNG ({len(raw)} bytes of samples for {expected})")
+        rows = np.frombuffer(raw, dtype=np.uint8).reshape(height, 1 + width)
         if (rows[:, 0] == _NO_FILTER).all():
             return rows[:, 1:]
         if (rows[:, 0] == _LEFT_NEIGHBOUR).all():
@@ -134,19 +139,6 @@ def _chunks(content: bytes) -> tuple[tuple[int, ...], bytes]:
     return header, b"".join(data)
 
 
-def _inflate(data: bytes, height: int, row_bytes: int) -> np.ndarray:
-    """The filtered rows, [H, row bytes] uint8, exactly as many as the header announces."""
-    expected = height * row_bytes
-    try:
-        # zlib-ng takes a fraction of zlib's time. The decoded bytes' own checksum is not compared: the chunks' held.
-        raw = zlib_ng.decompress(memoryview(data)[2:], -zlib.MAX_WBITS, expected)
-    except zlib_ng.error as error:
-        raise ValueError(f"corrupt PNG ({error})") from error
-    if len(raw) != expected:
-        raise ValueError(f"corrupt PNG ({len(raw)} bytes of samples for {expected})")
-    return np.frombuffer(raw, dtype=np.uint8).reshape(height, row_bytes)
-
-
 def _sums_along_rows(rows: np.ndarray) -> np.ndarray:
     """Running sums modulo 256 of each row of [N, 1 + W] uint8; column 0, which is never 0, counts as 0.
 
@@ -165,12 +157,7 @@ def _sums_along_rows(rows: np.ndarray) -> np.ndarray:
 
 def _decode_by_library(content: bytes, depth: int, colour: int) -> np.ndarray:
     if colour == _GREY_ALPHA and depth == 16:  # Pillow drops the lower eight bits
-        import cv2
-
-        samples = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
-        if samples is None:
-            raise ValueError("corrupt PNG (16-bit grey with alpha that cannot be decoded)")
-        return np.ascontiguousarray(samples[..., 0])
+        raise ValueError("grey with alpha of 16 bits")
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             samples = np.array(image)

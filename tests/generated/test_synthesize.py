@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,11 +17,19 @@ import pytest
 import yaml
 from slowfast_vos.errors import UserError
 from slowfast_vos.generated import sequence_names, synthesize
-from slowfast_vos.generated.recipes import TRAIN, VAL, sequences
 from slowfast_vos.generated.rendering import attributes_of, render
-from slowfast_vos.generated.scenes import Scene, camera_path
-from slowfast_vos.generated.sprites import OVERSAMPLING
+from slowfast_vos.generated.scenes import TRAIN, VAL, Scene, sequences
 from slowfast_vos.videos.pngs import read_mask
+
+
+class Shown(NamedTuple):
+    """A scene, and all of its rendered frames [T, H, W, 3], masks [T, H, W] and areas [T, 3, K]."""
+
+    scene: Scene
+    images: np.ndarray
+    ids: np.ndarray
+    areas: np.ndarray
+
 
 SMALL = {"frames": 24, "height": 96, "width": 160}
 TINY = {"train": 2, "val": 1, "frames": 6, "height": 96, "width": 160}
@@ -41,16 +49,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A scene, and all of its rendered frames [T, H, W, 3], masks [T, H, W] and areas [T, 3, K]."""
-
-    scene: Scene
-    images: np.ndarray
-    ids: np.ndarray
-    areas: np.ndarray
-
-
 @pytest.fixture(scope="module")
 def videos() -> dict[str, Shown]:
     scenes = {
@@ -61,16 +59,11 @@ def videos() -> dict[str, Shown]:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_the_same_arguments_give_the_same_bytes(tiny: Path, tmp_path: Path, processes: int) -> None:
+    synthesize(tmp_path, **{**TINY, "frames": 8})  # a shorter run leaves none of its frames behind
     done: list[tuple[int, int]] = []
     synthesize(tmp_path, **TINY, processes=processes, progress=lambda *numbers: done.append(numbers))
     assert hashes(tmp_path) == hashes(tiny)
     assert done == [(1, 3), (2, 3), (3, 3)]
-
-
-def test_a_shorter_run_leaves_no_frames_behind_and_changes_no_other_byte(tiny: Path, tmp_path: Path) -> None:
-    synthesize(tmp_path, **{**TINY, "frames": 8})
-    synthesize(tmp_path, **TINY)
-    assert hashes(tmp_path) == hashes(tiny)
 
 
 def test_a_sequence_depends_on_its_own_identity_alone(tiny: Path, tmp_path: Path) -> None:
@@ -98,10 +91,9 @@ def test_layout_and_split_files(tiny: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("seed", -1), ("train", 0), ("val", 0), ("frames", 1), ("height", 32), ("width", 64), ("frames", 2.5)],
+    ("name", "value"), [("seed", -1), ("train", 0), ("val", 0), ("frames", 1), ("height", 32), ("width", 64)]
 )
-def test_a_value_out_of_range_is_named(tmp_path: Path, name: str, value: float) -> None:
+def test_a_value_out_of_range_is_named(tmp_path: Path, name: str, value: int) -> None:
     with pytest.raises(UserError, match=rf"{name}: found {value}; expected"):
         synthesize(tmp_path, **{**TINY, name: value})
     assert not any(tmp_path.iterdir())
@@ -158,19 +150,14 @@ def test_sequences_beyond_the_recipes_are_named_and_numbered() -> None:
     assert (scene.looks[0].split()[0], recipe.ground) == (family, ground)
 
 
-def test_another_seed_gives_another_video() -> None:
-    name, recipe = next(iter(VAL.items()))
-    size = {"frames": 2, "height": 96, "width": 160}
-    first, second = (next(render(Scene("val", name, recipe, seed=seed, **size))) for seed in (1, 2))
-    assert (first[0] != second[0]).mean() > 0.5
-
-
 def test_the_first_frame_shows_every_object_and_ids_are_as_in_davis(videos: dict[str, Shown]) -> None:
     for name, recipe in RECIPES.items():
         assert name in TRAIN or recipe.objects == 1
         counts = np.bincount(videos[name].ids[0].ravel(), minlength=recipe.objects + 1)[1:]
         assert (counts >= 500 * SCALE**2).all(), name
         assert set(np.unique(videos[name].ids)) <= set(range(recipe.objects + 1))
+        visible = [(videos[name].ids == thing + 1).sum((1, 2)) for thing in range(recipe.objects)]
+        assert np.array_equal(videos[name].areas[:, 2].T, visible)
 
 
 def test_objects_and_passers_move_and_distractors_stand_still(videos: dict[str, Shown]) -> None:
@@ -200,24 +187,10 @@ def test_no_mask_covers_a_distractor_that_stands_alone(videos: dict[str, Shown])
     assert checked > 0
 
 
-def test_most_sequences_have_distractors() -> None:
-    assert sum(recipe.distractors > 0 for recipe in TRAIN.values()) >= 9
-    assert sum(recipe.distractors > 0 for recipe in VAL.values()) >= 5
-
-
 def test_an_object_leaves_and_returns(videos: dict[str, Shown]) -> None:
     present = videos["ray-leaves-and-returns"].ids.any((1, 2))
     assert (~present).sum() >= 3
     assert present[[0, -1]].all()
-
-
-def test_masks_follow_the_visible_contour(videos: dict[str, Shown]) -> None:
-    """Without anything in front, a mask's area is the sprite's: bending and turning keep areas."""
-    video = videos["puck-that-darts"]
-    area = np.clip(video.scene.sprites[0].relief[..., 0] + 0.5, 0, 1).sum() / OVERSAMPLING**2
-    whole, inside, visible = video.areas[..., 0].T
-    assert np.array_equal(visible, (video.ids == 1).sum((1, 2)))
-    assert visible[inside == whole] == pytest.approx(area, rel=0.04)
 
 
 def test_motion_tells_the_object_from_its_distractors(videos: dict[str, Shown]) -> None:
@@ -248,11 +221,3 @@ def aligned(image: np.ndarray, scene: Scene, t: int) -> np.ndarray:
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     matrix = np.array([[1, 0, scene.camera[t, 0]], [0, 1, scene.camera[t, 1]]])
     return cv2.warpAffine(grey, matrix, (scene.width, scene.height), flags=cv2.INTER_CUBIC)
-
-
-@pytest.mark.parametrize("shake", [False, True])
-def test_the_camera_is_gentle(shake: bool) -> None:
-    for seed in range(20):
-        path = camera_path(np.random.default_rng(seed), 200, 1.0, shake)
-        assert np.abs(path).max() <= 46
-        assert np.median(np.linalg.norm(np.diff(path, axis=0), axis=1)) < 2.5

@@ -1,21 +1,27 @@
-"""Which videos train, select and validate; and all problems with them are reported at once."""
+"""Which videos train, select and validate, also in a partial copy; and all problems with them are reported at once."""
 
 from __future__ import annotations
 
+import json
+import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from PIL import Image
+import yaml
 from slowfast_vos.config import Settings, parse_settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.generated import sequence_names
-from slowfast_vos.videos.dataset import check_dataset, describe_dataset, open_dataset, validation_names
+from slowfast_vos.videos.dataset import check_dataset, describe_dataset, open_dataset, skipped_names, validation_names
 from slowfast_vos.videos.pngs import write_mask
 
-from davis_trees import frame, mask
+from davis_trees import frame, mask, write_tree
+
+if TYPE_CHECKING:
+    from click.testing import Result
 
 ROLES = ("train", "selection", "epoch_selection", "val")
 TRAIN, VAL = sequence_names("train", 3), sequence_names("val", 2)
@@ -26,20 +32,44 @@ def settings(root: Path, protocol: str = "strict", sequences: list[str] = VAL[:1
     return parse_settings({"protocol": protocol, "data": values, "grid": {"sequences": sequences}}, "tests")
 
 
+def partial(root: Path, protocol: str = "strict", sequences: tuple[str, ...] = ("cows",), **data: Any) -> Settings:
+    data = {"kind": "davis", "train_year": 2016, "held_out": ["bus"], "allow_partial": True, **data}
+    return settings(root, protocol, list(sequences), **data)
+
+
 def roles(settings: Settings) -> dict[str, list[str]]:
     return describe_dataset(open_dataset(settings))["roles"]
 
 
-def test_strict_selects_on_sequences_held_out_of_train(dataset_root: Path) -> None:
-    run = settings(dataset_root)
-    assert roles(run) == {"train": [TRAIN[0], TRAIN[2]], "selection": [TRAIN[1]], "val": VAL}
-    assert [video.name for video in open_dataset(run).epoch_selection] == TRAIN[1:2]
+def remove(root: Path, *names: str) -> None:
+    for path in (path(root, name, 0) for name in names for path in (frame, mask)):
+        shutil.rmtree(path.parent)
 
 
-def test_paper_trains_on_all_and_selects_on_val(dataset_root: Path) -> None:
-    run = settings(dataset_root, "paper")
-    assert roles(run) == {"train": TRAIN, "selection": VAL[:1], "val": VAL}
-    assert [video.name for video in open_dataset(run).epoch_selection] == VAL
+@pytest.fixture
+def copy(dataset_root: Path, tmp_path: Path) -> Path:
+    shutil.copytree(dataset_root, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+@pytest.fixture
+def partial_copy(tmp_path: Path) -> Path:
+    """A tree whose lists name more than it has: without boat and dog."""
+    root = write_tree(tmp_path / "davis", ("bear", "boat", "bus"), ("cows", "dog", "goat"), year=2016)
+    remove(root, "boat", "dog")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("protocol", "train", "selection", "epoch_selection"),
+    [("strict", [TRAIN[0], TRAIN[2]], TRAIN[1:2], TRAIN[1:2]), ("paper", TRAIN, VAL[:1], VAL)],
+)
+def test_strict_selects_on_sequences_held_out_of_train_and_paper_on_val(
+    dataset_root: Path, protocol: str, train: list[str], selection: list[str], epoch_selection: list[str]
+) -> None:
+    run = settings(dataset_root, protocol)
+    assert roles(run) == {"train": train, "selection": selection, "val": VAL}
+    assert [video.name for video in open_dataset(run).epoch_selection] == epoch_selection
 
 
 def test_sequences_may_be_restricted(dataset_root: Path) -> None:
@@ -88,12 +118,6 @@ def test_a_missing_root_says_what_to_do(tmp_path: Path, kind: str, hint: str) ->
         open_dataset(settings(tmp_path / "gone", kind=kind))
 
 
-@pytest.fixture
-def copy(dataset_root: Path, tmp_path: Path) -> Path:
-    shutil.copytree(dataset_root, tmp_path / "copy")
-    return tmp_path / "copy"
-
-
 @pytest.mark.parametrize(("protocol", "selected"), [("strict", False), ("paper", True)])
 def test_what_validates_may_lie_in_a_tree_of_its_own(
     dataset_root: Path, copy: Path, protocol: str, selected: bool
@@ -118,8 +142,7 @@ def test_what_validates_may_lie_in_a_tree_of_its_own(
 
 
 def test_a_partial_copy_of_the_validation_tree_skips_what_it_lacks(dataset_root: Path, copy: Path) -> None:
-    for kind in ("JPEGImages", "Annotations"):
-        shutil.rmtree(copy / kind / "480p" / VAL[1])
+    remove(copy, VAL[1])
     values = settings(dataset_root, kind="davis", allow_partial=True).model_dump() | {"davis_val_root": str(copy)}
     dataset = open_dataset(parse_settings(values, "tests"))
     assert ([video.name for video in dataset.val], dataset.skipped) == (VAL[:1], VAL[1:])
@@ -146,52 +169,98 @@ def test_the_digest_changes_with_any_file(copy: Path) -> None:
     assert len(set(digests)) == 3
 
 
-def test_every_missing_file_of_every_sequence_is_named(copy: Path) -> None:
-    frame(copy, TRAIN[0], 1).unlink()
-    mask(copy, VAL[0], 2).unlink()
-    shutil.rmtree(frame(copy, VAL[1], 0).parent)
-    with pytest.raises(UserError) as error:
-        open_dataset(settings(copy))
-    lines = str(error.value).splitlines()
-    assert len(lines) == 3
-    for line, path in zip(
-        lines, (frame(copy, TRAIN[0], 1), mask(copy, VAL[0], 2), frame(copy, VAL[1], 0).parent), strict=True
-    ):
-        assert line.startswith(f"{path}: ")
-
-
-def test_all_problems_are_gathered(copy: Path) -> None:
-    write_mask(mask(copy, TRAIN[0], 1), np.ones((96, 150), np.uint8))
-    frame(copy, TRAIN[2], 2).write_bytes(b"no picture")
-    mask(copy, VAL[0], 3).write_bytes(mask(copy, VAL[0], 3).read_bytes()[:-20])
-    write_mask(mask(copy, VAL[1], 0), np.zeros((96, 160), np.uint8))
-    Image.fromarray(np.zeros((96, 100, 3), np.uint8)).save(frame(copy, VAL[1], 4))
-    write_mask(mask(copy, VAL[1], 4), np.ones((96, 100), np.uint8))
-    expected = [
-        f"{mask(copy, TRAIN[0], 1)}: found 150×96 pixels; expected 160×96 as 00001.jpg",
-        f"{frame(copy, TRAIN[2], 2)}: cannot be read; expected a picture",
-        f"{mask(copy, VAL[0], 3)}: ",
-        f"{mask(copy, VAL[1], 0)}: found no object; expected one in the first frame",
-        f"{frame(copy, VAL[1], 0).parent}: found frames of several sizes: 160×96 (00000.jpg), 100×96 (00004.jpg)",
-    ]
-    lines = problems(copy)
-    assert len(lines) == len(expected)
-    assert all(line.startswith(start) for line, start in zip(lines, expected, strict=True))
-
-
 def test_an_object_is_needed_in_the_first_frame_where_fine_tuning_learns(copy: Path) -> None:
-    for name in (TRAIN[0], TRAIN[1], VAL[1]):
-        write_mask(mask(copy, name, 0), np.zeros((96, 160), np.uint8))
-    empty = [line.partition(": found no object")[0] for line in problems(copy)]
-    assert empty == [str(mask(copy, TRAIN[1], 0)), str(mask(copy, VAL[1], 0))]
+    empty, thin = np.zeros((2, 96, 160), np.uint8)
+    thin[5, 5:20] = 1  # a row of pixels has no box
+    for path in (mask(copy, TRAIN[0], 0), mask(copy, TRAIN[1], 0), mask(copy, VAL[0], 1)):
+        write_mask(path, empty)
+    write_mask(mask(copy, VAL[1], 0), thin)
+    found = [line.partition(": found no object")[0] for line in problems(copy)]
+    assert found == [str(mask(copy, TRAIN[1], 0)), str(mask(copy, VAL[1], 0))]
     # By the paper's protocol, nothing is fine-tuned on the training sequences.
     assert len(problems(copy, "paper")) == 1
 
 
-def test_an_object_too_thin_for_a_box_is_none_and_later_masks_may_be_empty(copy: Path) -> None:
-    ids = np.zeros((96, 160), np.uint8)
-    write_mask(mask(copy, VAL[0], 1), ids)
-    check_dataset(open_dataset(settings(copy)))
-    ids[5, 5:20] = 1
-    write_mask(mask(copy, VAL[0], 0), ids)
-    assert problems(copy)[0].startswith(f"{mask(copy, VAL[0], 0)}: found no object")
+def test_a_partial_copy_is_used_as_far_as_it_goes(partial_copy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = partial(partial_copy)
+    with caplog.at_level(logging.INFO):
+        assert roles(run) == {"train": ["bear"], "selection": ["bus"], "val": ["cows", "goat"]}
+    assert caplog.messages == [
+        f"data.allow_partial: skipped 1 of 2 training sequences, which {partial_copy} lacks: boat",
+        f"data.allow_partial: skipped 1 of 3 validation sequences, which {partial_copy} lacks: dog",
+    ]
+    assert validation_names(run) == ["cows", "goat"]
+    assert skipped_names(run) == describe_dataset(open_dataset(run))["skipped"] == ["boat", "dog"]
+
+
+def test_without_the_key_each_missing_sequence_is_a_line_that_names_it(partial_copy: Path) -> None:
+    run = partial(partial_copy, allow_partial=False)
+    with pytest.raises(UserError) as error:
+        open_dataset(run)
+    folders = [frame(partial_copy, name, 0).parent for name in ("boat", "dog")]
+    assert str(error.value).splitlines() == [
+        f"{folder}: found no such folder; expected the frames of {folder.name}, or data.allow_partial: true to skip it"
+        for folder in folders
+    ]
+    assert validation_names(run) == ["cows", "dog", "goat"]
+    assert skipped_names(run) == []
+
+
+def test_what_selects_is_never_skipped(partial_copy: Path) -> None:
+    held_out = partial(partial_copy, held_out=["boat", "bus"])
+    with pytest.raises(UserError, match=r"data\.held_out: found boat, which .* lacks at 480p; expected sequences that"):
+        open_dataset(held_out)
+    chosen = partial(partial_copy, protocol="paper", sequences=("cows", "dog"))
+    with pytest.raises(UserError, match=r"grid\.sequences: found dog, which .* lacks at 480p"):
+        open_dataset(chosen)
+    # Nor is the key offered as a way out.
+    remove(partial_copy, "bus")
+    with pytest.raises(UserError) as error:
+        open_dataset(partial(partial_copy, allow_partial=False))
+    lines = str(error.value).splitlines()
+    assert [("bus" in line, "allow_partial" in line) for line in lines].count((True, False)) == 1
+
+
+def test_sequences_that_are_not_asked_for_are_not_missed(partial_copy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    some = partial(partial_copy, train_only=["bear", "bus"], val_only=["dog", "goat"])
+    with caplog.at_level(logging.INFO):
+        assert roles(some) == {"train": ["bear"], "selection": ["bus"], "val": ["goat"]}
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].endswith(" lacks: dog")
+    assert validation_names(some) == ["goat"]
+    assert validation_names(partial(partial_copy, val_only=["cows"], allow_partial=False)) == ["cows"]
+
+
+@pytest.mark.parametrize(("role", "names"), [("training", ("bear",)), ("validation", ("cows", "goat"))])
+def test_something_must_be_left(partial_copy: Path, role: str, names: tuple[str, ...]) -> None:
+    remove(partial_copy, *names)
+    with pytest.raises(UserError, match=f"data: no {role} sequence is left"):
+        open_dataset(partial(partial_copy))
+    if role == "validation":
+        with pytest.raises(UserError, match="data: no validation sequence is left"):
+            validation_names(partial(partial_copy))
+
+
+def test_a_broken_sequence_is_not_one_that_is_lacking(partial_copy: Path) -> None:
+    shutil.rmtree(mask(partial_copy, "goat", 0).parent)
+    with pytest.raises(UserError, match=r"goat: found no such folder; expected the masks of goat$"):
+        open_dataset(partial(partial_copy))
+
+
+def test_the_key_is_for_davis_alone(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"data\.allow_partial: found true with data\.kind 'synthetic'; expected davis"):
+        partial(tmp_path, kind="synthetic")
+
+
+def test_the_check_of_a_run_says_what_it_skipped(
+    invoke: Callable[..., Result], partial_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / "run.yaml"
+    config.write_text(yaml.safe_dump(partial(partial_copy).model_dump(mode="json")))
+    done = invoke("check-data", "--config", str(config))
+    assert done.exit_code == 0, done.output
+    assert "lacks: boat" in done.stderr
+    assert done.stdout.splitlines()[-1] == "4 sequences, 12 frames: no problem"
+    written = json.loads((tmp_path / f"results/{partial(partial_copy).name}/dataset.json").read_text())
+    assert written["skipped"] == ["boat", "dog"]

@@ -78,28 +78,11 @@ def test_a_missing_split_names_where_it_was_sought(tmp_path: Path) -> None:
         DavisTree(tmp_path).split("train", 2017)
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", "found no sequence; expected one name a line"),
-        (b"\n \n", "found no sequence; expected one name a line"),
-        (b"/00000.jpg /00000.png\n", "found no sequence; expected one name a line"),
-        (b"b\xe4r\n", r"cannot be read .*; expected one sequence in each line"),
-    ],
-)
-def test_a_list_without_names_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
-    path = split_file(tmp_path, "2017/val.txt", "")
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=f"^{path}: {words}"):
-        DavisTree(tmp_path).split("val", 2017)
-
-
 def test_a_video_has_its_frames_and_masks_in_order(make_video: MakeVideo, tmp_path: Path) -> None:
     video = make_video(length=3)
     assert len(video) == 3
     assert [path.name for path in video.frames] == ["00000.jpg", "00001.jpg", "00002.jpg"]
     assert [path.stem for path in video.masks] == [path.stem for path in video.frames]
-    assert [torch.equal(a, video.frame(i)) for i, a in enumerate(video.iterate())] == [True] * 3
     assert DavisTree(tmp_path).video("square") == video
 
 
@@ -113,43 +96,18 @@ def test_a_frame_is_rgb_in_0_to_1(tmp_path: Path) -> None:
     assert frame.sum().item() == pytest.approx(1.2)
 
 
-def test_missing_frames_and_masks_are_all_named(make_video: MakeVideo, tmp_path: Path) -> None:
-    video = make_video(length=4)
-    for path in (video.frames[1], video.masks[2], video.masks[3]):
-        path.unlink()
-    with pytest.raises(UserError) as error:
-        DavisTree(tmp_path).video("square")
-    assert sorted(str(error.value).splitlines()) == sorted(
-        [
-            f"{video.masks[2]}: missing; expected a mask of {video.frames[2]}",
-            f"{video.masks[3]}: missing; expected a mask of {video.frames[3]}",
-            f"{video.frames[1]}: missing; expected the frame of {video.masks[1]}",
-        ]
-    )
-
-
-def test_a_missing_sequence_is_named(make_video: MakeVideo, tmp_path: Path) -> None:
-    make_video()
-    with pytest.raises(UserError, match=r"480p/goat: found no such folder; expected the frames of goat"):
-        DavisTree(tmp_path).video("goat")
-    (tmp_path / "JPEGImages" / "480p" / "goat").mkdir()
-    with pytest.raises(UserError, match=r"480p/goat: found no \.jpg file; expected the frames of goat"):
-        DavisTree(tmp_path).video("goat")
-
-
 @pytest.mark.parametrize("place", ["db_info.yml", "Annotations/db_info.yml"])
 def test_attributes_come_from_db_info(tmp_path: Path, place: str) -> None:
-    assert DavisTree(tmp_path).attributes() == {}
+    assert DavisTree(tmp_path).info() == {}
     (tmp_path / "Annotations").mkdir()
-    text = "sequences:\n- {name: bear, attributes: [DB, OCC]}\n- {name: goat, attributes: []}\n- {name: cow}\n"
-    (tmp_path / place).write_text(text)
-    assert DavisTree(tmp_path).attributes() == {"bear": ["DB", "OCC"], "goat": [], "cow": []}
+    (tmp_path / place).write_text("sequences:\n- {name: bear, attributes: [DB, OCC]}\n- {name: cow}\n")
+    bear, cow = {"name": "bear", "attributes": ["DB", "OCC"]}, {"name": "cow"}
+    assert DavisTree(tmp_path).info() == {"bear": bear, "cow": cow}
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\xff\xd8\xff\xe0", "truncated"])
-def test_an_unreadable_frame_is_named_in_one_line(make_video: MakeVideo, content: bytes | str) -> None:
+def test_an_unreadable_frame_is_named_in_one_line(make_video: MakeVideo) -> None:
     path = make_video().frames[0]
-    path.write_bytes(path.read_bytes()[:-200] if isinstance(content, str) else content)
+    path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(UserError, match=r"00000\.jpg: cannot be read; expected a picture") as error:
         read_frame(path)
     assert len(str(error.value).splitlines()) == 1
@@ -157,15 +115,10 @@ def test_an_unreadable_frame_is_named_in_one_line(make_video: MakeVideo, content
         read_frame(path.with_stem("gone"))
 
 
-def mask(*objects: tuple[int, slice, slice], size: tuple[int, int] = (8, 10)) -> np.ndarray:
-    ids = np.zeros(size, np.uint8)
-    for number, rows, columns in objects:
-        ids[rows, columns] = number
-    return ids
-
-
 def test_boxes_are_inclusive() -> None:
-    target = targets(mask((1, slice(2, 5), slice(3, 7)), (4, slice(6, 8), slice(0, 10))))
+    ids = np.zeros((8, 10), np.uint8)
+    ids[2:5, 3:7], ids[6:8] = 1, 4
+    target = targets(ids)
     assert target["boxes"].tolist() == [[3, 2, 6, 4], [0, 6, 9, 7]]
     assert target["boxes"].dtype == torch.float32
     assert target["labels"].tolist() == [1, 1]
@@ -174,26 +127,15 @@ def test_boxes_are_inclusive() -> None:
     assert target["masks"].sum(dim=(1, 2)).tolist() == [12, 20]
 
 
-@pytest.mark.parametrize(
-    "thin",
-    [(1, slice(2, 3), slice(3, 7)), (1, slice(2, 5), slice(3, 4)), (1, slice(2, 3), slice(3, 4)), None],
-)
-def test_objects_one_pixel_wide_or_high_are_dropped(thin: tuple[int, slice, slice] | None) -> None:
-    objects = [thin] if thin else []
-    target = targets(mask(*objects))
-    assert [tuple(target[key].shape) for key in ("boxes", "labels", "masks")] == [(0, 4), (0,), (0, 8, 10)]
-    target = targets(mask(*objects, (2, slice(6, 8), slice(0, 2))))
-    assert target["boxes"].tolist() == [[0, 6, 1, 7]]
-
-
 @given(numpy_strategies.arrays(np.uint8, (6, 7), elements=st.integers(0, 3)))
-def test_targets_are_the_objects_pixel_by_pixel(ids: np.ndarray) -> None:
+def test_targets_are_the_objects_more_than_one_pixel_wide_and_high(ids: np.ndarray) -> None:
     expected = []
     for number in (1, 2, 3):
         rows, columns = np.nonzero(ids == number)
         if len(rows) and rows.min() < rows.max() and columns.min() < columns.max():
             expected.append(([columns.min(), rows.min(), columns.max(), rows.max()], ids == number))
     target = targets(ids)
+    assert target["boxes"].shape[1:] == (4,)
     assert target["boxes"].tolist() == [box for box, _ in expected]
     assert [pixels.numpy().astype(bool).tolist() for pixels in target["masks"]] == [p.tolist() for _, p in expected]
 
@@ -207,24 +149,18 @@ def test_void_is_background_among_objects_and_object_in_a_binary_mask(tmp_path: 
     assert video.ids(1, binary=True).tolist() == [[0, 1], [1, 1]]
 
 
-def test_any_folder_of_pictures_is_a_video(tmp_path: Path) -> None:
-    for name in ("b.jpg", "a.PNG", "c.jpeg", "notes.txt"):
-        if name.endswith("txt"):
-            (tmp_path / name).write_text("no picture")
-        else:
-            Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / name)
+def test_any_folder_of_pictures_of_one_size_is_a_video(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="found no pictures"):
+        open_video(tmp_path)
+    (tmp_path / "notes.txt").write_text("no picture")
+    for name in ("b.jpg", "a.PNG", "c.jpeg"):
+        Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / name)
     video = open_video(tmp_path)
     assert [path.name for path in video.frames] == ["a.PNG", "b.jpg", "c.jpeg"]
     assert video.name == tmp_path.name
     assert video.masks == ()
-
-
-def test_a_folder_that_is_no_video_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="found no pictures"):
-        open_video(tmp_path)
-    for name, width in (("a.png", 6), ("b.png", 7)):
-        Image.fromarray(np.zeros((4, width, 3), np.uint8)).save(tmp_path / name)
-    with pytest.raises(UserError, match=r"found frames of several sizes: 6×4 \(a\.png\), 7×4 \(b\.png\); expected one"):
+    Image.fromarray(np.zeros((4, 7, 3), np.uint8)).save(tmp_path / "b.jpg")
+    with pytest.raises(UserError, match=r"found frames of several sizes: 6×4 \(a\.PNG\), 7×4 \(b\.jpg\); expected one"):
         open_video(tmp_path)
 
 
@@ -239,17 +175,13 @@ def test_real_sequences_are_read(davis_root: Path) -> None:
 
 
 @pytest.mark.parametrize("prefetch", [0, 1, 3, 9])
-def test_prefetched_frames_are_the_same_in_the_same_order(make_video: MakeVideo, prefetch: int) -> None:
+def test_prefetched_frames_come_in_order_and_one_that_cannot_be_read_is_named(
+    make_video: MakeVideo, prefetch: int
+) -> None:
     video = make_video(length=5)
     found = list(video.iterate(prefetch))
     assert len(found) == 5
     assert all(torch.equal(frame, video.frame(index)) for index, frame in enumerate(found))
-    assert list(Video("empty", ()).iterate(prefetch)) == []
-
-
-@pytest.mark.parametrize("prefetch", [0, 2])
-def test_a_frame_that_cannot_be_read_is_named_where_it_would_have_come(make_video: MakeVideo, prefetch: int) -> None:
-    video = make_video(length=5)
     video.frames[3].write_bytes(b"no picture")
     frames = video.iterate(prefetch)
     for _ in range(3):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import io
 import re
@@ -11,7 +9,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tarfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -20,10 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from slowfast_vos.errors import UserError
-from slowfast_vos.videos import archives, fetch
-from slowfast_vos.videos.archives import ARCHIVES, DAVIS_2016, Archive, find_archive
+from slowfast_vos.videos import fetch
 from slowfast_vos.videos.davis import DavisTree
+from slowfast_vos.videos.fetch import ARCHIVES, DAVIS_2016, Archive
 
 from command_line import refused
 from davis_trees import mask, write_tree
@@ -32,7 +28,6 @@ from web_site import Site, serve
 if TYPE_CHECKING:
     from click.testing import Result
 
-Pack = Callable[[dict[str, bytes]], bytes]
 FETCHED = {"davis", "davis.zip"}
 FETCH_UNTIL_KILLED = """
 import os, signal, sys
@@ -66,15 +61,6 @@ def pack_zip(contents: dict[str, bytes], mode: int = stat.S_IFREG) -> bytes:
     return memory.getvalue()
 
 
-def pack_tar(contents: dict[str, bytes], kind: bytes = tarfile.REGTYPE) -> bytes:
-    with tarfile.open(fileobj=(memory := io.BytesIO()), mode="w:gz") as pack:
-        for name, content in contents.items():
-            info = tarfile.TarInfo(name)
-            info.type, info.linkname, info.size = kind, "README.md", len(content)
-            pack.addfile(info, io.BytesIO(content))
-    return memory.getvalue()
-
-
 @dataclass
 class Case:
     """A server, what is stated of its archive, and the folder that the command fetches into."""
@@ -87,9 +73,9 @@ class Case:
 
     def state(self, year: int = 2017, **facts: Any) -> None:
         """State what the official archive is: by default, what the server has, of unknown size."""
-        facts = {"size": None, "checksum": ("sha256", sha256(self.site.content)), "source": "stated by them", **facts}
-        official = Archive(year, ("480p",), self.site.url, {"train": 2, "val": 2}, **facts)
-        self.patch.setattr(archives, "ARCHIVES", (official,))
+        facts = {"size": None, "checksum": ("sha256", sha256(self.site.content)), **facts}
+        self.patch.setattr(fetch, "ARCHIVES", {(year, "480p"): Archive(self.site.url, **facts)})
+        self.patch.setitem(fetch.COUNTS, year, {"train": 2, "val": 2})
 
     def put(self, content: bytes) -> None:
         """Put an archive where the command looks for it, as if it were the official one."""
@@ -167,7 +153,7 @@ def test_a_killed_process_leaves_nothing_in_the_way(case: Case, stage: str) -> N
     command = [FETCH_UNTIL_KILLED, str(case.out), case.site.url, sha256(case.site.content), stage]
     assert subprocess.run([sys.executable, "-c", *command], timeout=300).returncode == -signal.SIGKILL
     assert not case.out.exists()
-    assert (case.out.parent / ".davis.unpacking").exists() == (stage == "unpacking")
+    assert (case.out.parent / ".davis.partial").exists() == (stage == "unpacking")
     part = case.out.parent / "davis.zip.part"
     rest = [f"bytes={part.stat().st_size}-"] if stage == "downloading" else []
     assert case.run().exit_code == 0
@@ -183,11 +169,7 @@ def test_a_killed_process_leaves_nothing_in_the_way(case: Case, stage: str) -> N
         ({"announced": -1, "breaks": [5000]}, [None, "bytes=5000-"]),
         ({"statuses": [503, 429]}, [None, None, None]),
         ({"statuses": [206]}, [None, None]),
-        ({"breaks": [1000], "content_range": "bytes 0-9/10"}, [None, "bytes=1000-", None]),
         ({"breaks": [1000], "content_range": "bytes 999-9999/10000"}, [None, "bytes=1000-", None]),
-        ({"breaks": [1000], "content_range": "bytes 1000-9999/999999"}, [None, "bytes=1000-", None]),
-        ({"breaks": [1000], "content_range": "nonsense"}, [None, "bytes=1000-", None]),
-        ({"breaks": [1000], "headers": {"Content-Encoding": "x-gzip"}}, [None, "bytes=1000-"]),
     ],
 )
 def test_an_odd_server_delivers(case: Case, how: dict[str, Any], requested: list[str | None]) -> None:
@@ -206,18 +188,14 @@ def test_bytes_beyond_the_end_start_again(case: Case) -> None:
 
 
 def test_a_server_that_never_delivers(case: Case) -> None:
-    size, retries = len(case.site.content), ("--retries", "2")
+    retries = ("--retries", "2")
     case.site.statuses = [503] * 3
     refused(case.run(*retries), "broke off 3 times, at last with status 503", "; 0 bytes are kept")
     with serve(Site(b"")) as gone:
         pass
     refused(case.run(*retries, "--url", gone.url), "broke off 3 times", "Connection refused")
-    case.site.announced = size + 1
+    case.site.announced = len(case.site.content) + 1
     refused(case.run(*retries), f"{case.site.url}: broke off 3 times")
-    (case.out.parent / "davis.zip.part").unlink(missing_ok=True)
-    case.site.announced = -1
-    case.state(size=size + 1)
-    refused(case.run("--retries", "0"), f"{size} of {size + 1} bytes")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +203,7 @@ def test_a_server_that_never_delivers(case: Case) -> None:
     [
         ({}, 403, "found status 403 Forbidden; expected the file"),
         ({}, 404, "found status 404 Not Found; expected the file"),
-        ({"size": 123}, 0, "bytes; expected 123, stated by them"),
+        ({"size": 123}, 0, "bytes; expected 123"),
     ],
 )
 def test_a_server_that_refuses_or_has_another_size_is_asked_once(
@@ -241,10 +219,10 @@ def test_a_server_that_refuses_or_has_another_size_is_asked_once(
 def test_another_checksum_is_refused(case: Case) -> None:
     ours, zeros = sha256(case.site.content), "0" * 64
     case.state(size=123, checksum=("md5", zeros[:32]))
-    words = f"found sha256 {ours}; expected {zeros}, given as --sha256; delete it to download it again"
+    words = f"found sha256 {ours}; expected {zeros}; delete it to download it again"
     refused(case.run("--sha256", zeros), words)
     assert case.left == {"davis.zip"}
-    words = f"expected {zeros[:32]}, stated by them; delete it", f"or give --sha256 {ours} if"
+    words = f"expected {zeros[:32]}; delete it", f"or give --sha256 {ours} if"
     refused(case.run(), "davis.zip: found md5", *words)
     assert case.run("--sha256", ours.upper()).exit_code == 0
     assert case.site.requested == [None]
@@ -268,71 +246,56 @@ def test_a_mirror_must_have_the_same_archive(case: Case) -> None:
     assert case.site.requested == []
 
 
-@pytest.mark.parametrize("pack", [pack_zip, pack_tar])
-def test_an_archive_that_exists_is_unpacked_without_what_macos_adds(case: Case, pack: Pack) -> None:
+def test_an_archive_that_exists_is_unpacked_without_what_macos_adds(case: Case) -> None:
     of_macos = dict.fromkeys(("__MACOSX/DAVIS/._a", "DAVIS/.DS_Store", "DAVIS/JPEGImages/480p/bear/._00000.jpg"), b"")
-    case.put(pack({**case.trees[2017], **of_macos}))
+    case.put(pack_zip({**case.trees[2017], **of_macos}))
     assert case.run().exit_code == 0
     found = {f"DAVIS/{name}": content for name, content in files(case.out).items() if "ImageSets/2016" not in name}
     assert found == case.trees[2017]
     assert case.site.requested == []
 
 
-UNSAFE = ["/etc/cron", "../out.txt", "DAVIS/../../out.txt", "..", "C:/windows", "DAVIS\\..\\..\\out.txt"]
-SPECIAL = "'a', a link, a device or an encrypted file"
-PLAIN_ENTRY, ENCRYPTED_ENTRY = b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01"
-
-
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("name", "kind"),
     [
-        *((pack_zip({"DAVIS/a": b"", name: b"x"}), f"{name!r}, a path that may lead out") for name in UNSAFE),
-        *((pack_tar({"DAVIS/a": b"", name: b"x"}), f"{name!r}, a path that may lead out") for name in UNSAFE),
-        *((pack_zip({"a": b"/etc"}, mode), SPECIAL) for mode in (stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO)),
-        *((pack_tar({"a": b""}, kind), SPECIAL) for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE)),
-        *((pack_tar({"a": b""}, kind), SPECIAL) for kind in (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)),
-        (pack_zip({"a": b""}).replace(PLAIN_ENTRY, ENCRYPTED_ENTRY), SPECIAL),
-        (pack_zip({"DAVIS/a": b"", "DAVIS//a": b""}), "'DAVIS//a', twice"),
-        (pack_tar({"DAVIS/a": b"", "DAVIS/./a": b""}), "'DAVIS/./a', twice"),
+        *((name, stat.S_IFREG) for name in ("/etc/cron", "../out.txt", "DAVIS/../../out.txt", "..")),
+        *(("a", kind) for kind in (stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO)),
     ],
 )
-def test_an_unsafe_archive_is_refused_and_nothing_unpacked(case: Case, content: bytes, words: str) -> None:
-    case.put(content)
-    refused(case.run(), f"davis.zip: found {words}", "nothing was unpacked")
+def test_an_unsafe_archive_is_refused_and_nothing_unpacked(case: Case, name: str, kind: int) -> None:
+    case.put(pack_zip({"DAVIS/JPEGImages/a": b"", name: b"x"}, kind))
+    refused(case.run(), "davis.zip: found ", "a link or a path that leads out; expected", "nothing was unpacked")
     assert case.left == {"davis.zip"}
     assert names(case.out.parent.parent) == {"data"}
 
 
 README = "DAVIS/README.md"
-
-
-def flip(content: bytes) -> bytes:
-    """Change a byte of the first file."""
-    at = content.index(README.encode()) + len(README) + 3
-    return content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :]
+GOOD = pack_zip({README: b"read me", "DAVIS/JPEGImages/é.jpg": b"\xff\xd8" * 5000})
+AT = GOOD.index(README.encode()) + len(README) + 3  # a byte of the first file
 
 
 @pytest.mark.parametrize(
-    ("pack", "spoil", "where"),
+    ("content", "where"),
     [
-        *((pack, lambda content: content[:-30], "") for pack in (pack_zip, pack_tar)),
-        *((pack, lambda content: content[:100], "") for pack in (pack_zip, pack_tar)),
-        (pack_zip, lambda content: b"", ""),
-        (pack_zip, lambda content: b"<html>" * 9, ""),
-        (pack_zip, lambda content: content.replace("é".encode(), b"\xfa\xa9"), ""),
-        (pack_zip, flip, f"{README!r}: "),
+        *((content, "") for content in (GOOD[:-30], GOOD[:100], b"", b"<html>" * 9)),
+        (GOOD.replace("é".encode(), b"\xfa\xa9"), ""),
+        (GOOD[:AT] + bytes([GOOD[AT] ^ 0xFF]) + GOOD[AT + 1 :], f"{README!r}: "),
+        (
+            GOOD.replace(b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01"),
+            f"{README!r}: ",
+        ),  # encrypted
     ],
 )
-def test_a_damaged_archive_is_refused(case: Case, pack: Pack, spoil: Callable[[bytes], bytes], where: str) -> None:
-    case.put(spoil(pack({README: b"read me", "DAVIS/JPEGImages/é.jpg": b"\xff\xd8" * 5000})))
-    words = f"davis.zip: damaged ({where}", "expected a whole zip or tar archive; delete it to download it again"
+def test_a_damaged_archive_is_refused(case: Case, content: bytes, where: str) -> None:
+    case.put(content)
+    words = f"davis.zip: damaged ({where}", "expected a whole zip archive; delete it to download it again"
     refused(case.run(), *words)
     assert case.left == {"davis.zip"}
 
 
 def test_an_archive_of_something_else_and_one_that_is_incomplete(case: Case) -> None:
     case.put(pack_zip({"DAVIS/README.md": b""}))
-    refused(case.run(), "found DAVIS; expected JPEGImages, Annotations and ImageSets, or one")
+    refused(case.run(), "found 0 folders JPEGImages; expected one")
     assert case.left == {"davis.zip"}
     tree = case.trees[2017]
     case.put(pack_zip({name: tree[name] for name in tree if not name.endswith("dog/00001.jpg")}))
@@ -402,39 +365,19 @@ def test_a_full_disk_is_seen_before_anything_is_written(case: Case) -> None:
     needed = f"{len(case.site.content):,} for {case.site.url}"
     refused(case.run(), f"{case.out.parent}: found 1,000 bytes free; expected {needed}")
     assert case.left == set()
-    case.put(pack_zip({"DAVIS/bomb": bytes(1 << 20)}))
+    case.put(pack_zip({"DAVIS/JPEGImages/bomb": bytes(1 << 20)}))
     refused(case.run(), "found 1,000 bytes free; expected 1,048,576 for the files of", "davis.zip")
     assert case.left == {"davis.zip"}
 
 
 def test_disk_errors_are_one_line(case: Case) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     case.out.parent.mkdir()
     part = case.out.parent / "davis.zip.part"
     part.symlink_to("/dev/full")
     refused(case.run(), f"{case.out}: cannot be read or written (No space left on device)")
     part.unlink()
-    with case.patch.context() as patch:
-        patch.setattr(zipfile.ZipFile, "extract", full)
-        refused(case.run(), f"{case.out}: cannot be read or written (No space left on device)")
-    assert case.left == {"davis.zip"}
+    assert case.run().exit_code == 0
     refused(case.run(into=case.out.parent / "davis.zip" / "davis"), "davis.zip: cannot be read or written (")
-
-
-@pytest.mark.filterwarnings("ignore:flock not supported")
-@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
-def test_a_file_system_without_locks(case: Case, number: int) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(number, "No locks available")
-
-    case.patch.setattr(fcntl, "flock", fail)
-    done = case.run()
-    assert done.exit_code == 0, done.output
-    assert case.left == FETCHED
-    warning = f"{case.out}: cannot be locked (No locks available); start no second process"
-    assert number == errno.ENOSYS or warning in done.stderr  # where filelock has a substitute
 
 
 @pytest.mark.parametrize(
@@ -452,17 +395,13 @@ def test_options_that_cannot_be(case: Case, tmp_path: Path, options: tuple[str, 
 
 
 def test_the_official_archives_are_stated_well() -> None:
-    stated = {(archive.year, *archive.resolutions) for archive in ARCHIVES}
-    assert stated == {(2017, "480p"), (2017, "Full-Resolution"), (2016, "480p", "1080p")}
-    for archive in ARCHIVES:
+    assert {*ARCHIVES} == {(2017, "480p"), (2017, "Full-Resolution"), (2016, "480p"), (2016, "1080p")}
+    for archive in ARCHIVES.values():
         assert re.fullmatch(r"https://.*/[^/]+\.zip", archive.url)
         algorithm, digest = archive.checksum
         assert re.fullmatch(r"[0-9a-f]+", digest)
         assert len(digest) == 2 * hashlib.new(algorithm).digest_size
-        assert archive.source
     assert {split: len(set(every.split())) for split, every in DAVIS_2016.items()} == {"train": 30, "val": 20}
-    with pytest.raises(UserError, match=r"found '1080p'; expected one of 480p, Full-Resolution for DAVIS 2017"):
-        find_archive(2017, "1080p")
 
 
 @pytest.mark.davis

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from slowfast_vos.errors import UserError
-from slowfast_vos.videos import pngs
 from slowfast_vos.videos.pngs import DAVIS_PALETTE, read_mask, write_mask
 
 GREY, RGB, INDEXED, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
-ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -31,23 +30,6 @@ def pack(samples: np.ndarray, depth: int) -> np.ndarray:
     return np.packbits(bits.reshape(len(samples), -1).astype(np.uint8), axis=1)
 
 
-def filtered(rows: np.ndarray, kinds: np.ndarray, pixel_bytes: int) -> bytes:
-    """The PNG filters, as the specification defines them."""
-    raw = rows.astype(int)
-    left = np.zeros_like(raw)
-    left[:, pixel_bytes:] = raw[:, :-pixel_bytes] if raw.shape[1] > pixel_bytes else 0
-    up = np.zeros_like(raw)
-    up[1:] = raw[:-1]
-    corner = np.zeros_like(raw)
-    corner[1:] = left[:-1]
-    estimate = left + up - corner
-    distances = np.stack([abs(estimate - other) for other in (left, up, corner)])
-    paeth = np.choose(np.argmin(distances, axis=0), [left, up, corner])
-    predictors = np.stack([np.zeros_like(raw), left, up, (left + up) // 2, paeth])
-    residuals = (raw - predictors[kinds, np.arange(len(raw))]) % 256
-    return np.concatenate([kinds[:, None], residuals], axis=1).astype(np.uint8).tobytes()
-
-
 def encode(
     samples: np.ndarray,
     colour: int = INDEXED,
@@ -57,19 +39,13 @@ def encode(
     data: bytes | None = None,
     size: tuple[int, int] | None = None,
 ) -> bytes:
-    """A PNG of samples [H, W] or [H, W, channels]; `kinds` are the rows' filters."""
+    """A PNG of samples [H, W] or [H, W, channels]; `kinds` are the rows' filters, 0 for none and 1 for the left."""
     height, width = samples.shape[:2]
-    channels = samples.shape[2] if samples.ndim == 3 else 1
-    pixel_bytes = max(1, channels * depth // 8)
-    passes = ADAM7 if interlaced else [(0, 0, 1, 1)]
-    raw = b""
-    for top, left, down, right in passes:
-        part = samples[top::down, left::right]
-        if part.size:
-            rows = pack(part.reshape(len(part), -1), depth)
-            raw += filtered(rows, np.broadcast_to(kinds, height)[: len(rows)], pixel_bytes)
+    rows = pack(samples.reshape(height, -1), depth)
+    kinds = np.broadcast_to(np.reshape(kinds, (-1, 1)), (height, 1)).astype(np.uint8)
+    rows = np.where(kinds, np.diff(rows, axis=1, prepend=np.uint8(0)), rows)
+    data = zlib.compress(np.hstack([kinds, rows]).tobytes()) if data is None else data
     height, width = size or (height, width)
-    data = zlib.compress(raw) if data is None else data
     middle = len(data) // 2
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced))
     palette = chunk(b"PLTE", bytes(3 * 2**depth)) if colour == INDEXED else b""
@@ -77,12 +53,12 @@ def encode(
     return b"\x89PNG\r\n\x1a\n" + header + palette + samples_in_two + chunk(b"IEND", b"")
 
 
-def blobs(rng: np.random.Generator, height: int, width: int, top: int = 3) -> np.ndarray:
+def blobs(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """Ids with long runs, as masks have."""
     ids = np.zeros((height, width), dtype=np.int64)
     for _ in range(4):
         y, x = rng.integers(height), rng.integers(width)
-        ids[y : y + rng.integers(1, height + 1), x : x + rng.integers(1, width + 1)] = rng.integers(0, top + 1)
+        ids[y : y + rng.integers(1, height + 1), x : x + rng.integers(1, width + 1)] = rng.integers(0, 256)
     return ids
 
 
@@ -91,63 +67,50 @@ def blobs(rng: np.random.Generator, height: int, width: int, top: int = 3) -> np
     size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
     seed=st.integers(0, 2**32 - 1),
     colour=st.sampled_from([GREY, INDEXED]),
-    pattern=st.sampled_from(["one", "two", "any"]),
-    noise=st.booleans(),
-    top=st.sampled_from([1, 3, 255]),
+    filters=st.sampled_from([(0,), (1,), (0, 1)]),
+    top=st.sampled_from([0, 1, 3, 255]),
 )
-def test_eight_bits_with_every_filter(
-    tmp_path_factory: pytest.TempPathFactory,
-    size: tuple[int, int],
-    seed: int,
-    colour: int,
-    pattern: str,
-    noise: bool,
-    top: int,
+def test_eight_bits_with_the_usual_filters(
+    tmp_path_factory: pytest.TempPathFactory, size: tuple[int, int], seed: int, colour: int, filters: Any, top: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    ids = rng.integers(0, top + 1, size) if noise else blobs(rng, *size, top)
-    kinds = {
-        "one": np.full(size[0], rng.integers(5)),
-        "two": np.where(np.arange(size[0]) < size[0] // 2, rng.integers(3), rng.integers(3)),
-        "any": rng.integers(0, 5, size[0]),
-    }[pattern]
+    ids = rng.integers(0, top + 1, size) if top else blobs(rng, *size)
     path = tmp_path_factory.getbasetemp() / "filters.png"
-    path.write_bytes(encode(ids, colour, kinds=kinds))
+    path.write_bytes(encode(ids, colour, kinds=rng.choice(filters, size[0])))
     with Image.open(path) as image:
         np.testing.assert_array_equal(np.array(image), ids)
     found = read_mask(path)
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, ids)
-
-
-@pytest.mark.parametrize("kind", [0, 1])
-def test_usual_filters_need_no_library(tmp_path: Path, kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pngs, "_decode_by_library", None)
-    ids = blobs(np.random.default_rng(kind), 64, 71)
-    (tmp_path / "a.png").write_bytes(encode(ids, kinds=kind))
-    np.testing.assert_array_equal(read_mask(tmp_path / "a.png"), ids)
+    # Whatever filters the library chooses.
+    Image.fromarray(ids.astype(np.uint8)).save(path)
+    np.testing.assert_array_equal(read_mask(path), ids)
 
 
 @pytest.mark.parametrize(
     ("colour", "depth"),
     [(GREY, 1), (GREY, 2), (GREY, 4), (GREY, 8), (GREY, 16), (INDEXED, 1), (INDEXED, 2), (INDEXED, 4), (INDEXED, 8)],
 )
-@pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize("width", [1, 5, 33])
-def test_every_depth_as_stored(tmp_path: Path, colour: int, depth: int, interlaced: bool, width: int) -> None:
+def test_every_depth_as_stored(tmp_path: Path, colour: int, depth: int, width: int) -> None:
     ids = np.random.default_rng(depth).integers(0, 2**depth, (19, width))
-    (tmp_path / "a.png").write_bytes(encode(ids, colour, depth, interlaced=interlaced))
+    (tmp_path / "a.png").write_bytes(encode(ids, colour, depth))
     found = read_mask(tmp_path / "a.png")
     assert found.dtype == (np.uint16 if depth == 16 else np.uint8)
     np.testing.assert_array_equal(found, ids)
 
 
-@pytest.mark.parametrize("depth", [8, 16])
-@pytest.mark.parametrize("interlaced", [False, True])
-@pytest.mark.parametrize("kind", range(5))
-def test_grey_with_alpha_ignores_the_alpha(tmp_path: Path, depth: int, interlaced: bool, kind: int) -> None:
-    samples = np.random.default_rng(depth).integers(0, 2**depth, (9, 14, 2))
-    (tmp_path / "a.png").write_bytes(encode(samples, GREY_ALPHA, depth, kinds=kind, interlaced=interlaced))
+def test_interlaced_rows_are_put_in_order(tmp_path: Path) -> None:
+    passes = "0000000400141800020016000a0c0e000103000b0d001517000506070809000f1011121300191a1b1c1d"
+    ids = np.arange(30).reshape(6, 5)
+    data = zlib.compress(bytes.fromhex(passes))
+    (tmp_path / "a.png").write_bytes(encode(ids, GREY, interlaced=True, data=data))
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.png"), ids)
+
+
+def test_grey_with_alpha_ignores_the_alpha(tmp_path: Path) -> None:
+    samples = np.random.default_rng(8).integers(0, 256, (9, 14, 2))
+    (tmp_path / "a.png").write_bytes(encode(samples, GREY_ALPHA))
     np.testing.assert_array_equal(read_mask(tmp_path / "a.png"), samples[..., 0])
 
 
@@ -158,19 +121,11 @@ def test_written_masks_are_indexed_with_the_davis_palette(tmp_path: Path) -> Non
         assert image.mode == "P"
         assert image.getpalette() == DAVIS_PALETTE.ravel().tolist()
         np.testing.assert_array_equal(np.array(image), ids)
-    assert (tmp_path / "new" / "a.png").read_bytes()[24] == 8, "8 bits also for few ids"
-    np.testing.assert_array_equal(read_mask(tmp_path / "new" / "a.png"), ids)
+    assert DAVIS_PALETTE[[0, 1, 2, 8, 255]].ravel().tolist() == [0, 0, 0, 128, 0, 0, 0, 128, 0, 64, 0, 0, 224, 224, 192]
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.png"]
     write_mask(tmp_path / "b.png", ids == 3)
     np.testing.assert_array_equal(read_mask(str(tmp_path / "b.png")), ids == 3)
-    assert (tmp_path / "b.png").read_bytes()[24] == 8
-
-
-def test_palette_colours() -> None:
-    assert DAVIS_PALETTE.shape == (256, 3)
-    assert DAVIS_PALETTE[:5].tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128]]
-    assert DAVIS_PALETTE[[8, 255]].tolist() == [[64, 0, 0], [224, 224, 192]]
-    assert len(np.unique(DAVIS_PALETTE, axis=0)) == 256
+    assert (tmp_path / "b.png").read_bytes()[24] == 8, "8 bits also for few ids"
 
 
 @pytest.mark.parametrize(
@@ -197,8 +152,6 @@ def flipped(content: bytes, at: int) -> bytes:
         (b"", "empty file"),
         (b"\x89PNG", "not a PNG"),
         (GOOD[:20], "truncated PNG"),
-        (GOOD[: len(GOOD) // 2], "truncated PNG"),
-        (GOOD[:-1], "truncated PNG"),
         (GOOD[:-12], "no end mark"),
         (b"\xff\xd8\xff\xe0 a photograph", "not a PNG"),
         (flipped(GOOD, 20), "checksum"),
@@ -206,8 +159,6 @@ def flipped(content: bytes, at: int) -> bytes:
         (GOOD[:8] + chunk(b"IEND", b""), "header missing"),
         (encode(np.zeros((20, 30), int), depth=8, colour=5), "colour image (type 5, 8 bits)"),
         (encode(np.zeros((20, 30), int), data=b"not deflated at all"), "corrupt PNG"),
-        (encode(np.zeros((20, 30), int), data=RAW[:-9]), "corrupt PNG"),
-        (encode(np.zeros((20, 30), int), data=b""), "corrupt PNG"),
         (encode(np.zeros((20, 30), int), data=RAW, size=(21, 30)), "620 bytes of samples for 651"),
         (encode(np.zeros((20, 30), int), data=RAW, size=(19, 30)), "620 bytes of samples for 589"),
         (encode(np.zeros((20, 30), int), data=RAW, size=(0, 30)), "30x0 pixels"),
@@ -216,6 +167,7 @@ def flipped(content: bytes, at: int) -> bytes:
         (encode(np.zeros((20, 30), int), interlaced=True, data=zlib.compress(bytes(40))), "corrupt PNG"),
         (encode(np.zeros((20, 30, 3), int), RGB), "colour image (RGB"),
         (encode(np.zeros((20, 30, 4), int), RGBA, 16), "colour image (RGBA"),
+        (encode(np.zeros((20, 30, 2), int), GREY_ALPHA, 16), "grey with alpha of 16 bits"),
     ],
 )
 def test_damage_is_refused_in_one_line(tmp_path: Path, content: bytes, found: str) -> None:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from slowfast_vos.videos.archives import DAVIS_2016
+from slowfast_vos.videos.fetch import DAVIS_2016
 
 from workflow_runs import ROOT, snakemake
 
