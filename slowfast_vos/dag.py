@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from slowfast_vos.config import Settings
 from slowfast_vos.files import read_json
@@ -37,7 +36,6 @@ NEEDS: Mapping[str, Sequence[str]] = {
     "plots": ("tuning", "baseline", "unsupervised", "semi-supervised", "cost"),
     "strips": ("baseline", "unsupervised", "semi-supervised"),
 }
-Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class PlannedJob:
         stage: the row of `slowfast-vos status` that counts it.
         kind: one of `NEEDS`; jobs of one kind and subject take about equally long.
         log: its log file; no two jobs share one.
-        outputs: records, files or folders, by what tells a record from its siblings, which ends in the seed.
+        outputs: records, or one file or folder.
         subject: the setup, or the baseline's name.
         recorded: whether the outputs are records.
     """
@@ -56,7 +54,7 @@ class PlannedJob:
     stage: str
     kind: str
     log: Path
-    outputs: Mapping[Key, Path]
+    outputs: Sequence[Path]
     subject: str | None = None
     seed: int | None = None
     recorded: bool = True
@@ -75,7 +73,7 @@ class PlannedJob:
         )
 
 
-def planned_jobs(settings: Settings, base: Path = Path(), val: Sequence[str] | None = None) -> list[PlannedJob]:
+def planned_jobs(results: Results, val: Sequence[str] | None = None) -> list[PlannedJob]:
     """Every job of a run, each after those that it needs.
 
     Args:
@@ -84,67 +82,59 @@ def planned_jobs(settings: Settings, base: Path = Path(), val: Sequence[str] | N
     Raises:
         UserError: the validation sequences are not known, since the dataset is not there.
     """
-    results = Results(settings, base)
+    settings, jobs = results.settings, []
     if val is None:
         checked = results.dataset.is_file()
         val = read_json(results.dataset)["roles"]["val"] if checked else validation_names(settings)
-    jobs = [*_data(results)]
-    for seed in results.settings.seeds:
+    if settings.data.kind == "synthetic":
+        drawn = results.base / settings.data_root / "Annotations" / "db_info.yml"
+        jobs.append(PlannedJob("data", "synthesize", results.log("synthesize"), [drawn], recorded=False))
+    jobs.append(PlannedJob("data", "check-data", results.log("check-data"), [results.dataset], recorded=False))
+    for seed in settings.seeds:
         jobs += _without_setup(results, seed)
-        for setup in results.settings.setups:
+        for setup in settings.setups:
             jobs += _of_setup(results, setup, seed, val)
-    reports = {"tables": "tables/summary.md", "plots": "figures", "strips": "strips"}
-    return jobs + [_files("tables", name, results.log(name), results.reports / at) for name, at in reports.items()]
-
-
-def _files(stage: str, kind: str, log: Path, path: Path, **about: Any) -> PlannedJob:
-    return PlannedJob(stage, kind, log, {(): path}, recorded=False, **about)
-
-
-def _data(results: Results) -> Iterator[PlannedJob]:
-    if results.settings.data.kind == "synthetic":
-        drawn = results.base / results.settings.data_root / "Annotations" / "db_info.yml"
-        yield _files("data", "synthesize", results.log("synthesize"), drawn)
-    yield _files("data", "check-data", results.log("check-data"), results.dataset)
+    for kind, name in {"tables": "tables/summary.md", "plots": "figures", "strips": "strips"}.items():
+        jobs.append(PlannedJob("tables", kind, results.log(kind), [results.reports / name], recorded=False))
+    return jobs
 
 
 def _without_setup(results: Results, seed: int) -> Iterator[PlannedJob]:
     """The detector, the baselines, and the tuning."""
-    detector = {(seed,): results.detector(seed) / "record.json"}
-    yield PlannedJob("detector", "detector", results.log("detector", seed=seed), detector, seed=seed)
+    log, record = results.log("detector", seed=seed), results.detector(seed) / "record.json"
+    yield PlannedJob("detector", "detector", log, [record], seed=seed)
     for name in BASELINES:
-        masks, scores = results.predictions("baseline", name, seed), results.scores("baseline", name, seed)
-        log = results.log("predict", name, seed=seed)
-        yield _files("predictions", "predict baseline", log, masks, subject=name, seed=seed)
-        log = results.log("evaluate", "baseline", name, seed=seed)
-        yield PlannedJob("evaluation", "baseline", log, {(name, seed): scores}, name, seed)
+        log, masks = results.log("predict", name, seed=seed), results.predictions("baseline", name, seed)
+        yield PlannedJob("predictions", "predict baseline", log, [masks], name, seed, recorded=False)
+        log, scores = results.log("evaluate", "baseline", name, seed=seed), results.scores("baseline", name, seed)
+        yield PlannedJob("evaluation", "baseline", log, [scores], name, seed)
     for setup, backbone, lr in results.tunings():
         log = results.log("tuning", setup, f"backbone={backbone}", f"lr={lr}", seed=seed)
-        record = {(setup, backbone, lr, seed): results.tuning(setup, backbone, lr, seed)}
-        yield PlannedJob("tuning", "tuning", log, record, setup, seed)
+        yield PlannedJob("tuning", "tuning", log, [results.tuning(setup, backbone, lr, seed)], setup, seed)
 
 
 def _of_setup(results: Results, setup: str, seed: int, val: Sequence[str]) -> Iterator[PlannedJob]:
-    settings, of = results.settings, {"subject": setup, "seed": seed}
-    key, points = (setup, seed), results.configurations()
-    record = {key: results.parent(setup, seed) / "record.json"}
-    yield PlannedJob("parents", "parent", results.log("parent", setup, seed=seed), record, **of)
+    settings, points = results.settings, results.configurations()
+    log, record = results.log("parent", setup, seed=seed), results.parent(setup, seed) / "record.json"
+    yield PlannedJob("parents", "parent", log, [record], setup, seed)
     for part in parts(settings.grid.shards, len(points)):
-        records = {(setup, *point, seed): results.grid(setup, *point, seed) for point in shard(points, *part)}
-        yield PlannedJob(f"grid {setup}", "grid", results.log("grid", setup, seed=seed, part=part), records, **of)
+        log = results.log("grid", setup, seed=seed, part=part)
+        records = [results.grid(setup, *point, seed) for point in shard(points, *part)]
+        yield PlannedJob(f"grid {setup}", "grid", log, records, setup, seed)
     log = results.log("select", setup, seed=seed)
-    yield PlannedJob("selection", "selected", log, {key: results.selected(setup, seed)}, **of)
+    yield PlannedJob("selection", "selected", log, [results.selected(setup, seed)], setup, seed)
     for part in parts(settings.final.shards, len(val)):
-        records = {(setup, name, seed): results.final(setup, seed, name) for name in shard(list(val), *part)}
-        yield PlannedJob("finals", "final", results.log("final", setup, seed=seed, part=part), records, **of)
-    masks = results.predictions("unsupervised", setup, seed)
-    yield _files("predictions", "predict", results.log("predict", setup, seed=seed), masks, **of)
+        log = results.log("final", setup, seed=seed, part=part)
+        records = [results.final(setup, seed, name) for name in shard(list(val), *part)]
+        yield PlannedJob("finals", "final", log, records, setup, seed)
+    log, masks = results.log("predict", setup, seed=seed), results.predictions("unsupervised", setup, seed)
+    yield PlannedJob("predictions", "predict", log, [masks], setup, seed, recorded=False)
     for task in TASKS:
         log = results.log("evaluate", task, setup, seed=seed)
-        yield PlannedJob("evaluation", task, log, {(task, *key): results.scores(task, setup, seed)}, **of)
+        yield PlannedJob("evaluation", task, log, [results.scores(task, setup, seed)], setup, seed)
     if seed == settings.seeds[0]:
         log = results.log("cost", setup, seed=seed)
-        yield PlannedJob("cost", "cost", log, {key: results.cost(setup, seed)}, **of)
+        yield PlannedJob("cost", "cost", log, [results.cost(setup, seed)], setup, seed)
 
 
 def parts(wanted: int, items: int) -> list[tuple[int, int]]:

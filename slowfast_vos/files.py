@@ -35,7 +35,9 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         os.replace(temporary, path)
-        _remove_left_behind(path)
+        for name in os.listdir(path.parent):
+            if name.startswith(f".{path.name}."):  # a killed writer's
+                (path.parent / name).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
@@ -60,13 +62,6 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _remove_left_behind(path: Path) -> None:
-    """Remove what killed writers of the same file left beside it."""
-    for name in os.listdir(path.parent):
-        if name.startswith(f".{path.name}."):
-            (path.parent / name).unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

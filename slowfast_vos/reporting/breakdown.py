@@ -10,7 +10,7 @@ import pandas as pd
 from slowfast_vos.dag import TASKS
 from slowfast_vos.reporting import published
 from slowfast_vos.reporting.render import NOTHING, Column, Panel, Table, number, shorten, show, text
-from slowfast_vos.reporting.run import LOOK_ALIKE, MEASURES, STATISTICS, Run, over_seeds
+from slowfast_vos.reporting.run import AXES, LOOK_ALIKE, MEASURES, STATISTICS, Run, over_seeds
 
 
 def grid_table(run: Run, setup: str) -> Table:
@@ -22,7 +22,7 @@ def grid_table(run: Run, setup: str) -> Table:
     mark = "chosen" if len(run.settings.seeds) == 1 else "chosen by seed {}"
     marks = [mark.format(seeds.replace(" ", ", ")) if seeds else "" for seeds in frame["chosen_by_seeds"]]
     columns = [
-        *(text(head, frame[name]) for head, name in {"freeze": "freeze", "scale": "scale", "rate": "lr"}.items()),
+        *(text(head, frame[axis]) for axis, head in AXES.items()),
         *(number(head, frame, name, best="high") for head, name in MEASURES.items()),
         text("remark", _remarks(marks, frame["error"])),
     ]

@@ -15,11 +15,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
-from slowfast_vos.config import Settings
 from slowfast_vos.dag import BASELINES, TASKS
+from slowfast_vos.paths import Results
 from slowfast_vos.reporting.run import Run, of_task, over_seeds, read_run
 from slowfast_vos.reporting.style import DOUBLE, SINGLE, STYLE, Look, looks, save
-from slowfast_vos.reporting.summary import figure_titles
 
 EDGE = {"edgecolor": "0.15", "linewidth": 0.5}
 FREEZES = {"none": "nothing frozen", "SF": "SlowFast frozen", "BB_SF": "backbone, RPN, SlowFast frozen"}
@@ -27,23 +26,16 @@ LEAST_REACH = 0.01
 
 
 @matplotlib.rc_context(STYLE)
-def write_plots(settings: Settings, root: Path, out: Path) -> list[Path]:
-    """Write every figure as SVG and PNG.
-
-    Args:
-        root: the run's folder of records.
-
-    Raises:
-        UserError: records are missing or do not follow the schema.
-    """
-    run, paths = read_run(settings, root), []
+def write_plots(results: Results, out: Path) -> list[Path]:
+    """Write every figure as SVG and PNG (see `read_run` for what it raises)."""
+    run, paths = read_run(results), []
     makers = {
         "jf-vs-time": jf_vs_time,
         "look-alikes": look_alikes,
         "per-sequence": per_sequence,
         "learning-curves": learning_curves,
     }
-    for name in figure_titles(run):
+    for name in run.figures:
         figure = makers[name](run) if name in makers else grid_map(run, name.removeprefix("grid-"))
         paths += save(figure, out / name)
     return paths

@@ -21,10 +21,6 @@ class Published(NamedTuple):
     parameters: int
     seconds: int
 
-    def jf(self, task: str) -> float:
-        """J&F of `unsupervised` or `semi-supervised`."""
-        return self.unsupervised if task == "unsupervised" else self.semi_supervised
-
 
 SETUPS = {
     "1-1": Published(0.645, 0.747, 45_421_851, 477),

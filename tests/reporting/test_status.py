@@ -48,16 +48,13 @@ def settings() -> Settings:
 def results(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
     """All that the run leaves, in a folder that is now the current one."""
     monkeypatch.chdir(tmp_path)
-    results = Results(settings)
-    write_run(
-        settings,
-        results.root,
-        edit=lambda kind, key, record: record.model_copy(update={"status": "done", "error": None}),
+    results = write_run(
+        settings, Path(), edit=lambda record: record.model_copy(update={"status": "done", "error": None})
     )
     settings.save(results.root / "settings.json")
     template = read_record(results.grid("1-1", "SF", "0.25", "0.001", 63))
-    for job in planned_jobs(settings):
-        for path in job.outputs.values():
+    for job in planned_jobs(results):
+        for path in job.outputs:
             if job.kind == "final":
                 template.save(path)
             elif not job.recorded and path.suffix and not path.exists():
@@ -147,15 +144,9 @@ def job(
     name: str, state: str, *seconds: float | None, kind: str = "grid", setup: str | None = None, ran: Any = None
 ) -> JobState:
     """A job with an output for each of `seconds`, None for a missing one; it `ran` from a time for some seconds."""
-    paths = {(index,): Path(f"{name}-{index}") for index in range(len(seconds))}
-    found = [
-        Output(path, "missing" if took is None else "done", None, took)
-        for path, took in zip(paths.values(), seconds, strict=True)
-    ]
-    status = None
-    if ran:
-        status = JobStatus("running" if ran[1] is None else "done", 1, "host", *ran)
-    return JobState(PlannedJob(kind, kind, Path(name), paths, setup), state, tuple(found), status)
+    found = [Output(Path(name), "missing" if took is None else "done", None, took) for took in seconds]
+    status = JobStatus("running" if ran[1] is None else "done", 1, "host", *ran) if ran else None
+    return JobState(PlannedJob(kind, kind, Path(name), [one.path for one in found], setup), state, found, status)
 
 
 def test_the_time_left_is_that_of_the_same_kind_and_setup() -> None:

@@ -12,6 +12,7 @@ import yaml
 from slowfast_vos.config import load_settings
 from slowfast_vos.dag import planned_jobs
 from slowfast_vos.generated import sequence_names
+from slowfast_vos.paths import Results
 
 from workflow_runs import ENVIRONMENT, TINY, snakemake
 
@@ -39,7 +40,7 @@ def test_a_tiny_run_reaches_the_last_table_and_says_where_it_is(
     assert (folder / "reports/tiny/figures/jf-vs-time.png").stat().st_size
     assert "reports/tiny/tables" in done.stdout + done.stderr
     assert "run tiny: 30 of 30 jobs done\n" in done.stdout + done.stderr
-    assert all((folder / job.status_file).exists() for job in planned_jobs(load_settings(TINY)))
+    assert all((folder / job.status_file).exists() for job in planned_jobs(Results(load_settings(TINY))))
 
 
 @pytest.mark.slow
@@ -169,7 +170,7 @@ def test_the_paper_protocol_and_several_seeds_reach_the_tables(
 def test_the_jobs_that_status_counts_are_those_of_the_workflow(tmp_path: Path) -> None:
     dry = snakemake(tmp_path, "--cores", "1", "-n", "--quiet", "host")
     logs = {line.split()[1] for line in dry.stdout.splitlines() if line.startswith("    log: ")}
-    planned = planned_jobs(load_settings(TINY))
+    planned = planned_jobs(Results(load_settings(TINY)))
     assert {str(job.log) for job in planned} == logs - {"logs/tiny/check-records.log"}
     made = {
         name.removesuffix(" (update)")
@@ -177,7 +178,7 @@ def test_the_jobs_that_status_counts_are_those_of_the_workflow(tmp_path: Path) -
         if "output: " in line
         for name in line.split(": ")[1].split(", ")
     }
-    assert {str(path) for job in planned for path in job.outputs.values()} <= made
+    assert {str(path) for job in planned for path in job.outputs} <= made
     assert {path.name for path in tmp_path.iterdir()} <= {".snakemake"}  # planning writes nothing of a run
 
 
