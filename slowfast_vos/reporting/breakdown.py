@@ -77,13 +77,14 @@ def per_sequence_table(run: Run) -> Table:
     notes = [f"{LOOK_ALIKE}: a look-alike stands beside the object."] if run.distractors else []
     panels = []
     for task, measure in product(TASKS, MEASURES):
-        columns = [*heads, *_by_name(run, scores.loc[task], MEASURES[measure])]
+        columns = [number(name, scores.loc[task].loc[name], MEASURES[measure], best="high") for name in run.names]
         beside = [setup for setup in run.settings.setups if setup in authors and task == TASKS[0]]
         for setup in beside:
             theirs = authors[setup][MEASURES[measure]]
             columns.append(Column(setup, [show(",.3f", value) for value in [*theirs, theirs.mean()]], "authors"))
         told = ["Authors: their final report, rounded to three digits, all frames scored."] if beside else []
-        panels.append(Panel(f"{measure} of each sequence, {task}.", columns, blocks, "row", [*notes, *told]))
+        title = f"{measure} of each sequence, {task}."
+        panels.append(Panel(title, [*heads, *columns], blocks, "row", [*notes, *told]))
     frame = _raw(run, scores.drop("mean", level="group"), "sequence")
     frame.insert(3, "frames", frame["sequence"].map(run.lengths))
     frame.insert(4, "attributes", [" ".join(run.attributes.get(name, [])) for name in frame["sequence"]])
@@ -101,11 +102,6 @@ def _authors(run: Run) -> dict[str, pd.DataFrame]:
         pairs.insert(0, "jf_mean", pairs.mean(axis=1))
         found[setup] = pairs
     return found
-
-
-def _by_name(run: Run, scores: pd.DataFrame, measure: str) -> list[Column]:
-    """A column for each baseline and setup, a row for each group of sequences."""
-    return [number(name, scores.loc[name], measure, best="high") for name in run.names]
 
 
 def _raw(run: Run, scores: pd.DataFrame, group: str) -> pd.DataFrame:
@@ -128,9 +124,9 @@ def attribute_table(run: Run) -> Table:
     heads = [text("attribute", groups), Column("sequences", [f"{size:,}" for size in sizes.values()])]
     panels = []
     for task in TASKS:
-        columns = [*heads, *_by_name(run, scores.loc[task], "jf_mean")]
+        columns = [number(name, scores.loc[task].loc[name], "jf_mean", best="high") for name in run.names]
         blocks = [name not in general for name in groups]
-        panels.append(Panel(f"Mean J&F by attribute, {task}.", columns, blocks, "row", notes))
+        panels.append(Panel(f"Mean J&F by attribute, {task}.", [*heads, *columns], blocks, "row", notes))
     frame = _raw(run, scores, "attribute")
     frame.insert(1, "attribute", frame.pop("attribute"))
     frame.insert(2, "sequences", frame["attribute"].map(sizes))

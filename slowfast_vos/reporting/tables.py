@@ -70,10 +70,12 @@ def table1(run: Run) -> Table:
         scores, key = over_seeds(records, STATISTICS, names), task.replace("-", "_")
         columns += _beside(number(head, scores, "jf_mean", best="high"), authors, key, ",.3f")
         parts += [scores.add_prefix(f"{key}_"), authors.filter([key]).add_prefix("authors_").add_suffix("_jf_mean")]
+    peaks = (number("", costs, f"gpu_{kind}_bytes", ",.0f", factor=MIB).cells for kind in GPU_MEMORY)
+    memory = zip(*peaks, strict=True)
     time = number("evaluation time [s]", costs, "end_to_end_seconds", ",.1f", best="low")
     columns += [
         number("parameters", costs, "parameters_total", ",.0f", best="low"),
-        Column("GPU memory [MiB]", _gpu_memory(costs)),
+        Column("GPU memory [MiB]", [one[0] if len(set(one)) == 1 else " / ".join(one) for one in memory]),
         number("host memory [MiB]", costs, "host_peak_bytes", ",.0f", factor=MIB, best="low"),
         *_beside(time, authors, "seconds", ",.0f"),
     ]
@@ -100,11 +102,6 @@ def _beside(ours: Column, authors: pd.DataFrame, name: str, form: str) -> list[C
     if name not in authors:
         return [ours]
     return [replace(ours, head="ours", group=ours.head), number("authors", authors, name, form, ours.head)]
-
-
-def _gpu_memory(costs: pd.DataFrame) -> list[str]:
-    kinds = [number("", costs, f"gpu_{kind}_bytes", ",.0f", factor=MIB).cells for kind in GPU_MEMORY]
-    return [one[0] if len(set(one)) == 1 else " / ".join(one) for one in zip(*kinds, strict=True)]
 
 
 def _authors_note(run: Run) -> list[str]:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import matplotlib
+import matplotlib.style
 import pytest
 from fake_runs import SMALL, fail, scores_of, settings_for, write_run
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -14,9 +14,8 @@ from matplotlib.text import Text
 from PIL import Image
 from slowfast_vos.measuring.record import Record
 from slowfast_vos.paths import Results
-from slowfast_vos.reporting.figures import grid_map, grid_scale, jf_vs_time, write_plots
+from slowfast_vos.reporting.figures import STYLE, grid_map, grid_scale, jf_vs_time, save, write_plots
 from slowfast_vos.reporting.run import read_run
-from slowfast_vos.reporting.style import STYLE, save
 
 
 def test_every_figure_as_svg_and_png(tmp_path: Path) -> None:
@@ -33,7 +32,7 @@ def test_every_figure_as_svg_and_png(tmp_path: Path) -> None:
             assert "<dc:date>" not in path.read_text(encoding="utf-8")
 
 
-@matplotlib.rc_context(STYLE)
+@matplotlib.style.context(STYLE)
 def test_same_records_same_svg(demo: Results, tmp_path: Path) -> None:
     run = read_run(demo)
     for folder in ("a", "b"):
@@ -42,7 +41,7 @@ def test_same_records_same_svg(demo: Results, tmp_path: Path) -> None:
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
-@matplotlib.rc_context(STYLE)
+@matplotlib.style.context(STYLE)
 @pytest.mark.parametrize("milliseconds", [None, 30.0])  # all setups as fast as each other
 def test_labels_keep_apart(demo: Results, milliseconds: float | None) -> None:
     run = read_run(demo)
@@ -57,7 +56,7 @@ def test_labels_keep_apart(demo: Results, milliseconds: float | None) -> None:
     assert all(box.y0 > figure.axes[0].get_window_extent().y1 for box in boxes)
 
 
-@matplotlib.rc_context(STYLE)
+@matplotlib.style.context(STYLE)
 def test_a_failed_cell_says_so(demo: Results) -> None:
     figure = grid_map(read_run(demo), "3-7")
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
