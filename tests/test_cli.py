@@ -56,39 +56,33 @@ def test_a_name_and_a_folder_that_the_dataset_lacks_are_named(inside: Run) -> No
     refused(done, "data.held_out: found nobody; expected some of")
     done = inside.verb("check-data", data={"root": "nowhere"})
     refused(done, "nowhere: no such folder; expected a DAVIS tree (run `slowfast-vos synthesize`")
-
-
-@pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", "1-of-2-of-3", ""])
-def test_a_part_that_cannot_be_is_refused(inside: Run, part: str) -> None:
-    for verb in ("grid", "finetune"):
-        refused(inside.verb(verb, "--setup", SETUP, "--part", part), f"--part: found {part!r}; expected one such as")
-
-
-def test_a_seed_that_is_not_the_runs_is_refused(inside: Run) -> None:
-    refused(inside.verb("train-detector", "--seed", "7"), "--seed: found 7; expected one of seeds [63]")
-    assert inside.verb("train-detector", "--seed", "many").exit_code == 2
-
-
-@pytest.mark.parametrize("verb", ["train-parent", "grid", "select", "finetune", "predict-parent", "cost"])
-def test_a_setup_that_cannot_be_is_refused(inside: Run, verb: str) -> None:
-    refused(inside.verb(verb, "--setup", "2-7"), "setup 2-7: fast − slow is 5; expected an even number")
-
-
-def test_what_is_not_on_the_menu_is_refused(inside: Run) -> None:
-    refused(
-        inside.verb("tune", "--setup", SETUP, "--backbone", "frozen", "--lr", "0.7"),
-        "--backbone frozen --lr 0.7: found a point that is not in",
-    )
-    refused(inside.verb("predict-baseline", "--baseline", "luck"), "--baseline: found 'luck'; expected")
-    refused(inside.verb("evaluate", "--task", "guess", "--setup", SETUP), "--task: found 'guess'; expected")
-    refused(inside.verb("evaluate", "--task", "baseline", "--setup", SETUP), f"--setup: found '{SETUP}'; expected")
-
-
-def test_what_was_not_computed_yet_is_named(inside: Run) -> None:
     refused(inside.verb("train-parent", "--setup", SETUP, name="new"), "model.safetensors: missing; expected a checkpo")
-    refused(inside.verb("grid", "--setup", "1-1"), "parent/1-1/seed=63/model.safetensors: missing; expected a checkpoi")
-    refused(inside.verb("select", "--setup", "1-1"), "seed=63.json: missing; expected a JSON file")
-    refused(inside.verb("finetune", "--setup", "1-1"), "selected/1-1/seed=63.json: missing; expected a JSON file")
+
+
+@pytest.mark.parametrize(
+    ("words", "verb", "options"),
+    [
+        *[
+            (f"--part: found {part!r}; expected one such as", verb, ("--setup", SETUP, "--part", part))
+            for part in ("0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", "1-of-2-of-3", "")
+            for verb in ("grid", "finetune")
+        ],
+        *[
+            ("setup 2-7: fast − slow is 5; expected an even number", verb, ("--setup", "2-7"))
+            for verb in ("train-parent", "grid", "select", "finetune", "predict-parent", "cost")
+        ],
+        ("--seed: found 7; expected one of seeds [63]", "train-detector", ("--seed", "7")),
+        ("--lr 0.7: found a point that is not in", "tune", ("--setup", SETUP, "--backbone", "frozen", "--lr", "0.7")),
+        ("--baseline: found 'luck'; expected", "predict-baseline", ("--baseline", "luck")),
+        ("--task: found 'guess'; expected", "evaluate", ("--task", "guess", "--setup", SETUP)),
+        (f"--setup: found '{SETUP}'; expected", "evaluate", ("--task", "baseline", "--setup", SETUP)),
+        ("parent/1-1/seed=63/model.safetensors: missing; expected a checkpoint", "grid", ("--setup", "1-1")),
+        ("seed=63.json: missing; expected a JSON file", "select", ("--setup", "1-1")),
+        ("selected/1-1/seed=63.json: missing; expected a JSON file", "finetune", ("--setup", "1-1")),
+    ],
+)
+def test_options_that_cannot_be_are_refused(inside: Run, words: str, verb: str, options: tuple[str, ...]) -> None:
+    refused(inside.verb(verb, *options), words)
 
 
 def test_a_checkpoint_of_another_setup_or_width_is_refused(copied: Run) -> None:
