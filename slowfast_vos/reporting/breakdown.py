@@ -69,7 +69,7 @@ def tuning_table(run: Run) -> Table:
 def per_sequence_table(run: Run) -> Table:
     """Every validation sequence: J&F, J and F of each setup and baseline for both tasks; on DAVIS the authors' too."""
     groups = {name: [name] for name in run.val} | {"mean": run.val}
-    scores, authors = run.scores_over(groups, STATISTICS), _authors(run) if run.is_davis else {}
+    scores, authors = run.scores_over(groups, STATISTICS), published.per_sequence()[: None if run.is_davis else 0]
     marked = [f"{name} ({LOOK_ALIKE})" if name in run.distractors else name for name in run.val]
     frames = [sum(run.lengths[name] for name in members) for members in groups.values()]
     heads = [text("sequence", [*marked, "mean"]), Column("frames", [f"{count:,}" for count in frames])]
@@ -78,9 +78,9 @@ def per_sequence_table(run: Run) -> Table:
     panels = []
     for task, measure in product(TASKS, MEASURES):
         columns = [number(name, scores.loc[task].loc[name], MEASURES[measure], best="high") for name in run.names]
-        beside = [setup for setup in run.settings.setups if setup in authors and task == TASKS[0]]
+        beside = [setup for setup in run.settings.setups if setup in authors.index and task == TASKS[0]]
         for setup in beside:
-            theirs = authors[setup][MEASURES[measure]]
+            theirs = authors.loc[setup].reindex(run.val)[MEASURES[measure]]
             columns.append(Column(setup, [show(",.3f", value) for value in [*theirs, theirs.mean()]], "authors"))
         told = ["Authors: their final report, rounded to three digits, all frames scored."] if beside else []
         title = f"{measure} of each sequence, {task}."
@@ -88,20 +88,10 @@ def per_sequence_table(run: Run) -> Table:
     frame = _raw(run, scores.drop("mean", level="group"), "sequence")
     frame.insert(3, "frames", frame["sequence"].map(run.lengths))
     frame.insert(4, "attributes", [" ".join(run.attributes.get(name, [])) for name in frame["sequence"]])
-    if authors:
-        published_scores = pd.concat({TASKS[0]: pd.concat(authors)}, names=["task", "setup", "sequence"])
-        frame = frame.join(published_scores.add_prefix("authors_"), on=published_scores.index.names)
+    if run.is_davis:
+        authors = pd.concat({TASKS[0]: authors.add_prefix("authors_")}, names=["task"])
+        frame = frame.join(authors, on=authors.index.names)
     return Table("per-sequence", frame, panels)
-
-
-def _authors(run: Run) -> dict[str, pd.DataFrame]:
-    """The authors' unsupervised J&F, J and F of the validation sequences, by setup."""
-    found = {}
-    for setup, scores in published.PER_SEQUENCE.items():
-        pairs = pd.DataFrame.from_dict(scores, "index", columns=["j_mean", "f_mean"]).reindex(run.val)
-        pairs.insert(0, "jf_mean", pairs.mean(axis=1))
-        found[setup] = pairs
-    return found
 
 
 def _raw(run: Run, scores: pd.DataFrame, group: str) -> pd.DataFrame:

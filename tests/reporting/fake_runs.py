@@ -13,7 +13,7 @@ from slowfast_vos.dag import TASKS, PlannedJob, planned_jobs
 from slowfast_vos.files import write_json
 from slowfast_vos.measuring.record import Cost, Epoch, Provenance, Record, Scores, SequenceScores, Spread
 from slowfast_vos.paths import Results
-from slowfast_vos.reporting.published import PER_SEQUENCE, SETUPS
+from slowfast_vos.reporting.published import SETUPS, per_sequence
 
 SKILL = {"1-1": 0.0, "3-3": 0.05, "7-7": 0.06, "1-7": 0.03, "3-7": 0.08}
 SYNTHETIC = {
@@ -63,7 +63,7 @@ class Faker:
     def __init__(self, settings: Settings, gpu: bool) -> None:
         self.settings, self.gpu = settings, gpu
         self.rng = np.random.default_rng(7)
-        names = list(PER_SEQUENCE["1-1"]) if settings.data.kind == "davis" else list(SYNTHETIC)
+        names = list(per_sequence().loc["1-1"].index) if settings.data.kind == "davis" else list(SYNTHETIC)
         self.attributes = {name: SYNTHETIC.get(name, ["AC", "BC"][: 1 + index % 2]) for index, name in enumerate(names)}
         self.hard = {name: float(self.rng.uniform(-0.25, 0.15)) for name in names}
         self.provenance = Provenance(
