@@ -40,24 +40,15 @@ NEEDS: Mapping[str, Sequence[str]] = {
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """One job.
+    """One job."""
 
-    Attributes:
-        stage: the row of `slowfast-vos status` that counts it.
-        kind: one of `NEEDS`; jobs of one kind and subject take about equally long.
-        log: its log file; no two jobs share one.
-        outputs: records, or one file or folder.
-        subject: the setup, or the baseline's name.
-        recorded: whether the outputs are records.
-    """
-
-    stage: str
-    kind: str
-    log: Path
-    outputs: Sequence[Path]
-    subject: str | None = None
+    stage: str  # the row of `slowfast-vos status` that counts it
+    kind: str  # one of `NEEDS`; jobs of one kind and subject take about equally long
+    log: Path  # no two jobs share one
+    outputs: Sequence[Path]  # records, or one file or folder
+    subject: str | None = None  # the setup, or the baseline's name
     seed: int | None = None
-    recorded: bool = True
+    recorded: bool = True  # whether the outputs are records
 
     @property
     def status_file(self) -> Path:

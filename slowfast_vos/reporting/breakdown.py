@@ -69,7 +69,8 @@ def tuning_table(run: Run) -> Table:
 def per_sequence_table(run: Run) -> Table:
     """Every validation sequence: J&F, J and F of each setup and baseline for both tasks; on DAVIS the authors' too."""
     groups = {name: [name] for name in run.val} | {"mean": run.val}
-    scores, authors = run.scores_over(groups, STATISTICS), published.per_sequence()[: None if run.is_davis else 0]
+    scores = run.scores_over(groups, STATISTICS)
+    authors = published.per_sequence() if run.is_davis else pd.DataFrame()
     marked = [f"{name} ({LOOK_ALIKE})" if name in run.distractors else name for name in run.val]
     frames = [sum(run.lengths[name] for name in members) for members in groups.values()]
     heads = [text("sequence", [*marked, "mean"]), Column("frames", [f"{count:,}" for count in frames])]

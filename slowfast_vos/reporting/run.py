@@ -26,29 +26,19 @@ MISSING_SHOWN = 10
 
 @dataclass(frozen=True)
 class Run:
-    """A run: its dataset, and its records as frames. The index of every frame but `costs` is the record's number.
-
-    Attributes:
-        lengths: number of frames of each sequence.
-        attributes: DAVIS attributes of each sequence.
-        roles: sequences by role: train, selection, val.
-        digest: of every file of the dataset.
-        records: one row per record: what it is of (kind, task, setup, seed, `name` in tables, configuration), whether
-            and why it failed, global statistics, provenance.
-        sequences: the statistics of each record and sequence.
-        curves: one row per record and epoch.
-        costs: one row per setup.
-    """
+    """A run: its dataset, and its records as frames. The index of every frame but `costs` is the record's number."""
 
     results: Results
-    lengths: dict[str, int]
-    attributes: dict[str, list[str]]
-    roles: dict[str, list[str]]
-    digest: str
+    lengths: dict[str, int]  # frames of each sequence
+    attributes: dict[str, list[str]]  # DAVIS attributes of each sequence
+    roles: dict[str, list[str]]  # sequences by role: train, selection, val
+    digest: str  # of every file of the dataset
+    # What each record is of (kind, task, setup, seed, `name` in tables, configuration), whether and why it failed,
+    # global statistics, provenance.
     records: pd.DataFrame
-    sequences: pd.DataFrame
-    curves: pd.DataFrame
-    costs: pd.DataFrame
+    sequences: pd.DataFrame  # the statistics of each record and sequence
+    curves: pd.DataFrame  # one row per record and epoch
+    costs: pd.DataFrame  # one row per setup
 
     def of(self, kind: str, setup: str | None = None) -> pd.DataFrame:
         """The records of one kind, of one setup or of all."""

@@ -31,12 +31,12 @@ NAMED_AT_THE_END = 5
 
 @dataclass(frozen=True)
 class Output:
-    """One record, file or folder of a job: why it failed, and the seconds that it took by its record."""
+    """One record, file or folder of a job."""
 
     path: Path
     state: State
     error: str | None = None
-    seconds: float | None = None
+    seconds: float | None = None  # how long it took, if its record says so
 
 
 @dataclass(frozen=True)
