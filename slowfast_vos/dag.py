@@ -1,12 +1,10 @@
-"""The jobs of a run, as the rules of the workflow make them: what each writes, and where it logs.
-
-The one table that the status, the tables of results and the Snakefile's targets are derived from.
-"""
+"""The jobs of a run, as the rules of the workflow make them: the one list that status, tables and targets go by."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from slowfast_vos.config import Settings
@@ -92,40 +90,35 @@ def planned_jobs(results: Results, val: Sequence[str] | None = None) -> list[Pla
 
 def _without_setup(results: Results, seed: int) -> Iterator[PlannedJob]:
     """The detector, the baselines, and the tuning."""
-    log, record = results.log("detector", seed=seed), results.detector(seed) / "record.json"
-    yield PlannedJob("detector", "detector", log, [record], seed=seed)
+    log = partial(results.log, seed=seed)
+    yield PlannedJob("detector", "detector", log("detector"), [results.detector(seed) / "record.json"], seed=seed)
     for name in BASELINES:
-        log, masks = results.log("predict", name, seed=seed), results.predictions("baseline", name, seed)
-        yield PlannedJob("predictions", "predict baseline", log, [masks], name, seed, recorded=False)
-        log, scores = results.log("evaluate", "baseline", name, seed=seed), results.scores("baseline", name, seed)
-        yield PlannedJob("evaluation", "baseline", log, [scores], name, seed)
+        masks, scores = results.predictions("baseline", name, seed), results.scores("baseline", name, seed)
+        yield PlannedJob("predictions", "predict baseline", log("predict", name), [masks], name, seed, recorded=False)
+        yield PlannedJob("evaluation", "baseline", log("evaluate", "baseline", name), [scores], name, seed)
     for setup, backbone, lr in results.tunings():
-        log = results.log("tuning", setup, f"backbone={backbone}", f"lr={lr}", seed=seed)
-        yield PlannedJob("tuning", "tuning", log, [results.tuning(setup, backbone, lr, seed)], setup, seed)
+        path = log("tuning", setup, f"backbone={backbone}", f"lr={lr}")
+        yield PlannedJob("tuning", "tuning", path, [results.tuning(setup, backbone, lr, seed)], setup, seed)
 
 
 def _of_setup(results: Results, setup: str, seed: int, val: Sequence[str]) -> Iterator[PlannedJob]:
-    settings, points = results.settings, results.configurations()
-    log, record = results.log("parent", setup, seed=seed), results.parent(setup, seed) / "record.json"
-    yield PlannedJob("parents", "parent", log, [record], setup, seed)
+    settings, points, log = results.settings, results.configurations(), partial(results.log, seed=seed)
+    record = results.parent(setup, seed) / "record.json"
+    yield PlannedJob("parents", "parent", log("parent", setup), [record], setup, seed)
     for part in parts(settings.grid.shards, len(points)):
-        log = results.log("grid", setup, seed=seed, part=part)
         records = [results.grid(setup, *point, seed) for point in shard(points, *part)]
-        yield PlannedJob(f"grid {setup}", "grid", log, records, setup, seed)
-    log = results.log("select", setup, seed=seed)
-    yield PlannedJob("selection", "selected", log, [results.selected(setup, seed)], setup, seed)
+        yield PlannedJob(f"grid {setup}", "grid", log("grid", setup, part=part), records, setup, seed)
+    yield PlannedJob("selection", "selected", log("select", setup), [results.selected(setup, seed)], setup, seed)
     for part in parts(settings.final.shards, len(val)):
-        log = results.log("final", setup, seed=seed, part=part)
         records = [results.final(setup, seed, name) for name in shard(list(val), *part)]
-        yield PlannedJob("finals", "final", log, records, setup, seed)
-    log, masks = results.log("predict", setup, seed=seed), results.predictions("unsupervised", setup, seed)
-    yield PlannedJob("predictions", "predict", log, [masks], setup, seed, recorded=False)
+        yield PlannedJob("finals", "final", log("final", setup, part=part), records, setup, seed)
+    masks = results.predictions("unsupervised", setup, seed)
+    yield PlannedJob("predictions", "predict", log("predict", setup), [masks], setup, seed, recorded=False)
     for task in TASKS:
-        log = results.log("evaluate", task, setup, seed=seed)
-        yield PlannedJob("evaluation", task, log, [results.scores(task, setup, seed)], setup, seed)
+        scores = results.scores(task, setup, seed)
+        yield PlannedJob("evaluation", task, log("evaluate", task, setup), [scores], setup, seed)
     if seed == settings.seeds[0]:
-        log = results.log("cost", setup, seed=seed)
-        yield PlannedJob("cost", "cost", log, [results.cost(setup, seed)], setup, seed)
+        yield PlannedJob("cost", "cost", log("cost", setup), [results.cost(setup, seed)], setup, seed)
 
 
 def parts(wanted: int, items: int) -> list[tuple[int, int]]:

@@ -72,10 +72,7 @@ def _scores(run: Run, task: str) -> pd.DataFrame:
 
 
 def write_strips(results: Results, out: Path) -> list[Path]:
-    """Write strips of stills of some validation sequences for each task, and an animation of the first sequence.
-
-    Returns:
-        `TASK-SEQUENCE.png` for each, then `TASK-SEQUENCE.webp` of the first sequence.
+    """Write `TASK-SEQUENCE.png`, stills of some validation sequences, and `TASK-SEQUENCE.webp` of the first of them.
 
     Raises:
         UserError: a record, a frame or a mask is missing.
@@ -143,10 +140,9 @@ def _picture(frame: np.ndarray, path: Path, width: int, colour: tuple[int, int, 
 
 
 def write_video(frames_folder: Path, masks: Mapping[str, Path], out: Path, limit: int = 3_000_000) -> Path:
-    """Write predictions over their frames, side by side, as an animated WebP.
+    """Write predictions over the frames of one video, side by side, as an animated WebP.
 
     Args:
-        frames_folder: the frames of one video.
         masks: the folder of each panel's masks, named as the frames, by the panel's label.
         limit: bytes; the quality is lowered until the file is smaller, then the size.
 

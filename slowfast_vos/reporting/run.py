@@ -165,10 +165,7 @@ def _known(values: pd.Series, statistic: Callable[[list[float]], float], least: 
 
 
 def read_run(results: Results, kinds: Collection[str] = NEEDS) -> Run:
-    """Read the records of a run.
-
-    Args:
-        kinds: the kinds of jobs whose records are read.
+    """Read the records of a run, or of some kinds of its jobs.
 
     Raises:
         UserError: records are missing (the first ten are named) or do not follow the schema.

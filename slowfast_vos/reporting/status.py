@@ -43,16 +43,13 @@ class Output:
 class JobState:
     """A job, and what it has written so far.
 
-    Attributes:
-        state: `done` once all its outputs are there, be they failed records; `failed` if it ended without them;
-            `stopped` if it was killed or interrupted; `skipped` if a job that it needs failed; `missing` if it has not
-            begun.
-        outputs: of a running, failed or stopped job, the first missing one has the job's state.
+    It is `done` once all its outputs are there, be they failed records; `failed` if it ended without them; `stopped` if
+    it was killed or interrupted; `skipped` if a job that it needs failed; `missing` if it has not begun.
     """
 
     job: PlannedJob
     state: State
-    outputs: list[Output]
+    outputs: list[Output]  # of a running, failed or stopped job, the first missing one has the job's state
     status: JobStatus | None = None
 
 
