@@ -225,21 +225,14 @@ class Cost(Section):
 
 
 class Switches(Section):
-    """What `paper` and `strict` decide; a key that is set overrides the protocol.
+    """What `paper` and `strict` decide; a key that is set overrides the protocol."""
 
-    Attributes:
-        selection: sequences that choose epochs and hyper-parameters: the validation set's own, or held out of train.
-        frames: frames that are scored.
-        frozen_statistics: whether a frozen SlowFast module's batch-norm statistics drift.
-        border: features beyond the video's ends.
-        seeding: one seed for every job, or a seed of each job's own identity.
-    """
-
+    # Sequences that choose epochs and hyper-parameters: the validation set's own, or held out of train.
     selection: Literal["val", "held_out"] | None = None
-    frames: Literal["all", "inner"] | None = None
-    frozen_statistics: Literal["drift", "frozen"] | None = None
-    border: Literal["zeros", "replicate"] | None = None
-    seeding: Literal["fixed", "identity"] | None = None
+    frames: Literal["all", "inner"] | None = None  # that are scored
+    frozen_statistics: Literal["drift", "frozen"] | None = None  # of a frozen SlowFast module's batch norm
+    border: Literal["zeros", "replicate"] | None = None  # features beyond the video's ends
+    seeding: Literal["fixed", "identity"] | None = None  # one seed for every job, or one of each job's own identity
 
 
 PROTOCOLS = {

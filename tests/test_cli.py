@@ -179,9 +179,8 @@ def test_predict_segments_any_folder_as_the_run_does(inside: Run, dataset_root: 
     done = predict(inside, inside.results.parent(SETUP, SEED) / "model.safetensors", folder, tmp_path)
     assert done.exit_code == 0, done.output
     theirs = inside.results.predictions("unsupervised", SETUP, SEED) / folder.name
-    assert {path.name: path.read_bytes() for path in (tmp_path / folder.name).iterdir()} == {
-        path.name: path.read_bytes() for path in theirs.iterdir()
-    }
+    assert len(list((tmp_path / folder.name).iterdir())) == len(list(theirs.iterdir()))
+    assert all((tmp_path / folder.name / path.name).read_bytes() == path.read_bytes() for path in theirs.iterdir())
 
 
 def test_predict_takes_other_pictures_in_the_order_of_their_names(inside: Run, tmp_path: Path) -> None:
@@ -196,7 +195,9 @@ def test_predict_takes_other_pictures_in_the_order_of_their_names(inside: Run, t
     assert all(read_mask(path).shape == (50, 70) for path in (out / "clip").iterdir())
 
 
-def test_predict_refuses_what_is_no_video_or_no_parent(inside: Run, dataset_root: Path, tmp_path: Path) -> None:
+def test_predict_refuses_what_is_no_video_or_no_parent(
+    inside: Run, dataset_root: Path, tmp_path: Path, network: Callable[..., torch.nn.Module]
+) -> None:
     parent = inside.results.parent(SETUP, SEED) / "model.safetensors"
     detector = inside.results.detector(SEED) / "model.safetensors"
     video, out = frames_of(dataset_root), tmp_path / "out"
@@ -206,6 +207,9 @@ def test_predict_refuses_what_is_no_video_or_no_parent(inside: Run, dataset_root
     refused(predict(inside, tmp_path / "gone.safetensors", video, out), "gone.safetensors: missing; expected a checkpo")
     refused(predict(inside, detector, video, out), "model.safetensors: found no setup in its header")
     refused(predict(inside, video / "00000.jpg", video, out), "00000.jpg: cannot be read; expected a safetensors")
+    liar = tmp_path / "liar.safetensors"  # whose setup is not that of its weights
+    save_checkpoint(liar, network(3, 7), read_checkpoint(parent)[1])
+    refused(predict(inside, liar, video, out), "liar.safetensors: does not fit this model")
     refused(predict(inside, parent, video, out, "--device", "tpu"), "device: found 'tpu'")
     if not torch.cuda.is_available():
         refused(predict(inside, parent, video, out, "--device", "cuda"), "device: found no CUDA device; expected one")
@@ -225,12 +229,3 @@ def test_predict_refuses_frames_of_several_sizes_and_broken_ones(
     shutil.copytree(frames_of(dataset_root), video)
     (video / "00003.jpg").write_bytes(b"no picture")
     refused(predict(inside, parent, video, out), "00003.jpg: cannot be read; expected a picture")
-
-
-def test_predict_refuses_a_checkpoint_whose_setup_is_not_its_weights(
-    inside: Run, dataset_root: Path, tmp_path: Path, network: Callable[..., torch.nn.Module]
-) -> None:
-    _, about = read_checkpoint(inside.results.parent(SETUP, SEED) / "model.safetensors")
-    save_checkpoint(tmp_path / "liar.safetensors", network(3, 7), about)
-    done = predict(inside, tmp_path / "liar.safetensors", frames_of(dataset_root), tmp_path / "out")
-    refused(done, "liar.safetensors: does not fit this model")

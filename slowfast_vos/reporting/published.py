@@ -36,7 +36,6 @@ SETUPS = {
 
 def per_sequence() -> pd.DataFrame:
     """Unsupervised J&F, J and F by setup and sequence; published for setups 1-1 and 3-7 alone."""
-    path = Path(__file__).with_suffix(".csv")
-    scores = pd.read_csv(path, index_col=["setup", "sequence"], float_precision="round_trip")
+    scores = pd.read_csv(Path(__file__).with_suffix(".csv"), index_col=["setup", "sequence"])
     scores.insert(0, "jf_mean", scores.mean(axis=1))
     return scores

@@ -149,29 +149,32 @@ def job(
     return JobState(PlannedJob(kind, kind, Path(name), [one.path for one in found], setup), state, found, status)
 
 
-def test_the_time_left_is_that_of_the_same_kind_and_setup() -> None:
-    done = [job("a", "done", 10.0, 20.0, setup="1-1"), job("b", "done", 120.0, setup="3-7")]
-    assert time_left([*done, job("c", "missing", None, None, setup="1-1")]).startswith("about 30 s left")
-    assert time_left([*done, job("d", "missing", None, setup="3-7")]).startswith("about 2 min left")
-    assert time_left([*done, job("e", "missing", None, setup="7-7")]).startswith("about 50 s left")
+DONE = [job("a", "done", 10.0, 20.0, setup="1-1"), job("b", "done", 120.0, setup="3-7")]
+TO_RETRY = [job("a", "done", 20.0), job("b", "failed", None), job("c", "skipped", None)]
 
 
-def test_kinds_without_a_finished_job_are_named_and_taken_for_the_mean_job() -> None:
-    done = job("a", "done", 16.0)
-    found = time_left([done, job("b", "missing", None), job("c", "missing", *[None] * 18, kind="cost")])
-    assert found == "about 30 s left one job at a time (a guess for cost)"
-    assert time_left([job("c", "missing", None, kind="cost")]).endswith("nothing is finished of cost")
-
-
-def test_where_records_say_no_time_the_jobs_status_does() -> None:
-    before = job("a", "missing", None, None, ran=(0.0, 30.0), setup="1-1")
-    assert time_left([before]).startswith("about 30 s left")
-
-
-def test_what_failed_is_tried_again_by_the_next_start_alone() -> None:
-    jobs = [job("a", "done", 20.0), job("b", "failed", None), job("c", "skipped", None)]
-    assert time_left(jobs).startswith("about 40 s left")
-    assert time_left([*jobs, job("d", "running", None, ran=(0.0, None))]).startswith("about 20 s left")
+@pytest.mark.parametrize(
+    ("jobs", "said"),
+    [
+        # The mean of the same kind and setup; of the same kind.
+        ([*DONE, job("c", "missing", None, None, setup="1-1")], "about 30 s left one job at a time"),
+        ([*DONE, job("d", "missing", None, setup="3-7")], "about 2 min left one job at a time"),
+        ([*DONE, job("e", "missing", None, setup="7-7")], "about 50 s left one job at a time"),
+        # A kind of which nothing is finished is named, and taken for the mean job.
+        (
+            [job("a", "done", 16.0), job("b", "missing", None), job("c", "missing", *[None] * 18, kind="cost")],
+            "about 30 s left one job at a time (a guess for cost)",
+        ),
+        ([job("c", "missing", None, kind="cost")], "time left not known yet: nothing is finished of cost"),
+        # Where records say no time, the job's status does.
+        ([job("a", "missing", None, None, ran=(0.0, 30.0), setup="1-1")], "about 30 s left one job at a time"),
+        # What failed is tried again by the next start alone.
+        (TO_RETRY, "about 40 s left one job at a time"),
+        ([*TO_RETRY, job("d", "running", None, ran=(0.0, None))], "about 20 s left one job at a time"),
+    ],
+)
+def test_the_time_left(jobs: list[JobState], said: str) -> None:
+    assert time_left(jobs) == said
 
 
 def test_jobs_side_by_side_are_the_most_that_ever_were() -> None:
@@ -252,8 +255,16 @@ def test_a_run_that_is_not_there_and_a_broken_record_are_named_in_one_line(
     )
 
 
-def test_status_needs_no_torch(results: Results) -> None:
-    code = "import sys; from slowfast_vos.cli import app; app(['status'], standalone_mode=False); "
-    code += "assert not {'torch', 'pandas', 'matplotlib'} & set(sys.modules)"
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("from slowfast_vos.cli import app; app(['status'], standalone_mode=False)", {"torch", "pandas", "matplotlib"}),
+        ("from slowfast_vos.reporting import tables, figures, qualitative", {"torch"}),
+    ],
+)
+def test_status_and_reports_do_without_what_takes_seconds_to_import(
+    results: Results, code: str, absent: set[str]
+) -> None:
+    code = f"{code}; import sys; assert not {absent} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

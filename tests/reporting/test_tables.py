@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from fake_runs import FAILED, fail, scores_of, settings_for, write_run
 from slowfast_vos.cli import app
-from slowfast_vos.config import Settings, parse_settings
+from slowfast_vos.config import Settings
 from slowfast_vos.dag import planned_jobs, table_names
 from slowfast_vos.errors import UserError
 from slowfast_vos.measuring.record import Record, read_record
@@ -109,15 +109,12 @@ def test_every_table_in_three_formats_with_its_protocol(demo: Results, demo_tabl
     assert "fp32" not in (demo_tables / "table1.md").read_text()
 
 
-@pytest.mark.parametrize(
-    ("changes", "merged"), [({}, True), ({"davis_val_root": "other"}, False), ({"data": {"train_year": 2016}}, False)]
-)
+@pytest.mark.parametrize(("year", "root", "merged"), [(2017, None, True), (2017, "other", False), (2016, None, False)])
 def test_captions_say_where_the_masks_of_2017_stand_for_those_of_2016(
-    davis: Results, changes: dict[str, Any], merged: bool
+    davis: Results, year: int, root: str | None, merged: bool
 ) -> None:
-    values = settings_for("davis").model_dump()
-    values = values | changes | {"data": values["data"] | changes.get("data", {})}
-    results = Results(parse_settings(values, "test"))
+    data = {"kind": "davis", "train_year": year, "held_out": ["a"]}
+    results = Results(settings_for(data=data, davis_val_root=root))
     run = replace(read_run(davis), results=results, roles={"val": ["dog"]}, lengths={"dog": 60})
     masks = " with the masks of 2017 merged" * merged
     assert f"; DAVIS 2016 validation at 480p{masks} (1 sequences, 60 frames, data 0123456789ab); " in run.context

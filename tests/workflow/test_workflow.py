@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 from slowfast_vos.config import load_settings
 from slowfast_vos.dag import planned_jobs
 from slowfast_vos.generated import sequence_names
@@ -33,6 +34,11 @@ def test_a_tiny_run_reaches_the_last_table_and_says_where_it_is(local_run: Local
     for name in ("table1", "table2", "cost", "tuning", "grid-1-1", "grid-1-3", "per-sequence", "attributes"):
         assert all((tables / f"{name}.{suffix}").stat().st_size for suffix in ("csv", "md", "tex"))
     assert (folder / "reports/tiny/figures/jf-vs-time.png").stat().st_size
+    masks = sorted(folder.glob("results/tiny/predictions/semi-supervised/1-3/seed=63/*/*.png"))
+    assert len(masks) == 2 * 5
+    for path in masks:  # as the official scorer reads them
+        with Image.open(path) as image:
+            assert (image.mode, image.size) == ("P", (160, 96))
     assert "reports/tiny/tables" in done.stdout + done.stderr
     assert "run tiny: 30 of 30 jobs done\n" in done.stdout + done.stderr
     assert all((folder / job.status_file).exists() for job in planned_jobs(Results(load_settings(TINY))))
@@ -77,45 +83,25 @@ def test_a_configuration_that_diverges_is_a_row_and_stops_nothing(local_run: Loc
 
 
 @pytest.mark.slow
-def test_predictions_are_what_the_official_scorer_reads(local_run: LocalRun) -> None:
-    from PIL import Image
-
-    folder, _ = local_run
-    masks = sorted(folder.glob("results/tiny/predictions/semi-supervised/1-3/seed=63/*/*.png"))
-    assert len(masks) == 2 * 5
-    for path in masks:
-        with Image.open(path) as image:
-            assert image.mode == "P"
-            assert image.size == (160, 96)
-
-
-@pytest.mark.slow
 def test_only_the_check_is_left_to_do_and_an_edited_rate_reruns_its_own_shard(
     local_run: LocalRun, tmp_path: Path
 ) -> None:
     folder, _ = local_run
-    again = snakemake(folder, "--cores", "1", "-n")
-    assert job_counts(again) == {"check_records": "1", "all": "1", "total": "2"}
     edited = tmp_path / "edited.yaml"
+    # Bounds on memory and the size of jobs make nothing again.
+    values = yaml.safe_load(TINY.read_text())
+    values["model"]["chunk_length"], values["parent"]["feature_cache_gib"] = 2, 1
+    values["grid"]["shards"], values["final"]["shards"] = 1, 2
+    edited.write_text(yaml.safe_dump(values))
+    for config in (TINY, edited):
+        again = snakemake(folder, "--cores", "1", "-n", configfile=config)
+        assert job_counts(again) == {"check_records": "1", "all": "1", "total": "2"}
     edited.write_text(TINY.read_text().replace('"0.001", "1e30"', '"0.002", "1e30"'))
     plan = snakemake(folder, "--cores", "1", "-n", configfile=edited)
     counts = job_counts(plan)
     assert counts.get("grid_1_of_2") == "2"
     assert "grid_2_of_2" not in counts
     assert not {"detector", "parent", "tuning", "cost"} & set(counts)
-
-
-@pytest.mark.slow
-def test_bounds_on_memory_and_the_size_of_jobs_make_nothing_again(local_run: LocalRun, tmp_path: Path) -> None:
-    values = yaml.safe_load(TINY.read_text())
-    values["model"]["chunk_length"] = 2
-    values["parent"]["feature_cache_gib"] = 1
-    values["grid"]["shards"] = 1
-    values["final"]["shards"] = 2
-    edited = tmp_path / "edited.yaml"
-    edited.write_text(yaml.safe_dump(values))
-    plan = snakemake(local_run[0], "--cores", "1", "-n", configfile=edited)
-    assert job_counts(plan) == {"check_records": "1", "all": "1", "total": "2"}
 
 
 @pytest.mark.slow
