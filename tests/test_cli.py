@@ -150,14 +150,6 @@ def test_an_unreadable_frame_and_mask_are_both_named(spoiled: Run) -> None:
     assert not spoiled.results.dataset.exists()
 
 
-def test_predictions_that_are_incomplete_are_not_scored(copied: Run) -> None:
-    path = sorted(copied.results.predictions("unsupervised", SETUP, SEED).rglob("*.png"))[1]
-    before = hashes(copied.results.root / "scores")
-    path.unlink()
-    refused(copied.verb("evaluate", "--task", "unsupervised", "--setup", SETUP), path.name)
-    assert hashes(copied.results.root / "scores") == before
-
-
 def test_synthesize_says_what_it_wrote_and_refuses_what_cannot_be(invoke: Invoke, tmp_path: Path) -> None:
     sizes = ("--train", "1", "--val", "1", "--frames", "2", "--height", "64", "--width", "96")
     done = invoke("synthesize", "--root", str(tmp_path / "data"), *sizes)

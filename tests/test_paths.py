@@ -37,13 +37,6 @@ def test_the_grid_is_complete_and_each_configuration_comes_once() -> None:
     assert sorted(results.tunings()) == sorted(product(["3-7"], ("frozen", "trained"), ("0.0001", "0.001", "0.005")))
 
 
-def test_editing_one_rate_moves_only_its_own_paths() -> None:
-    first, other = (Results(settings(grid={"lr": ["0.0001", rate]})) for rate in ("0.001", "0.002"))
-    paths = [{results.grid("3-7", *point, 63) for point in results.configurations()} for results in (first, other)]
-    assert {path.parent.name for path in paths[0] - paths[1]} == {"lr=0.001"}
-    assert {path.parent.name for path in paths[1] - paths[0]} == {"lr=0.002"}
-
-
 def test_no_two_jobs_share_a_log_or_an_output() -> None:
     results = Results(settings(seeds=[1, 2]))
     jobs = planned_jobs(results, val=["bear", "dog"])

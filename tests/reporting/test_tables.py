@@ -260,9 +260,7 @@ def test_latex_is_well_formed(demo_tables: Path, davis_tables: Path) -> None:
         for name in ("table", "tabular"):
             assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") > 0
         for tabular in re.findall(r"\\begin\{tabular\}\{(\w+)\}(.*?)\\end\{tabular\}", text, re.DOTALL):
-            for row in re.findall(
-                r"^(?!\\cmidrule|\\toprule|\\midrule|\\bottomrule)(.*?) \\\\$", tabular[1], re.MULTILINE
-            ):
+            for row in re.findall(r"^(.*?) \\\\$", tabular[1].replace(r"\toprule", ""), re.MULTILINE):
                 spans = [int(span) - 1 for span in re.findall(r"\\multicolumn\{(\d+)\}", row)]
                 assert len(re.findall(r"(?<!\\)&", row)) + sum(spans) + 1 == len(tabular[0])
 
