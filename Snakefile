@@ -26,7 +26,7 @@ try:
         # A job of a cluster goes by what the head node wrote.
         SETTINGS = load_settings(CONFIG)
     VAL = validation_names(SETTINGS)
-    JOBS = planned_jobs(SETTINGS, val=VAL)
+    JOBS = planned_jobs(Results(SETTINGS), val=VAL)
     SKIPPED = skipped_names(SETTINGS)
     GPU = gpus_per_job(SETTINGS.device)
 except UserError as error:

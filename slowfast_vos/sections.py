@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from slowfast_vos.errors import UserError
+from slowfast_vos.setups import Setup
 
 Freeze = Literal["none", "SF", "BB_SF"]
 FREEZES: dict[str, tuple[str, ...]] = {
@@ -44,8 +45,6 @@ def _scale(value: str) -> str:
 
 
 def _setup(value: str) -> str:
-    from slowfast_vos.setups import Setup
-
     try:
         return str(Setup.parse(value))
     except UserError as error:
@@ -129,15 +128,12 @@ class Model(Section):
 
     def options(self) -> dict[str, Any]:
         """Keywords of `build_detector` (and, with `chunk_length`, of `SlowFastMaskRCNN`)."""
-        return self.model_dump(exclude={"weights", "chunk_length"}) | {"norm_eps": self.added_to_variances}
-
-    @property
-    def added_to_variances(self) -> float:
-        """What frozen batch norm adds to its variances: 0 with weights of Mask R-CNN, which torchvision made so."""
-        if self.norm_eps is not None:
-            return self.norm_eps
-        published = self.weights not in ("imagenet", "none") and not self.weights.endswith(".safetensors")
-        return 0.0 if published else 1e-5
+        options = self.model_dump(exclude={"weights", "chunk_length"})
+        if self.norm_eps is None:
+            # Added to variances by frozen batch norm: nothing with weights of Mask R-CNN, which torchvision made so.
+            published = self.weights not in ("imagenet", "none") and not self.weights.endswith(".safetensors")
+            options["norm_eps"] = 0.0 if published else 1e-5
+        return options
 
 
 class Training(Section):
@@ -154,7 +150,6 @@ Frames = Annotated[int, Field(ge=2)] | None
 class Detector(Training):
     """Stage 2: Mask R-CNN on single frames."""
 
-    lr: Rate = "0.001"
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     epochs: Count = 15
     train_frames: Frames = None
@@ -230,30 +225,19 @@ class Cost(Section):
 
 
 class Switches(Section):
-    """What `paper` and `strict` decide; a key that is set overrides the protocol.
+    """What `paper` and `strict` decide; a key that is set overrides the protocol."""
 
-    Attributes:
-        selection: sequences that choose epochs and hyper-parameters: the validation set's own, or held out of train.
-        frames: frames that are scored.
-        frozen_statistics: whether a frozen SlowFast module's batch-norm statistics drift.
-        border: features beyond the video's ends.
-        seeding: one seed for every job, or a seed of each job's own identity.
-    """
-
+    # Sequences that choose epochs and hyper-parameters: the validation set's own, or held out of train.
     selection: Literal["val", "held_out"] | None = None
-    frames: Literal["all", "inner"] | None = None
-    frozen_statistics: Literal["drift", "frozen"] | None = None
-    border: Literal["zeros", "replicate"] | None = None
-    seeding: Literal["fixed", "identity"] | None = None
+    frames: Literal["all", "inner"] | None = None  # that are scored
+    frozen_statistics: Literal["drift", "frozen"] | None = None  # of a frozen SlowFast module's batch norm
+    border: Literal["zeros", "replicate"] | None = None  # features beyond the video's ends
+    seeding: Literal["fixed", "identity"] | None = None  # one seed for every job, or one of each job's own identity
 
 
 PROTOCOLS = {
     "paper": Switches(selection="val", frames="all", frozen_statistics="drift", border="zeros", seeding="fixed"),
     "strict": Switches(
-        selection="held_out",
-        frames="inner",
-        frozen_statistics="frozen",
-        border="replicate",
-        seeding="identity",
+        selection="held_out", frames="inner", frozen_statistics="frozen", border="replicate", seeding="identity"
     ),
 }

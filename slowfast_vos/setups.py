@@ -84,8 +84,6 @@ class Setup:
     @property
     def fuse_kernels(self) -> tuple[int, int]:
         """Temporal kernels of the two fast→slow connections: what is left of the difference at their depth."""
-        slow, fast, kernels = self.slow, self.fast, []
-        for slow_kernel, fast_kernel in zip(self.slow_kernels[:2], self.fast_kernels[:2], strict=True):
-            slow, fast = slow - slow_kernel + 1, fast - fast_kernel + 1
-            kernels.append(fast - slow + 1)
-        return kernels[0], kernels[1]
+        slow, fast = self.slow_kernels, self.fast_kernels
+        first = self.fast - self.slow - (fast[0] - slow[0]) + 1
+        return first, first - (fast[1] - slow[1])

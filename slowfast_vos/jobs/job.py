@@ -108,7 +108,7 @@ class Job:
 
     def key(self, *decisive: object) -> str:
         """Digest of all that decides a result: the shared settings, the data, the seed, and `decisive`."""
-        text = json.dumps([self.settings.digest(*SHARED), self.data_digest, self.seed, *decisive])
+        text = json.dumps([self.settings.digest(set(SHARED)), self.data_digest, self.seed, *decisive])
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
     def cached(self, path: Path, key: str, *beside: Path) -> Record | None:

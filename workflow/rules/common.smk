@@ -26,7 +26,7 @@ def cores_of_a_measurement(wildcards):
 
 def outputs_of(*kinds):
     """The records of all jobs of some kinds."""
-    return [path for job in JOBS if job.kind in kinds for path in job.outputs.values()]
+    return [path for job in JOBS if job.kind in kinds for path in job.outputs]
 
 
 def predictions(wildcards):
