@@ -7,6 +7,7 @@ from slowfast_vos.errors import UserError
 from slowfast_vos.jobs.gpus import gpus_per_job
 from slowfast_vos.jobs.runner import hold_run
 from slowfast_vos.paths import Results, shard
+from slowfast_vos.setups import Setup
 from slowfast_vos.videos.dataset import skipped_names, validation_names
 
 min_version("9.10")
@@ -26,7 +27,7 @@ try:
         # A job of a cluster goes by what the head node wrote.
         SETTINGS = load_settings(CONFIG)
     VAL = validation_names(SETTINGS)
-    JOBS = planned_jobs(SETTINGS, val=VAL)
+    JOBS = planned_jobs(Results(SETTINGS), val=VAL)
     SKIPPED = skipped_names(SETTINGS)
     GPU = gpus_per_job(SETTINGS.device)
 except UserError as error:

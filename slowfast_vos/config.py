@@ -9,29 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from slowfast_vos import sections
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import write_text
-from slowfast_vos.sections import (
-    PROTOCOLS,
-    Claims,
-    Cost,
-    Count,
-    Data,
-    Detector,
-    Final,
-    Finetune,
-    Grid,
-    Model,
-    Parent,
-    Section,
-    Seed,
-    SetupName,
-    Switches,
-    Tuning,
-    axis,
-)
+from slowfast_vos.setups import Setup
 
 # Bounds on memory. They decide no result, so that lowering one makes nothing again.
 _BOUNDS = {"model": {"chunk_length"}, "parent": {"feature_cache_gib"}}
@@ -46,37 +29,41 @@ _DECISIVE: dict[str, dict[str, Any]] = {
 }
 
 
-class Settings(Section):
+class Settings(sections.Section):
     """A run: everything that decides its results."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "davis"
     protocol: Literal["paper", "strict"] = "strict"
-    switches: Switches = Switches()
-    seeds: axis(Seed) = Field([63])
-    setups: axis(SetupName) = Field(["1-1", "3-3", "7-7", "1-7", "3-7"])
+    switches: sections.Switches = sections.Switches()
+    seeds: sections.axis(sections.Seed) = Field([63])
+    setups: sections.axis(sections.SetupName) = Field(["1-1", "3-3", "7-7", "1-7", "3-7"])
+    tested: Annotated[list[sections.TestedName], AfterValidator(sections.distinct)] = []
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Count = 1
+    threads: sections.Count = 1
     save_every: Annotated[float, Field(ge=0, le=60)] = 30.0
     precision: Literal["fp32", "bf16"] = "fp32"
     loading_workers: Annotated[int, Field(ge=0)] = 0
     davis_root: str | None = None
     davis_val_root: str | None = None
-    data: Data = Data()
-    model: Model = Model()
-    detector: Detector = Detector()
-    parent: Parent = Parent()
-    tuning: Tuning = Tuning()
-    finetune: Finetune = Finetune()
-    grid: Grid = Grid()
-    final: Final = Final()
-    cost: Cost = Cost()
-    claims: Claims = Claims()
+    data: sections.Data = sections.Data()
+    model: sections.Model = sections.Model()
+    detector: sections.Detector = sections.Detector()
+    parent: sections.Parent = sections.Parent()
+    tuning: sections.Tuning = sections.Tuning()
+    finetune: sections.Finetune = sections.Finetune()
+    grid: sections.Grid = sections.Grid()
+    final: sections.Final = sections.Final()
+    cost: sections.Cost = sections.Cost()
+    claims: sections.Claims = sections.Claims()
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         unknown = [setup for setup in self.tuning.setups if setup not in self.setups]
         if unknown:
             raise ValueError(f"tuning.setups: found {unknown}; expected some of setups {self.setups}")
+        untrained = [name for name in self.tested if Setup.parse(name).trained not in self.setups]
+        if untrained:
+            raise ValueError(f"tested: found {untrained}; expected controls of setups {self.setups}")
         if self.option("selection") == "held_out" and not self.data.held_out:
             raise ValueError(
                 "data.held_out: missing; the strict protocol selects on sequences held out of train, name them"
@@ -90,7 +77,7 @@ class Settings(Section):
 
     def option(self, switch: str) -> str:
         """The value of a switch: its own, or the protocol's."""
-        return getattr(self.switches, switch) or getattr(PROTOCOLS[self.protocol], switch)
+        return getattr(self.switches, switch) or getattr(sections.PROTOCOLS[self.protocol], switch)
 
     @property
     def protocol_name(self) -> str:
@@ -98,7 +85,7 @@ class Settings(Section):
         differing = {
             key: value
             for key, value in self.switches.model_dump(exclude_none=True).items()
-            if value != getattr(PROTOCOLS[self.protocol], key)
+            if value != getattr(sections.PROTOCOLS[self.protocol], key)
         }
         return self.protocol + "".join(f", {key}={value}" for key, value in differing.items())
 
@@ -117,20 +104,17 @@ class Settings(Section):
         """Sequences that epochs and hyper-parameters are chosen on."""
         return list(self.grid.sequences if self.option("selection") == "val" else self.data.held_out or [])
 
-    def digest(self, *sections: str) -> str:
-        """A short digest of some sections (all, if none is named)."""
-        return self._digest(set(sections) or None)
+    def digest(self, include: Any = None) -> str:
+        """A short digest of some sections (as `include` of `model_dump`), or of all."""
+        values = self.model_dump(mode="json", include=include, exclude=_BOUNDS)
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
     def key(self, kind: str) -> str:
         """A short digest of what decides a kind of job: what Snakemake compares before it reruns one.
 
         Other kinds depend on their inputs alone: their digest is that of nothing.
         """
-        return self._digest(_DECISIVE.get(kind, set()))
-
-    def _digest(self, include: Any) -> str:
-        values = self.model_dump(mode="json", include=include, exclude=_BOUNDS)
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+        return self.digest(_DECISIVE.get(kind, set()))
 
     def save(self, path: Path) -> None:
         """Write the settings as JSON, unless the file holds them already."""

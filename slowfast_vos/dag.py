@@ -1,18 +1,16 @@
-"""The jobs of a run, as the rules of the workflow make them: what each writes, and where it logs.
-
-The one table that the status, the tables of results and the Snakefile's targets are derived from.
-"""
+"""The jobs of a run, as the rules of the workflow make them: the one list that status, tables and targets go by."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from slowfast_vos.config import Settings
 from slowfast_vos.files import read_json
 from slowfast_vos.paths import Results, shard
+from slowfast_vos.setups import Setup
 from slowfast_vos.videos.dataset import validation_names
 
 TASKS = ("unsupervised", "semi-supervised")
@@ -37,29 +35,19 @@ NEEDS: Mapping[str, Sequence[str]] = {
     "plots": ("tuning", "baseline", "unsupervised", "semi-supervised", "cost"),
     "strips": ("baseline", "unsupervised", "semi-supervised"),
 }
-Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """One job.
+    """One job."""
 
-    Attributes:
-        stage: the row of `slowfast-vos status` that counts it.
-        kind: one of `NEEDS`; jobs of one kind and subject take about equally long.
-        log: its log file; no two jobs share one.
-        outputs: records, files or folders, by what tells a record from its siblings, which ends in the seed.
-        subject: the setup, or the baseline's name.
-        recorded: whether the outputs are records.
-    """
-
-    stage: str
-    kind: str
-    log: Path
-    outputs: Mapping[Key, Path]
-    subject: str | None = None
+    stage: str  # the row of `slowfast-vos status` that counts it
+    kind: str  # one of `NEEDS`; jobs of one kind and subject take about equally long
+    log: Path  # no two jobs share one
+    outputs: Sequence[Path]  # records, or one file or folder
+    subject: str | None = None  # the setup, or the baseline's name
     seed: int | None = None
-    recorded: bool = True
+    recorded: bool = True  # whether the outputs are records
 
     @property
     def status_file(self) -> Path:
@@ -75,7 +63,7 @@ class PlannedJob:
         )
 
 
-def planned_jobs(settings: Settings, base: Path = Path(), val: Sequence[str] | None = None) -> list[PlannedJob]:
+def planned_jobs(results: Results, val: Sequence[str] | None = None) -> list[PlannedJob]:
     """Every job of a run, each after those that it needs.
 
     Args:
@@ -84,67 +72,59 @@ def planned_jobs(settings: Settings, base: Path = Path(), val: Sequence[str] | N
     Raises:
         UserError: the validation sequences are not known, since the dataset is not there.
     """
-    results = Results(settings, base)
+    settings, jobs = results.settings, []
     if val is None:
         checked = results.dataset.is_file()
         val = read_json(results.dataset)["roles"]["val"] if checked else validation_names(settings)
-    jobs = [*_data(results)]
-    for seed in results.settings.seeds:
+    if settings.data.kind == "synthetic":
+        drawn = results.base / settings.data_root / "Annotations" / "db_info.yml"
+        jobs.append(PlannedJob("data", "synthesize", results.log("synthesize"), [drawn], recorded=False))
+    jobs.append(PlannedJob("data", "check-data", results.log("check-data"), [results.dataset], recorded=False))
+    for seed in settings.seeds:
         jobs += _without_setup(results, seed)
-        for setup in results.settings.setups:
+        for setup in settings.setups:
             jobs += _of_setup(results, setup, seed, val)
-    reports = {"tables": "tables/summary.md", "plots": "figures", "strips": "strips"}
-    return jobs + [_files("tables", name, results.log(name), results.reports / at) for name, at in reports.items()]
-
-
-def _files(stage: str, kind: str, log: Path, path: Path, **about: Any) -> PlannedJob:
-    return PlannedJob(stage, kind, log, {(): path}, recorded=False, **about)
-
-
-def _data(results: Results) -> Iterator[PlannedJob]:
-    if results.settings.data.kind == "synthetic":
-        drawn = results.base / results.settings.data_root / "Annotations" / "db_info.yml"
-        yield _files("data", "synthesize", results.log("synthesize"), drawn)
-    yield _files("data", "check-data", results.log("check-data"), results.dataset)
+    for kind, name in {"tables": "tables/summary.md", "plots": "figures", "strips": "strips"}.items():
+        jobs.append(PlannedJob("tables", kind, results.log(kind), [results.reports / name], recorded=False))
+    return jobs
 
 
 def _without_setup(results: Results, seed: int) -> Iterator[PlannedJob]:
     """The detector, the baselines, and the tuning."""
-    detector = {(seed,): results.detector(seed) / "record.json"}
-    yield PlannedJob("detector", "detector", results.log("detector", seed=seed), detector, seed=seed)
+    log = partial(results.log, seed=seed)
+    yield PlannedJob("detector", "detector", log("detector"), [results.detector(seed) / "record.json"], seed=seed)
     for name in BASELINES:
         masks, scores = results.predictions("baseline", name, seed), results.scores("baseline", name, seed)
-        log = results.log("predict", name, seed=seed)
-        yield _files("predictions", "predict baseline", log, masks, subject=name, seed=seed)
-        log = results.log("evaluate", "baseline", name, seed=seed)
-        yield PlannedJob("evaluation", "baseline", log, {(name, seed): scores}, name, seed)
+        yield PlannedJob("predictions", "predict baseline", log("predict", name), [masks], name, seed, recorded=False)
+        yield PlannedJob("evaluation", "baseline", log("evaluate", "baseline", name), [scores], name, seed)
     for setup, backbone, lr in results.tunings():
-        log = results.log("tuning", setup, f"backbone={backbone}", f"lr={lr}", seed=seed)
-        record = {(setup, backbone, lr, seed): results.tuning(setup, backbone, lr, seed)}
-        yield PlannedJob("tuning", "tuning", log, record, setup, seed)
+        path = log("tuning", setup, f"backbone={backbone}", f"lr={lr}")
+        yield PlannedJob("tuning", "tuning", path, [results.tuning(setup, backbone, lr, seed)], setup, seed)
 
 
 def _of_setup(results: Results, setup: str, seed: int, val: Sequence[str]) -> Iterator[PlannedJob]:
-    settings, of = results.settings, {"subject": setup, "seed": seed}
-    key, points = (setup, seed), results.configurations()
-    record = {key: results.parent(setup, seed) / "record.json"}
-    yield PlannedJob("parents", "parent", results.log("parent", setup, seed=seed), record, **of)
+    settings, points, log = results.settings, results.configurations(), partial(results.log, seed=seed)
+    record = results.parent(setup, seed) / "record.json"
+    yield PlannedJob("parents", "parent", log("parent", setup), [record], setup, seed)
     for part in parts(settings.grid.shards, len(points)):
-        records = {(setup, *point, seed): results.grid(setup, *point, seed) for point in shard(points, *part)}
-        yield PlannedJob(f"grid {setup}", "grid", results.log("grid", setup, seed=seed, part=part), records, **of)
-    log = results.log("select", setup, seed=seed)
-    yield PlannedJob("selection", "selected", log, {key: results.selected(setup, seed)}, **of)
+        records = [results.grid(setup, *point, seed) for point in shard(points, *part)]
+        yield PlannedJob(f"grid {setup}", "grid", log("grid", setup, part=part), records, setup, seed)
+    yield PlannedJob("selection", "selected", log("select", setup), [results.selected(setup, seed)], setup, seed)
     for part in parts(settings.final.shards, len(val)):
-        records = {(setup, name, seed): results.final(setup, seed, name) for name in shard(list(val), *part)}
-        yield PlannedJob("finals", "final", results.log("final", setup, seed=seed, part=part), records, **of)
+        records = [results.final(setup, seed, name) for name in shard(list(val), *part)]
+        yield PlannedJob("finals", "final", log("final", setup, part=part), records, setup, seed)
     masks = results.predictions("unsupervised", setup, seed)
-    yield _files("predictions", "predict", results.log("predict", setup, seed=seed), masks, **of)
+    yield PlannedJob("predictions", "predict", log("predict", setup), [masks], setup, seed, recorded=False)
     for task in TASKS:
-        log = results.log("evaluate", task, setup, seed=seed)
-        yield PlannedJob("evaluation", task, log, {(task, *key): results.scores(task, setup, seed)}, **of)
+        scores = results.scores(task, setup, seed)
+        yield PlannedJob("evaluation", task, log("evaluate", task, setup), [scores], setup, seed)
+    for name in settings.tested:
+        if Setup.parse(name).trained == setup:
+            masks, scores = results.predictions(TASKS[0], name, seed), results.scores(TASKS[0], name, seed)
+            yield PlannedJob("predictions", "predict", log("predict", name), [masks], setup, seed, recorded=False)
+            yield PlannedJob("evaluation", TASKS[0], log("evaluate", TASKS[0], name), [scores], setup, seed)
     if seed == settings.seeds[0]:
-        log = results.log("cost", setup, seed=seed)
-        yield PlannedJob("cost", "cost", log, {key: results.cost(setup, seed)}, **of)
+        yield PlannedJob("cost", "cost", log("cost", setup), [results.cost(setup, seed)], setup, seed)
 
 
 def parts(wanted: int, items: int) -> list[tuple[int, int]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from slowfast_vos.errors import UserError
 
@@ -22,24 +22,23 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         UserError: the folder cannot be written to, or the disk is full.
     """
     path = Path(path)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        os.close(handle)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
-    temporary = Path(name)
-    try:
+        temporary.touch()
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         os.replace(temporary, path)
-        _remove_left_behind(path)
+        for name in os.listdir(path.parent):
+            if name.startswith(f".{path.name}."):  # a killed writer's
+                (path.parent / name).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):  # a file stands where the folder would
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -60,13 +59,6 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _remove_left_behind(path: Path) -> None:
-    """Remove what killed writers of the same file left beside it."""
-    for name in os.listdir(path.parent):
-        if name.startswith(f".{path.name}."):
-            (path.parent / name).unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

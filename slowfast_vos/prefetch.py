@@ -14,11 +14,8 @@ Loaded = TypeVar("Loaded")
 def prefetch(load: Callable[[T], Loaded], items: Iterable[T], count: int, threads: int = 1) -> Iterator[Loaded]:
     """Yield `load(item)` of each item, in order, while `threads` threads load the next `count` of them.
 
-    `items` is iterated by the caller's thread. An error that `load` raises is raised where its item is due.
-
-    Args:
-        count: 0 loads each item when it is asked for. On a CPU nothing else is of use: loading and computing would
-            take turns on the same cores.
+    `items` is iterated by the caller's thread. An error that `load` raises is raised where its item is due. With a
+    count of 0 each item is loaded when it is asked for: on a CPU, loading and computing would take turns on the cores.
     """
     if not count:
         yield from map(load, items)

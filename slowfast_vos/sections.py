@@ -5,11 +5,13 @@ Rates and scales are strings, since they name paths and keys: "0.001" stays "0.0
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from slowfast_vos.errors import UserError
+from slowfast_vos.setups import Setup
 
 Freeze = Literal["none", "SF", "BB_SF"]
 FREEZES: dict[str, tuple[str, ...]] = {
@@ -43,16 +45,20 @@ def _scale(value: str) -> str:
     return value
 
 
-def _setup(value: str) -> str:
-    from slowfast_vos.setups import Setup
-
+def _setup(value: str, tested: bool = False) -> str:
     try:
-        return str(Setup.parse(value))
+        setup = Setup.parse(value)
     except UserError as error:
         raise ValueError(str(error)) from error
+    if setup.tested != tested:
+        raise ValueError(
+            'expected a trained setup, and "7-7@still" under tested' if setup.tested else 'expected "7-7@still"'
+        )
+    return str(setup)
 
 
-def _distinct(values: list[Any]) -> list[Any]:
+def distinct(values: list[Any]) -> list[Any]:
+    """The values, each of which may come once."""
     if len(set(values)) != len(values):
         raise ValueError("expected each value once")
     return values
@@ -61,6 +67,7 @@ def _distinct(values: list[Any]) -> list[Any]:
 Rate = Annotated[str, BeforeValidator(_number_in_quotes), AfterValidator(_rate)]
 Scale = Annotated[Rate, AfterValidator(_scale)]
 SetupName = Annotated[str, AfterValidator(_setup)]
+TestedName = Annotated[str, AfterValidator(partial(_setup, tested=True))]
 
 
 class Section(BaseModel):
@@ -71,7 +78,7 @@ class Section(BaseModel):
 
 def axis(kind: Any, **limits: Any) -> Any:
     """A non-empty list of distinct values."""
-    return Annotated[list[kind], Field(min_length=1, **limits), AfterValidator(_distinct)]
+    return Annotated[list[kind], Field(min_length=1, **limits), AfterValidator(distinct)]
 
 
 class SyntheticData(Section):
@@ -129,15 +136,12 @@ class Model(Section):
 
     def options(self) -> dict[str, Any]:
         """Keywords of `build_detector` (and, with `chunk_length`, of `SlowFastMaskRCNN`)."""
-        return self.model_dump(exclude={"weights", "chunk_length"}) | {"norm_eps": self.added_to_variances}
-
-    @property
-    def added_to_variances(self) -> float:
-        """What frozen batch norm adds to its variances: 0 with weights of Mask R-CNN, which torchvision made so."""
-        if self.norm_eps is not None:
-            return self.norm_eps
-        published = self.weights not in ("imagenet", "none") and not self.weights.endswith(".safetensors")
-        return 0.0 if published else 1e-5
+        options = self.model_dump(exclude={"weights", "chunk_length"})
+        if self.norm_eps is None:
+            # Added to variances by frozen batch norm: nothing with weights of Mask R-CNN, which torchvision made so.
+            published = self.weights not in ("imagenet", "none") and not self.weights.endswith(".safetensors")
+            options["norm_eps"] = 0.0 if published else 1e-5
+        return options
 
 
 class Training(Section):
@@ -154,7 +158,6 @@ Frames = Annotated[int, Field(ge=2)] | None
 class Detector(Training):
     """Stage 2: Mask R-CNN on single frames."""
 
-    lr: Rate = "0.001"
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     epochs: Count = 15
     train_frames: Frames = None
@@ -187,7 +190,7 @@ class Parent(Training):
 class Tuning(Section):
     """The unsupervised stage's own search, on some of the setups."""
 
-    setups: Annotated[list[SetupName], AfterValidator(_distinct)] = ["3-7"]
+    setups: Annotated[list[SetupName], AfterValidator(distinct)] = ["3-7"]
     lr: axis(Rate) = ["0.0001", "0.001", "0.005"]
     epochs: Count = 20
     train_frames: Frames = None
@@ -238,30 +241,19 @@ class Claims(Section):
 
 
 class Switches(Section):
-    """What `paper` and `strict` decide; a key that is set overrides the protocol.
+    """What `paper` and `strict` decide; a key that is set overrides the protocol."""
 
-    Attributes:
-        selection: sequences that choose epochs and hyper-parameters: the validation set's own, or held out of train.
-        frames: frames that are scored.
-        frozen_statistics: whether a frozen SlowFast module's batch-norm statistics drift.
-        border: features beyond the video's ends.
-        seeding: one seed for every job, or a seed of each job's own identity.
-    """
-
+    # Sequences that choose epochs and hyper-parameters: the validation set's own, or held out of train.
     selection: Literal["val", "held_out"] | None = None
-    frames: Literal["all", "inner"] | None = None
-    frozen_statistics: Literal["drift", "frozen"] | None = None
-    border: Literal["zeros", "replicate"] | None = None
-    seeding: Literal["fixed", "identity"] | None = None
+    frames: Literal["all", "inner"] | None = None  # that are scored
+    frozen_statistics: Literal["drift", "frozen"] | None = None  # of a frozen SlowFast module's batch norm
+    border: Literal["zeros", "replicate"] | None = None  # features beyond the video's ends
+    seeding: Literal["fixed", "identity"] | None = None  # one seed for every job, or one of each job's own identity
 
 
 PROTOCOLS = {
     "paper": Switches(selection="val", frames="all", frozen_statistics="drift", border="zeros", seeding="fixed"),
     "strict": Switches(
-        selection="held_out",
-        frames="inner",
-        frozen_statistics="frozen",
-        border="replicate",
-        seeding="identity",
+        selection="held_out", frames="inner", frozen_statistics="frozen", border="replicate", seeding="identity"
     ),
 }

@@ -10,6 +10,7 @@ from slowfast_vos.errors import UserError
 
 # What a control does to the module; `wide` may name the setup whose parameters it matches.
 CONTROLS = ("none", "still", "shuffled", "strided", "wide")
+TESTED = ("still", "shuffled")
 WIDE_AS = "7-7"
 
 
@@ -29,7 +30,8 @@ class Setup:
     Controls tell what an effect is due to: `none` has no module at all; `still` sees the centre frame in place of
     every other; `shuffled` sees the other frames of the window in random order; `strided` spreads the slow frames
     over the fast window, as SlowFast does, instead of taking its centre; `wide` has inner channels for as many
-    parameters as setup 7-7, `wide3-7` for as many as 3-7.
+    parameters as setup 7-7, `wide3-7` for as many as 3-7. A control may act at test time alone: `7-7@still` has the
+    weights of 7-7.
 
     Raises:
         UserError: unless 1 ≤ slow ≤ fast and fast − slow is even, so that the slow window is the fast one's centre;
@@ -39,6 +41,7 @@ class Setup:
     slow: int
     fast: int
     control: str = ""
+    tested: bool = False  # at test time alone
 
     def __post_init__(self) -> None:
         if not 1 <= self.slow <= self.fast:
@@ -56,6 +59,10 @@ class Setup:
         known = self.control in ("", *CONTROLS) or (self.control.startswith("wide") and self.wide_as)
         if not known:
             raise UserError(f"setup {self}: found control {self.control!r}; expected one of {', '.join(CONTROLS)}")
+        if self.tested and self.control not in TESTED:
+            raise UserError(
+                f"setup {self}: found control {self.control!r} at test time; expected one of {', '.join(TESTED)}"
+            )
         if self.control == "strided" and (self.slow < 2 or (self.fast - 1) % (self.slow - 1)):
             raise UserError(
                 f"setup {self}: {self.slow} slow frames cannot be spread evenly over {self.fast}; "
@@ -64,14 +71,20 @@ class Setup:
 
     @classmethod
     def parse(cls, name: str) -> Setup:
-        """Read a setup's name, such as "3-7" or "7-7+still"."""
-        found = re.fullmatch(r"([0-9]+)-([0-9]+)(?:\+(.+))?", str(name))
+        """Read a setup's name, such as "3-7", "7-7+still" or "7-7@still"."""
+        found = re.fullmatch(r"([0-9]+)-([0-9]+)(?:([+@])(.+))?", str(name))
         if not found:
             raise UserError(f'setup {name!r}: expected "slow-fast" in frames, such as "3-7", or "slow-fast+control"')
-        return cls(int(found[1]), int(found[2]), found[3] or "")
+        return cls(int(found[1]), int(found[2]), found[4] or "", found[3] == "@")
 
     def __str__(self) -> str:
-        return f"{self.slow}-{self.fast}" + (f"+{self.control}" if self.control else "")
+        mark = "@" if self.tested else "+"
+        return f"{self.slow}-{self.fast}" + (f"{mark}{self.control}" if self.control else "")
+
+    @property
+    def trained(self) -> str:
+        """The name of the setup that has the weights."""
+        return f"{self.slow}-{self.fast}" if self.tested else str(self)
 
     @property
     def wide_as(self) -> Setup | None:
@@ -117,8 +130,6 @@ class Setup:
     @property
     def fuse_kernels(self) -> tuple[int, int]:
         """Temporal kernels of the two fast→slow connections: what is left of the difference at their depth."""
-        slow, fast, kernels = self.slow, self.fast, []
-        for slow_kernel, fast_kernel in zip(self.slow_kernels[:2], self.fast_kernels[:2], strict=True):
-            slow, fast = slow - slow_kernel + 1, fast - fast_kernel + 1
-            kernels.append(fast - slow + 1)
-        return kernels[0], kernels[1]
+        slow, fast = self.slow_kernels, self.fast_kernels
+        first = self.fast - self.slow - (fast[0] - slow[0]) + 1
+        return first, first - (fast[1] - slow[1])

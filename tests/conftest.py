@@ -22,11 +22,9 @@ import yaml
 from PIL import Image
 
 from command_line import STAGES
-from workflow_runs import snakemake
+from workflow_runs import LocalRun, snakemake
 
 if TYPE_CHECKING:
-    from subprocess import CompletedProcess
-
     from click.testing import Result
     from slowfast_vos import SlowFastMaskRCNN
     from slowfast_vos.config import Settings
@@ -270,7 +268,7 @@ def copied(tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ru
 
 
 @pytest.fixture(scope="session")
-def local_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CompletedProcess[str]]:
+def local_run(tmp_path_factory: pytest.TempPathFactory) -> LocalRun:
     """A finished run of `tests/tiny.yaml` through Snakemake on this machine, and what it said; leave it as it is."""
     folder = tmp_path_factory.mktemp("tiny")
     return folder, snakemake(folder, "--cores", "2")

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from slowfast_vos.cli import app
-from slowfast_vos.videos.pngs import write_mask
+from slowfast_vos.model.checkpoints import read_checkpoint, save_checkpoint
+from slowfast_vos.videos.pngs import read_mask, write_mask
 
 from command_line import STAGES, refused, validation
 
@@ -56,39 +59,33 @@ def test_a_name_and_a_folder_that_the_dataset_lacks_are_named(inside: Run) -> No
     refused(done, "data.held_out: found nobody; expected some of")
     done = inside.verb("check-data", data={"root": "nowhere"})
     refused(done, "nowhere: no such folder; expected a DAVIS tree (run `slowfast-vos synthesize`")
-
-
-@pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", "1-of-2-of-3", ""])
-def test_a_part_that_cannot_be_is_refused(inside: Run, part: str) -> None:
-    for verb in ("grid", "finetune"):
-        refused(inside.verb(verb, "--setup", SETUP, "--part", part), f"--part: found {part!r}; expected one such as")
-
-
-def test_a_seed_that_is_not_the_runs_is_refused(inside: Run) -> None:
-    refused(inside.verb("train-detector", "--seed", "7"), "--seed: found 7; expected one of seeds [63]")
-    assert inside.verb("train-detector", "--seed", "many").exit_code == 2
-
-
-@pytest.mark.parametrize("verb", ["train-parent", "grid", "select", "finetune", "predict-parent", "cost"])
-def test_a_setup_that_cannot_be_is_refused(inside: Run, verb: str) -> None:
-    refused(inside.verb(verb, "--setup", "2-7"), "setup 2-7: fast − slow is 5; expected an even number")
-
-
-def test_what_is_not_on_the_menu_is_refused(inside: Run) -> None:
-    refused(
-        inside.verb("tune", "--setup", SETUP, "--backbone", "frozen", "--lr", "0.7"),
-        "--backbone frozen --lr 0.7: found a point that is not in",
-    )
-    refused(inside.verb("predict-baseline", "--baseline", "luck"), "--baseline: found 'luck'; expected")
-    refused(inside.verb("evaluate", "--task", "guess", "--setup", SETUP), "--task: found 'guess'; expected")
-    refused(inside.verb("evaluate", "--task", "baseline", "--setup", SETUP), f"--setup: found '{SETUP}'; expected")
-
-
-def test_what_was_not_computed_yet_is_named(inside: Run) -> None:
     refused(inside.verb("train-parent", "--setup", SETUP, name="new"), "model.safetensors: missing; expected a checkpo")
-    refused(inside.verb("grid", "--setup", "1-1"), "parent/1-1/seed=63/model.safetensors: missing; expected a checkpoi")
-    refused(inside.verb("select", "--setup", "1-1"), "seed=63.json: missing; expected a JSON file")
-    refused(inside.verb("finetune", "--setup", "1-1"), "selected/1-1/seed=63.json: missing; expected a JSON file")
+
+
+@pytest.mark.parametrize(
+    ("words", "verb", "options"),
+    [
+        *[
+            (f"--part: found {part!r}; expected one such as", verb, ("--setup", SETUP, "--part", part))
+            for part in ("0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", "1-of-2-of-3", "")
+            for verb in ("grid", "finetune")
+        ],
+        *[
+            ("setup 2-7: fast − slow is 5; expected an even number", verb, ("--setup", "2-7"))
+            for verb in ("train-parent", "grid", "select", "finetune", "predict-parent", "cost")
+        ],
+        ("--seed: found 7; expected one of seeds [63]", "train-detector", ("--seed", "7")),
+        ("--lr 0.7: found a point that is not in", "tune", ("--setup", SETUP, "--backbone", "frozen", "--lr", "0.7")),
+        ("--baseline: found 'luck'; expected", "predict-baseline", ("--baseline", "luck")),
+        ("--task: found 'guess'; expected", "evaluate", ("--task", "guess", "--setup", SETUP)),
+        (f"--setup: found '{SETUP}'; expected", "evaluate", ("--task", "baseline", "--setup", SETUP)),
+        ("parent/1-1/seed=63/model.safetensors: missing; expected a checkpoint", "grid", ("--setup", "1-1")),
+        ("seed=63.json: missing; expected a JSON file", "select", ("--setup", "1-1")),
+        ("selected/1-1/seed=63.json: missing; expected a JSON file", "finetune", ("--setup", "1-1")),
+    ],
+)
+def test_options_that_cannot_be_are_refused(inside: Run, words: str, verb: str, options: tuple[str, ...]) -> None:
+    refused(inside.verb(verb, *options), words)
 
 
 def test_a_checkpoint_of_another_setup_or_width_is_refused(copied: Run) -> None:
@@ -153,17 +150,74 @@ def test_an_unreadable_frame_and_mask_are_both_named(spoiled: Run) -> None:
     assert not spoiled.results.dataset.exists()
 
 
-def test_predictions_that_are_incomplete_are_not_scored(copied: Run) -> None:
-    path = sorted(copied.results.predictions("unsupervised", SETUP, SEED).rglob("*.png"))[1]
-    before = hashes(copied.results.root / "scores")
-    path.unlink()
-    refused(copied.verb("evaluate", "--task", "unsupervised", "--setup", SETUP), path.name)
-    assert hashes(copied.results.root / "scores") == before
-
-
 def test_synthesize_says_what_it_wrote_and_refuses_what_cannot_be(invoke: Invoke, tmp_path: Path) -> None:
     sizes = ("--train", "1", "--val", "1", "--frames", "2", "--height", "64", "--width", "96")
     done = invoke("synthesize", "--root", str(tmp_path / "data"), *sizes)
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == f"1 training and 1 validation sequences in {tmp_path / 'data'}"
     refused(invoke("synthesize", "--root", str(tmp_path / "other"), "--frames", "0"), "frames: found 0")
+
+
+def frames_of(root: Path) -> Path:
+    return validation(root, "JPEGImages")[0].parent
+
+
+def predict(run: Run, checkpoint: Path, video: Path, out: Path, *options: str) -> Result:
+    return run.invoke("predict", "--checkpoint", str(checkpoint), "--video", str(video), "--out", str(out), *options)
+
+
+def test_predict_segments_any_folder_as_the_run_does(inside: Run, dataset_root: Path, tmp_path: Path) -> None:
+    folder = frames_of(dataset_root)
+    done = predict(inside, inside.results.parent(SETUP, SEED) / "model.safetensors", folder, tmp_path)
+    assert done.exit_code == 0, done.output
+    theirs = inside.results.predictions("unsupervised", SETUP, SEED) / folder.name
+    assert len(list((tmp_path / folder.name).iterdir())) == len(list(theirs.iterdir()))
+    assert all((tmp_path / folder.name / path.name).read_bytes() == path.read_bytes() for path in theirs.iterdir())
+
+
+def test_predict_takes_other_pictures_in_the_order_of_their_names(inside: Run, tmp_path: Path) -> None:
+    clip, out = tmp_path / "clip", tmp_path / "out"
+    clip.mkdir()
+    for index in range(3):
+        picture = np.full((50, 70, 3), 60 * index, np.uint8)
+        Image.fromarray(picture).save(clip / f"shot-{index}.{('png', 'JPG', 'webp')[index]}")
+    done = predict(inside, inside.results.parent(SETUP, SEED) / "model.safetensors", clip, out)
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in (out / "clip").iterdir()) == ["shot-0.png", "shot-1.png", "shot-2.png"]
+    assert all(read_mask(path).shape == (50, 70) for path in (out / "clip").iterdir())
+
+
+def test_predict_refuses_what_is_no_video_or_no_parent(
+    inside: Run, dataset_root: Path, tmp_path: Path, network: Callable[..., torch.nn.Module]
+) -> None:
+    parent = inside.results.parent(SETUP, SEED) / "model.safetensors"
+    detector = inside.results.detector(SEED) / "model.safetensors"
+    video, out = frames_of(dataset_root), tmp_path / "out"
+    (tmp_path / "empty").mkdir()
+    refused(predict(inside, parent, tmp_path / "empty", out), "empty: found no pictures")
+    refused(predict(inside, parent, tmp_path / "gone", out), "gone: found no pictures")
+    refused(predict(inside, tmp_path / "gone.safetensors", video, out), "gone.safetensors: missing; expected a checkpo")
+    refused(predict(inside, detector, video, out), "model.safetensors: found no setup in its header")
+    refused(predict(inside, video / "00000.jpg", video, out), "00000.jpg: cannot be read; expected a safetensors")
+    liar = tmp_path / "liar.safetensors"  # whose setup is not that of its weights
+    save_checkpoint(liar, network(3, 7), read_checkpoint(parent)[1])
+    refused(predict(inside, liar, video, out), "liar.safetensors: does not fit this model")
+    refused(predict(inside, parent, video, out, "--device", "tpu"), "device: found 'tpu'")
+    if not torch.cuda.is_available():
+        refused(predict(inside, parent, video, out, "--device", "cuda"), "device: found no CUDA device; expected one")
+    assert not out.exists()
+
+
+def test_predict_refuses_frames_of_several_sizes_and_broken_ones(
+    inside: Run, dataset_root: Path, tmp_path: Path
+) -> None:
+    parent, out = inside.results.parent(SETUP, SEED) / "model.safetensors", tmp_path / "out"
+    for index in (1, 4):  # within a chunk of three, and after one
+        video = tmp_path / f"sizes-{index}"
+        shutil.copytree(frames_of(dataset_root), video)
+        Image.fromarray(np.zeros((96, 100, 3), np.uint8)).save(video / f"0000{index}.jpg")
+        refused(predict(inside, parent, video, out), f"{video}: found frames of several sizes: 160×96", "100×96")
+    video = tmp_path / "broken"
+    shutil.copytree(frames_of(dataset_root), video)
+    (video / "00003.jpg").write_bytes(b"no picture")
+    refused(predict(inside, parent, video, out), "00003.jpg: cannot be read; expected a picture")

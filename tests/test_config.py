@@ -81,35 +81,22 @@ def test_defaults_of_the_network_are_the_configurations() -> None:
         ({"modle": {}}, "modle", "unknown key"),
         ({"model": {"bakcbone": "resnet50"}}, "model.bakcbone", "unknown key"),
         ({"model": {"box_nms_thresh": 1.5}}, "model.box_nms_thresh", "found 1.5; it should be less than or equal to 1"),
-        ({"model": {"min_size": 0}}, "model.min_size", "found 0; it should be greater than or equal to 1"),
-        ({"model": {"fpn_channels": 20}}, "model.fpn_channels", "found 20; it should be a multiple of 8"),
-        ({"model": {"anchor_sizes": [8, 16]}}, "model.anchor_sizes", "found [8, 16]"),
-        ({"model": {"roi_levels": ["4"]}}, "model.roi_levels.0", "found '4'"),
-        ({"model": {"roi_levels": []}}, "model.roi_levels", "found []"),
-        ({"detector": {"flip": -0.1}}, "detector.flip", "found -0.1"),
         ({"parent": {"backbone": "half"}}, "parent.backbone", "found 'half'; it should be 'frozen' or 'trained'"),
         ({"grid": {"freeze": ["BB"]}}, "grid.freeze.0", "found 'BB'; it should be 'none', 'SF' or 'BB_SF'"),
-        ({"grid": {"iterations": "many"}}, "grid.iterations", "found 'many'; it should be a valid integer"),
         ({"grid": {"lr": [0.001]}}, "grid.lr.0", 'found 0.001; expected a number in quotes, such as "0.001"'),
-        ({"parent": {"lr": 1}}, "parent.lr", 'found 1; expected a number in quotes, such as "1"'),
         *[
             ({"grid": {"lr": [rate]}}, "grid.lr.0", f"found {rate!r}; expected a number ≥ 0")
             for rate in ("fast", "-0.1", "nan", "inf", " 0.1")
         ],
         ({"grid": {"lr": ["0.1", "0.1"]}}, "grid.lr", "found ['0.1', '0.1']; expected each value once"),
-        ({"grid": {"scale": [0.25]}}, "grid.scale.0", "expected a number in quotes"),
         ({"grid": {"scale": ["1"]}}, "grid.scale.0", "found '1'; expected a number below 1"),
         ({"seeds": [-1]}, "seeds.0", "found -1"),
         ({"seeds": []}, "seeds", "found []"),
         ({"setups": ["2-7"]}, "setups.0", "found '2-7'; setup 2-7: fast − slow is 5; expected an even number"),
         ({"setups": ["1-1"]}, "tuning.setups", "found ['3-7']; expected some of setups ['1-1']"),
         ({"name": "../up"}, "name", "found '../up'"),
-        ({"protocol": "loose"}, "protocol", "found 'loose'; it should be 'paper' or 'strict'"),
         ({"switches": {"border": "wrap"}}, "switches.border", "found 'wrap'; it should be 'zeros' or 'replicate'"),
-        ({"cost": {"repeats": 1}}, "cost.repeats", "found 1"),
         ({"data": 5}, "data", "found 5"),
-        ({"data": {"held_out": []}}, "data.held_out", "found []"),
-        ({"data": {"train_year": 2018}}, "data.train_year", "found 2018"),
         ({"data": {"held_out": ["a"], "synthetic": {"width": 10}}}, "data.synthetic.width", "found 10"),
     ],
 )
@@ -175,17 +162,11 @@ def test_the_protocols_name_tells_what_differs() -> None:
 def test_a_digest_changes_with_its_sections_alone_and_not_with_bounds_on_memory() -> None:
     first, other = settings(), settings(grid={"iterations": 5})
     assert len(first.digest()) == 12
-    assert first.digest("grid") != other.digest("grid")
-    assert first.digest() != other.digest()
-    assert first.digest("model", "parent") == other.digest("parent", "model") != first.digest("parent")
+    assert first.digest({"grid"}) != other.digest({"grid"})
+    assert first.digest({"model", "parent"}) == other.digest({"model", "parent"}) != first.digest({"parent"})
     assert settings(parent={"epochs": 20}).digest() == first.digest()  # the default, spelt out
     assert settings(model={"chunk_length": 2}, parent={"feature_cache_gib": 0}).digest() == first.digest()
     assert settings(model={"max_size": 900}).digest() != first.digest()
-
-
-def test_settings_never_change() -> None:
-    with pytest.raises(ValueError, match="frozen"):
-        settings().seeds = [1]
 
 
 @given(st.floats(0, 1e6).map(str))
@@ -218,19 +199,14 @@ def test_saving_is_idempotent_and_reads_back(tmp_path: Path) -> None:
 )
 def test_files_that_are_no_configuration_are_refused_in_one_line(content: bytes, words: str, tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
+    with pytest.raises(UserError, match=r"run\.yaml: missing; expected a configuration file"):
+        load_settings(path)
     path.write_bytes(content)
     with pytest.raises(UserError) as error:
         load_settings(path)
     assert str(error.value).startswith(f"{path}: ")
     assert words in str(error.value)
     assert len(str(error.value).splitlines()) == 1
-
-
-def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"gone\.yaml: missing; expected a configuration file"):
-        load_settings(tmp_path / "gone.yaml")
-    with pytest.raises(UserError, match="cannot be read as YAML"):
-        load_settings(tmp_path)
 
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "config").glob("*.yaml")), ids=lambda p: p.stem)

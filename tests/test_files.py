@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import atomic_folder, atomic_write, read_json, write_json, write_text
 
@@ -31,14 +29,9 @@ def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
 def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     path.write_text("old")
-
-    def fail() -> None:
-        with atomic_write(path) as temporary:
-            temporary.write_text("half")
-            raise RuntimeError("killed")
-
-    with pytest.raises(RuntimeError):
-        fail()
+    with contextlib.suppress(KeyboardInterrupt), atomic_write(path) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -104,24 +97,9 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
-    max_leaves=8,
-)
-
-
-@given(value=json_values)
-def test_json_reads_back(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
-    path = tmp_path_factory.mktemp("json") / "value.json"
-    write_json(path, value)
-    assert read_json(path) == value
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": [-float("inf")]}])
-def test_numbers_that_json_has_not_are_refused_before_anything_is_written(value: object, tmp_path: Path) -> None:
+def test_numbers_that_json_has_not_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(tmp_path / "value.json", value)
+        write_json(tmp_path / "value.json", {"a": [-float("inf")]})
     assert not list(tmp_path.iterdir())
 
 

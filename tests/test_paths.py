@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from slowfast_vos.config import Settings, parse_settings
+from slowfast_vos.dag import planned_jobs
 from slowfast_vos.paths import Results, shard
 
 
@@ -16,13 +17,10 @@ def settings(**values: Any) -> Settings:
     return parse_settings({"name": "demo", "data": {"held_out": ["bear"]}, **values}, "tests")
 
 
-def test_a_configurations_path_says_what_it_is() -> None:
-    path = Results(settings()).grid("3-7", "SF", "0.25", "0.001", 63)
-    assert path == Path("results/demo/grid/3-7/freeze=SF/scale=0.25/lr=0.001/seed=63.json")
-
-
-def test_a_jobs_log_says_which_job_it_is() -> None:
+def test_paths_say_what_they_hold() -> None:
     results = Results(settings())
+    path = results.grid("3-7", "SF", "0.25", "0.001", 63)
+    assert path == Path("results/demo/grid/3-7/freeze=SF/scale=0.25/lr=0.001/seed=63.json")
     assert results.log("tables") == Path("logs/demo/tables.log")
     assert results.log("tuning", "1-7", "lr=0.05", seed=63) == Path("logs/demo/tuning/1-7/lr=0.05/seed=63.log")
     path = results.log("grid", "3-7", seed="{seed}", part=(0, 2))
@@ -39,32 +37,15 @@ def test_the_grid_is_complete_and_each_configuration_comes_once() -> None:
     assert sorted(results.tunings()) == sorted(product(["3-7"], ("frozen", "trained"), ("0.0001", "0.001", "0.005")))
 
 
-def test_editing_one_rate_moves_only_its_own_paths() -> None:
-    first, other = (Results(settings(grid={"lr": ["0.0001", rate]})) for rate in ("0.001", "0.002"))
-    paths = [{results.grid("3-7", *point, 63) for point in results.configurations()} for results in (first, other)]
-    assert {path.parent.name for path in paths[0] - paths[1]} == {"lr=0.001"}
-    assert {path.parent.name for path in paths[1] - paths[0]} == {"lr=0.002"}
-
-
-def test_no_two_kinds_of_result_share_a_path() -> None:
-    results = Results(settings())
-    paths = [
-        results.dataset,
-        results.detector(1) / "record.json",
-        results.parent("1-1", 1) / "record.json",
-        results.tuning("1-1", "frozen", "0.1", 1),
-        results.grid("1-1", "SF", "0", "0.1", 1),
-        results.selected("1-1", 1),
-        results.final("1-1", 1, "bear"),
-        results.scores("unsupervised", "1-1", 1),
-        results.scores("semi-supervised", "1-1", 1),
-        results.cost("1-1", 1),
-    ]
+def test_no_two_jobs_share_a_log_or_an_output() -> None:
+    results = Results(settings(seeds=[1, 2]))
+    jobs = planned_jobs(results, val=["bear", "dog"])
+    paths = [path for job in jobs for path in job.outputs]
     assert len(set(paths)) == len(paths)
-    assert all(path.is_relative_to("results/demo") for path in paths)
+    assert len({job.log for job in jobs}) == len(jobs)
     # What lets a job resume lies apart from what Snakemake deletes.
-    work = {results.work(path) for path in paths}
-    assert len(work) == len(paths)
+    work = {results.work(path) for job in jobs if job.recorded for path in job.outputs}
+    assert len(work) == sum(len(job.outputs) for job in jobs if job.recorded)
     assert all(path.is_relative_to("results/demo/work") for path in work)
 
 

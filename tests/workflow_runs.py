@@ -13,6 +13,7 @@ TINY = ROOT / "tests" / "tiny.yaml"
 # The tests' own interpreter comes first, so that rules find its `slowfast-vos`. No GPU: there, last bits differ.
 PATHS = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 ENVIRONMENT = os.environ | {"PATH": PATHS, "CUDA_VISIBLE_DEVICES": ""}
+LocalRun = tuple[Path, subprocess.CompletedProcess[str]]  # the folder of a finished run, and what Snakemake said
 
 
 def snakemake(folder: Path, *arguments: str, configfile: Path = TINY) -> subprocess.CompletedProcess[str]:

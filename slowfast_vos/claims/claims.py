@@ -11,8 +11,9 @@ import yaml
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from slowfast_vos.config import Settings
-from slowfast_vos.dag import planned_jobs
+from slowfast_vos.dag import TASKS
 from slowfast_vos.errors import UserError
+from slowfast_vos.paths import Results
 from slowfast_vos.sections import Section
 
 Kind = Literal["better", "no better", "alike", "as good for less", "best", "costs more"]
@@ -79,13 +80,13 @@ def _matches(pattern: str, name: str) -> bool:
 
 
 def cell_names(settings: Settings) -> list[str]:
-    """Every cell that a run will have: what was asked is declared before the run, and no failure changes it."""
-    found = {}
-    for job in planned_jobs(settings, val=()):
-        if job.kind in ("unsupervised", "semi-supervised", "tuning", "grid"):
-            start = () if job.kind in ("unsupervised", "semi-supervised") else (job.kind,)
-            found |= {"/".join((*start, *key[:-1])): None for key in job.outputs}
-    return list(found)
+    """Every cell that a run will have: what is asked is declared before the run, and no failure changes it."""
+    results = Results(settings)
+    names = [(task, setup) for task in TASKS for setup in settings.setups]
+    names += [(TASKS[0], setup) for setup in settings.tested]
+    names += [("tuning", *point) for point in results.tunings()]
+    names += [("grid", setup, *point) for setup in settings.setups for point in results.configurations()]
+    return ["/".join(name) for name in names]
 
 
 def asked_claims(settings: Settings) -> list[Claim]:

@@ -162,7 +162,7 @@ def tables(config: Config, out: Out = None) -> None:
     with report_job(config, "tables") as results:
         from slowfast_vos.reporting.tables import write_tables
 
-        write_tables(results.settings, results.root, out or results.reports / "tables", results.reports / "figures")
+        write_tables(results, out or results.reports / "tables")
 
 
 @app.command()
@@ -171,7 +171,7 @@ def plots(config: Config, out: Out = None) -> None:
     with report_job(config, "plots") as results, folder_for(out, results.reports / "figures") as folder:
         from slowfast_vos.reporting.figures import write_plots
 
-        write_plots(results.settings, results.root, folder)
+        write_plots(results, folder)
 
 
 @app.command()
@@ -180,7 +180,7 @@ def strips(config: Config, out: Out = None) -> None:
     with report_job(config, "strips") as results, folder_for(out, results.reports / "strips") as folder:
         from slowfast_vos.reporting.qualitative import write_strips
 
-        write_strips(results.settings, results.root, folder)
+        write_strips(results, folder)
 
 
 def folder_for(out: Path | None, default: Path) -> AbstractContextManager[Path]:
@@ -202,7 +202,7 @@ def check_records(config: Config, out: Annotated[Path, typer.Option(help="File t
         from slowfast_vos.measuring.record import read_record
         from slowfast_vos.reporting.run import has_settings
 
-        paths = [path for job in planned_jobs(results.settings) if job.recorded for path in job.outputs.values()]
+        paths = [path for job in planned_jobs(results) if job.recorded for path in job.outputs]
         records = {path: read_record(path) for path in paths}
         if others := [path for path, record in records.items() if not has_settings(record, results.settings)]:
             expected = "expected the run's; remove it, and the same command makes it again"

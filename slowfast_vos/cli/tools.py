@@ -46,14 +46,14 @@ def summary(config: Config) -> None:
     from rich.markdown import Markdown
 
     from slowfast_vos.paths import Results
-    from slowfast_vos.reporting.status import last_lines, print_lines, read_status
+    from slowfast_vos.reporting.status import last_lines, read_status
 
     settings = read_settings(config)
     reports, console, status = Results(settings).reports, Console(), read_status(settings)
     if all(one.state == "done" for one in status.jobs):
         console.print(Markdown((reports / "tables" / "table1.md").read_text(encoding="utf-8")))
-        print_lines(console, *(f"{name}: {reports / name}" for name in ("tables", "figures", "strips")))
-    print_lines(console, *last_lines(status))
+        typer.echo("".join(f"{name}: {reports / name}\n" for name in ("tables", "figures", "strips")), nl=False)
+    typer.echo("\n".join(last_lines(status)))
 
 
 @app.command()

@@ -108,7 +108,7 @@ class Job:
 
     def key(self, *decisive: object) -> str:
         """Digest of all that decides a result: the shared settings, the data, the seed, and `decisive`."""
-        text = json.dumps([self.settings.digest(*SHARED), self.data_digest, self.seed, *decisive])
+        text = json.dumps([self.settings.digest(set(SHARED)), self.data_digest, self.seed, *decisive])
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
     def cached(self, path: Path, key: str, *beside: Path) -> Record | None:
@@ -162,11 +162,12 @@ class Job:
         """
         from slowfast_vos.model.checkpoints import load_state, read_checkpoint
 
-        path = path or self.results.parent(setup, self.seed) / "model.safetensors"
+        trained = Setup.parse(setup).trained
+        path = path or self.results.parent(trained, self.seed) / "model.safetensors"
         model = self.network(setup)
         state, about = read_checkpoint(path)
-        if about.get("setup") != setup:
-            raise UserError(f"{path}: found a checkpoint of setup {about.get('setup')}; expected {setup}")
+        if about.get("setup") != trained:
+            raise UserError(f"{path}: found a checkpoint of setup {about.get('setup')}; expected {trained}")
         load_state(model, state, source=str(path))
         return model.eval()
 

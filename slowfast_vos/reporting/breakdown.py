@@ -10,7 +10,7 @@ import pandas as pd
 from slowfast_vos.dag import TASKS
 from slowfast_vos.reporting import published
 from slowfast_vos.reporting.render import NOTHING, Column, Panel, Table, number, shorten, show, text
-from slowfast_vos.reporting.run import LOOK_ALIKE, MEASURES, STATISTICS, Run, over_seeds
+from slowfast_vos.reporting.run import AXES, LOOK_ALIKE, MEASURES, STATISTICS, Run, over_seeds
 
 
 def grid_table(run: Run, setup: str) -> Table:
@@ -22,7 +22,7 @@ def grid_table(run: Run, setup: str) -> Table:
     mark = "chosen" if len(run.settings.seeds) == 1 else "chosen by seed {}"
     marks = [mark.format(seeds.replace(" ", ", ")) if seeds else "" for seeds in frame["chosen_by_seeds"]]
     columns = [
-        *(text(head, frame[name]) for head, name in {"freeze": "freeze", "scale": "scale", "rate": "lr"}.items()),
+        *(text(head, frame[axis]) for axis, head in AXES.items()),
         *(number(head, frame, name, best="high") for head, name in MEASURES.items()),
         text("remark", _remarks(marks, frame["error"])),
     ]
@@ -69,7 +69,8 @@ def tuning_table(run: Run) -> Table:
 def per_sequence_table(run: Run) -> Table:
     """Every validation sequence: J&F, J and F of each setup and baseline for both tasks; on DAVIS the authors' too."""
     groups = {name: [name] for name in run.val} | {"mean": run.val}
-    scores, authors = run.scores_over(groups, STATISTICS), _authors(run) if run.is_davis else {}
+    scores = run.scores_over(groups, STATISTICS)
+    authors = published.per_sequence() if run.is_davis else pd.DataFrame()
     marked = [f"{name} ({LOOK_ALIKE})" if name in run.distractors else name for name in run.val]
     frames = [sum(run.lengths[name] for name in members) for members in groups.values()]
     heads = [text("sequence", [*marked, "mean"]), Column("frames", [f"{count:,}" for count in frames])]
@@ -77,35 +78,21 @@ def per_sequence_table(run: Run) -> Table:
     notes = [f"{LOOK_ALIKE}: a look-alike stands beside the object."] if run.distractors else []
     panels = []
     for task, measure in product(TASKS, MEASURES):
-        columns = [*heads, *_by_name(run, scores.loc[task], MEASURES[measure])]
-        beside = [setup for setup in run.settings.setups if setup in authors and task == TASKS[0]]
+        columns = [number(name, scores.loc[task].loc[name], MEASURES[measure], best="high") for name in run.names]
+        beside = [setup for setup in run.settings.setups if setup in authors.index and task == TASKS[0]]
         for setup in beside:
-            theirs = authors[setup][MEASURES[measure]]
+            theirs = authors.loc[setup].reindex(run.val)[MEASURES[measure]]
             columns.append(Column(setup, [show(",.3f", value) for value in [*theirs, theirs.mean()]], "authors"))
         told = ["Authors: their final report, rounded to three digits, all frames scored."] if beside else []
-        panels.append(Panel(f"{measure} of each sequence, {task}.", columns, blocks, "row", [*notes, *told]))
+        title = f"{measure} of each sequence, {task}."
+        panels.append(Panel(title, [*heads, *columns], blocks, "row", [*notes, *told]))
     frame = _raw(run, scores.drop("mean", level="group"), "sequence")
     frame.insert(3, "frames", frame["sequence"].map(run.lengths))
     frame.insert(4, "attributes", [" ".join(run.attributes.get(name, [])) for name in frame["sequence"]])
-    if authors:
-        published_scores = pd.concat({TASKS[0]: pd.concat(authors)}, names=["task", "setup", "sequence"])
-        frame = frame.join(published_scores.add_prefix("authors_"), on=published_scores.index.names)
+    if run.is_davis:
+        authors = pd.concat({TASKS[0]: authors.add_prefix("authors_")}, names=["task"])
+        frame = frame.join(authors, on=authors.index.names)
     return Table("per-sequence", frame, panels)
-
-
-def _authors(run: Run) -> dict[str, pd.DataFrame]:
-    """The authors' unsupervised J&F, J and F of the validation sequences, by setup."""
-    found = {}
-    for setup, scores in published.PER_SEQUENCE.items():
-        pairs = pd.DataFrame.from_dict(scores, "index", columns=["j_mean", "f_mean"]).reindex(run.val)
-        pairs.insert(0, "jf_mean", pairs.mean(axis=1))
-        found[setup] = pairs
-    return found
-
-
-def _by_name(run: Run, scores: pd.DataFrame, measure: str) -> list[Column]:
-    """A column for each baseline and setup, a row for each group of sequences."""
-    return [number(name, scores.loc[name], measure, best="high") for name in run.names]
 
 
 def _raw(run: Run, scores: pd.DataFrame, group: str) -> pd.DataFrame:
@@ -128,9 +115,9 @@ def attribute_table(run: Run) -> Table:
     heads = [text("attribute", groups), Column("sequences", [f"{size:,}" for size in sizes.values()])]
     panels = []
     for task in TASKS:
-        columns = [*heads, *_by_name(run, scores.loc[task], "jf_mean")]
+        columns = [number(name, scores.loc[task].loc[name], "jf_mean", best="high") for name in run.names]
         blocks = [name not in general for name in groups]
-        panels.append(Panel(f"Mean J&F by attribute, {task}.", columns, blocks, "row", notes))
+        panels.append(Panel(f"Mean J&F by attribute, {task}.", [*heads, *columns], blocks, "row", notes))
     frame = _raw(run, scores, "attribute")
     frame.insert(1, "attribute", frame.pop("attribute"))
     frame.insert(2, "sequences", frame["attribute"].map(sizes))

@@ -1,11 +1,14 @@
-"""Every figure of a run, from its records alone, as SVG and PNG."""
+"""Every figure of a run, from its records alone, as SVG and PNG: marks survive greyscale, files have no dates."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import matplotlib
+import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,37 +18,55 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
-from slowfast_vos.config import Settings
 from slowfast_vos.dag import BASELINES, TASKS
+from slowfast_vos.files import atomic_write
+from slowfast_vos.paths import Results
 from slowfast_vos.reporting.run import Run, of_task, over_seeds, read_run
-from slowfast_vos.reporting.style import DOUBLE, SINGLE, STYLE, Look, looks, save
-from slowfast_vos.reporting.summary import figure_titles
 
+STYLE = Path(__file__).with_suffix(".mplstyle")
+SINGLE, DOUBLE = 3.5, 7.2  # inches: the width of one or two columns
+MARKERS = "os^Dvp*h"
+LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
+HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
 EDGE = {"edgecolor": "0.15", "linewidth": 0.5}
 FREEZES = {"none": "nothing frozen", "SF": "SlowFast frozen", "BB_SF": "backbone, RPN, SlowFast frozen"}
 LEAST_REACH = 0.01
 
 
-@matplotlib.rc_context(STYLE)
-def write_plots(settings: Settings, root: Path, out: Path) -> list[Path]:
-    """Write every figure as SVG and PNG.
+class Look(NamedTuple):
+    """A setup's colour, marker, line style and hatch, which survive greyscale."""
 
-    Args:
-        root: the run's folder of records.
+    colour: Any
+    marker: str
+    line: Any
+    hatch: str
 
-    Raises:
-        UserError: records are missing or do not follow the schema.
-    """
-    run, paths = read_run(settings, root), []
-    makers = {
-        "jf-vs-time": jf_vs_time,
-        "look-alikes": look_alikes,
-        "per-sequence": per_sequence,
-        "learning-curves": learning_curves,
-    }
-    for name in figure_titles(run):
-        figure = makers[name](run) if name in makers else grid_map(run, name.removeprefix("grid-"))
-        paths += save(figure, out / name)
+
+def looks(setups: Sequence[str]) -> dict[str, Look]:
+    """A look for each setup, from dark to light."""
+    shades, last = matplotlib.colormaps["viridis"], max(len(setups) - 1, 1)
+    marks = ((every[index % len(every)] for every in (MARKERS, LINES, HATCHES)) for index in range(len(setups)))
+    return {setup: Look(shades(0.88 * index / last), *next(marks)) for index, setup in enumerate(setups)}
+
+
+@matplotlib.style.context(STYLE)
+def write_plots(results: Results, out: Path) -> list[Path]:
+    """Write every figure as SVG and PNG (see `read_run` for what it raises)."""
+    run, paths = read_run(results), []
+    makers = {maker.__name__: maker for maker in (jf_vs_time, look_alikes, per_sequence, learning_curves)}
+    for name in run.figures:
+        maker = makers.get(name.replace("-", "_"))
+        paths += save(maker(run) if maker else grid_map(run, name.removeprefix("grid-")), out / name)
+    return paths
+
+
+def save(figure: Figure, path: Path) -> list[Path]:
+    """Write `path`.svg and `path`.png; the same figure gives the same bytes."""
+    paths = []
+    for suffix, stamps in {".svg": {"Date": None, "Creator": None}, ".png": {"Software": None}}.items():
+        paths.append(path.with_name(path.name + suffix))
+        with atomic_write(paths[-1]) as temporary:
+            figure.savefig(temporary, format=suffix[1:], metadata=stamps)
     return paths
 
 
@@ -119,8 +140,7 @@ def per_sequence(run: Run) -> Figure:
     long = max(map(len, order)) * len(order) > 100
     turned = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if long else {}
     axes.set_xticks(places, order, **turned)
-    handles = [_patch(look, setup) for setup, look in styles.items()]
-    handles.append(Line2D([], [], color="0.1", linewidth=1.0, label=BASELINES["detector"]))
+    handles = [*_patches(styles), Line2D([], [], color="0.1", linewidth=1.0, label=BASELINES["detector"])]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=1.4, handlelength=1.8)
     return figure
 
@@ -145,8 +165,7 @@ def look_alikes(run: Run) -> Figure:
         axes.set_xticks(np.arange(len(run.names)), run.names)
     top = (scores["jf_mean"] + scores["jf_mean_std"].fillna(0)).fillna(0).max()
     axes.set_ylim(0, min(1.12, top + 0.13))
-    handles = [_patch(look, group) for group, look in styles.items()]
-    figure.legend(handles=handles, loc="outside upper center", ncols=2)
+    figure.legend(handles=_patches(styles), loc="outside upper center", ncols=2)
     return figure
 
 
@@ -171,8 +190,8 @@ def _bars(axes: Axes, places: np.ndarray, scores: pd.DataFrame, width: float, lo
         axes.text(place, 0.02, "failed" if failed else "–", rotation=90, ha="center", va="bottom")
 
 
-def _patch(look: Look, label: str) -> Patch:
-    return Patch(facecolor=look.colour, hatch=look.hatch, label=label, **EDGE)
+def _patches(styles: dict[str, Look]) -> list[Patch]:
+    return [Patch(facecolor=look.colour, hatch=look.hatch, label=label, **EDGE) for label, look in styles.items()]
 
 
 def learning_curves(run: Run) -> Figure:
@@ -204,10 +223,9 @@ def learning_curves(run: Run) -> Figure:
 def _curve(
     axes: Axes, curves: pd.DataFrame, value: str, look: Look, number: int = 0, label: str | None = None
 ) -> pd.Series:
-    """Draw the mean over the seeds, with a band from the lowest to the highest seed; returns it by epoch.
+    """Draw the mean over the seeds, with a band from lowest to highest; returns it by epoch.
 
-    Args:
-        number: the curve's number; its marks are staggered by it, so that curves that coincide stay apart.
+    Marks are staggered by the curve's `number`, so that curves that coincide stay apart.
     """
     found = curves.astype({value: float}).groupby("epoch")[value].agg(["mean", "min", "max"]).dropna()
     if found.empty:

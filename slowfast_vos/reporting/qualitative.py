@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from slowfast_vos.config import Settings
 from slowfast_vos.dag import TASKS
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import atomic_write
+from slowfast_vos.paths import Results
 from slowfast_vos.reporting.run import LOOK_ALIKE, Run, read_run
 from slowfast_vos.videos.davis import DavisTree, open_video, read_frame
 from slowfast_vos.videos.pngs import read_mask
@@ -71,19 +71,13 @@ def _scores(run: Run, task: str) -> pd.DataFrame:
     return scores.reindex(index=run.settings.setups, columns=run.val)
 
 
-def write_strips(settings: Settings, root: Path, out: Path) -> list[Path]:
-    """Write strips of stills of some validation sequences for each task, and an animation of the first sequence.
-
-    Args:
-        root: the run's folder of records and predictions.
-
-    Returns:
-        `TASK-SEQUENCE.png` for each, then `TASK-SEQUENCE.webp` of the first sequence.
+def write_strips(results: Results, out: Path) -> list[Path]:
+    """Write `TASK-SEQUENCE.png`, stills of some validation sequences, and `TASK-SEQUENCE.webp` of the first of them.
 
     Raises:
         UserError: a record, a frame or a mask is missing.
     """
-    run = read_run(settings, root, TASKS)
+    run, settings = read_run(results, TASKS), results.settings
     chosen, paths = choose_sequences(run), []
     for task, sequence in product(TASKS, chosen):
         paths.append(out / f"{task}-{sequence}.png")
@@ -94,13 +88,10 @@ def write_strips(settings: Settings, root: Path, out: Path) -> list[Path]:
         # The first setup, and the best of the others.
         if pair := [*known.index[:1], *known.iloc[1:].nlargest(1).index]:
             frames = settings.val_root / "JPEGImages" / settings.data.resolution / chosen[0]
-            masks = {_label(setup, known[setup], "   "): _predictions(run, task, setup) / chosen[0] for setup in pair}
+            folders = {setup: results.predictions(task, setup, settings.seeds[0]) / chosen[0] for setup in pair}
+            masks = {_label(setup, known[setup], "   "): folder for setup, folder in folders.items()}
             paths.append(write_video(frames, masks, out / f"{task}-{chosen[0]}.webp"))
     return paths
-
-
-def _predictions(run: Run, task: str, setup: str) -> Path:
-    return run.root / "predictions" / task / setup / f"seed={run.settings.seeds[0]}"
 
 
 def _label(setup: str, score: float, separator: str) -> str:
@@ -127,7 +118,7 @@ def _strip(run: Run, task: str, sequence: str) -> Image.Image:
         pen.text((left + CELL // 2, HEAD + HEAD // 2), f"frame {index}", "black", _font(TEXT), anchor="mm")
     rows = [("annotation", ANNOTATION, [video.masks[index] for index in indices])]
     for setup, score in scores.items():
-        folder = _predictions(run, task, str(setup)) / sequence
+        folder = run.results.predictions(task, str(setup), run.settings.seeds[0]) / sequence
         masks = [] if pd.isna(score) else [folder / f"{video.frames[index].stem}.png" for index in indices]
         rows.append((_label(str(setup), score, "\n"), PREDICTION, masks))
     for top, (label, colour, masks) in zip(range(2 * HEAD, size[1], height + GAP), rows, strict=True):
@@ -149,10 +140,9 @@ def _picture(frame: np.ndarray, path: Path, width: int, colour: tuple[int, int, 
 
 
 def write_video(frames_folder: Path, masks: Mapping[str, Path], out: Path, limit: int = 3_000_000) -> Path:
-    """Write predictions over their frames, side by side, as an animated WebP.
+    """Write predictions over the frames of one video, side by side, as an animated WebP.
 
     Args:
-        frames_folder: the frames of one video.
         masks: the folder of each panel's masks, named as the frames, by the panel's label.
         limit: bytes; the quality is lowered until the file is smaller, then the size.
 

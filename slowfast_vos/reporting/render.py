@@ -34,35 +34,24 @@ LATEX: dict[str, str] = {letter: "\\" + letter for letter in "&%$#_{}"} | {
 
 @dataclass(frozen=True)
 class Column:
-    """A column to read.
-
-    Attributes:
-        group: the heading that it shares with its neighbours.
-        best: which of the numbers that its cells begin with is best.
-    """
+    """A column to read."""
 
     head: str
     cells: Sequence[str]
-    group: str = ""
-    best: Best = None
+    group: str = ""  # the heading that it shares with its neighbours
+    best: Best = None  # which of the numbers that its cells begin with is best
     align: Literal["l", "r"] = "r"
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One table to read: columns under a title.
-
-    Attributes:
-        blocks: a label for each row; a line parts rows with different labels.
-        best_in: where a best value is sought: a whole column, its part in one block, or a row.
-        notes: sentences below the table.
-    """
+    """One table to read: columns under a title."""
 
     title: str
     columns: Sequence[Column]
-    blocks: Sequence[str | bool]
-    best_in: Literal["column", "block", "row"] = "column"
-    notes: Sequence[str] = ()
+    blocks: Sequence[str | bool]  # a label for each row; a line parts rows with different labels
+    best_in: Literal["column", "block", "row"] = "column"  # where a best value is sought; a block is a part of a column
+    notes: Sequence[str] = ()  # sentences below the table
 
     def best(self) -> pd.DataFrame:
         """Whether each cell is among the best, to be printed in bold: none is where all are equal."""
@@ -91,12 +80,7 @@ class Table:
     panels: Sequence[Panel]
 
     def write(self, out: Path, context: Mapping[str, str], caption: str) -> list[Path]:
-        """Write NAME.csv, NAME.md and NAME.tex.
-
-        Args:
-            context: columns that every CSV row starts with.
-            caption: what every caption ends with.
-        """
+        """Write NAME.csv, whose rows start with `context`, NAME.md and NAME.tex, whose captions end with `caption`."""
         frame = self.frame.assign(**context)[[*context, *self.frame.columns]].astype(object)  # floats keep every digit
         labels = [self.name, *(f"{self.name}-{index}" for index in range(1, len(self.panels)))]
         texts = {

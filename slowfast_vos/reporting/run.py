@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 import pandas as pd
 
 from slowfast_vos.config import Settings, parse_settings
-from slowfast_vos.dag import BASELINES, NEEDS, TASKS, Key, planned_jobs
+from slowfast_vos.dag import BASELINES, NEEDS, TASKS, planned_jobs
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import read_json
 from slowfast_vos.measuring.record import Epoch, Record, Scores, read_record
@@ -19,37 +18,27 @@ from slowfast_vos.paths import Results
 
 STATISTICS = [name for name in Scores.model_fields if name != "sequences"]
 MEASURES = {"J&F": "jf_mean", "J": "j_mean", "F": "f_mean"}
-JOB = ["baseline", "backbone", "freeze", "scale", "lr"]
+AXES = {"freeze": "freeze", "scale": "scale", "lr": "rate"}  # of the grid, with their headings in tables
+JOB = ["baseline", "backbone", *AXES]
 LOOK_ALIKE = "LA"
 MISSING_SHOWN = 10
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run: its dataset, and its records as frames. The index of every frame but `costs` is the record's number.
+    """A run: its dataset, and its records as frames. The index of every frame but `costs` is the record's number."""
 
-    Attributes:
-        lengths: number of frames of each sequence.
-        attributes: DAVIS attributes of each sequence.
-        roles: sequences by role: train, selection, val.
-        digest: of every file of the dataset.
-        records: one row per record: what it is of (kind, task, setup, seed, `name` in tables, configuration), whether
-            and why it failed, global statistics, provenance.
-        sequences: the statistics of each record and sequence.
-        curves: one row per record and epoch.
-        costs: one row per setup.
-    """
-
-    settings: Settings
-    root: Path
-    lengths: dict[str, int]
-    attributes: dict[str, list[str]]
-    roles: dict[str, list[str]]
-    digest: str
+    results: Results
+    lengths: dict[str, int]  # frames of each sequence
+    attributes: dict[str, list[str]]  # DAVIS attributes of each sequence
+    roles: dict[str, list[str]]  # sequences by role: train, selection, val
+    digest: str  # of every file of the dataset
+    # What each record is of (kind, task, setup, seed, `name` in tables, configuration), whether and why it failed,
+    # global statistics, provenance.
     records: pd.DataFrame
-    sequences: pd.DataFrame
-    curves: pd.DataFrame
-    costs: pd.DataFrame
+    sequences: pd.DataFrame  # the statistics of each record and sequence
+    curves: pd.DataFrame  # one row per record and epoch
+    costs: pd.DataFrame  # one row per setup
 
     def of(self, kind: str, setup: str | None = None) -> pd.DataFrame:
         """The records of one kind, of one setup or of all."""
@@ -74,14 +63,19 @@ class Run:
 
     def grid(self, setup: str) -> pd.DataFrame:
         """A setup's grid over the seeds (see `over_seeds`), one row per freeze, scale and rate: J&F, J and F."""
-        grid = self.settings.grid
-        index = pd.MultiIndex.from_product([grid.freeze, grid.scale, grid.lr], names=["freeze", "scale", "lr"])
+        values = [getattr(self.settings.grid, axis) for axis in AXES]
+        index = pd.MultiIndex.from_product(values, names=[*AXES])
         return over_seeds(self.of("grid", setup), [*MEASURES.values()], index)
 
     def before_tuning(self) -> pd.DataFrame:
         """The parents over the seeds, one row per setup: J&F on the selection sequences, before fine-tuning."""
         means = self.mean_over(self.roles["selection"])
         return over_seeds(means[means["kind"] == "parent"], ["jf_mean"], pd.Index(self.settings.setups, name="setup"))
+
+    @property
+    def settings(self) -> Settings:
+        """The run's settings."""
+        return self.results.settings
 
     @property
     def names(self) -> pd.Index:
@@ -110,22 +104,31 @@ class Run:
         return " / ".join(f"{device}, {threads} thread{'' if threads == 1 else 's'}" for device, threads in found)
 
     @property
-    def data(self) -> str:
-        """The data in words: which sequences, how many frames, and the digest."""
-        frames = sum(self.lengths[name] for name in self.val)
-        kind = f"DAVIS 2016 validation at {self.settings.data.resolution}" if self.is_davis else "generated videos"
-        if self.is_davis and self.settings.data.train_year == 2017 and self.settings.davis_val_root is None:
-            kind += " with the masks of 2017 merged"
-        return f"{kind} ({len(self.val)} sequences, {frames:,} frames, data {self.digest[:12]})"
+    def figures(self) -> dict[str, str]:
+        """The run's figures by file name (without suffix), each with its caption."""
+        titles = {
+            "jf-vs-time": "Accuracy against inference time: median and quartiles of the time per frame.",
+            "look-alikes": "J&F on sequences with and without look-alikes.",
+            "per-sequence": "J&F of each validation sequence.",
+            "learning-curves": "Learning curves of the parents and of the detector.",
+        }
+        if not self.distractors:
+            del titles["look-alikes"]
+        grid = "The grid of setup {}: J&F on the selection sequences."
+        return titles | {f"grid-{setup}": grid.format(setup) for setup in self.settings.setups}
 
     @property
     def context(self) -> str:
         """What every caption ends with."""
-        seeds = self.settings.seeds
+        settings, seeds, frames = self.settings, self.settings.seeds, sum(self.lengths[name] for name in self.val)
+        data = f"DAVIS 2016 validation at {settings.data.resolution}" if self.is_davis else "generated videos"
+        if self.is_davis and settings.data.train_year == 2017 and settings.davis_val_root is None:
+            data += " with the masks of 2017 merged"
         count = "1 seed" if len(seeds) == 1 else f"mean ± sample standard deviation of {len(seeds)} seeds"
-        precision = "" if self.settings.precision == "fp32" else f"; {self.settings.precision}"
+        precision = "" if settings.precision == "fp32" else f"; {settings.precision}"
         return (
-            f"Run {self.settings.name}; protocol {self.settings.protocol_name}{precision}; {self.data}; "
+            f"Run {settings.name}; protocol {settings.protocol_name}{precision}; "
+            f"{data} ({len(self.val)} sequences, {frames:,} frames, data {self.digest[:12]}); "
             f"{count} ({', '.join(map(str, seeds))}); {self.device}."
         )
 
@@ -161,38 +164,27 @@ def _known(values: pd.Series, statistic: Callable[[list[float]], float], least: 
     return statistic(known) if len(known) >= least else float("nan")
 
 
-def record_paths(settings: Settings, root: Path, kinds: Collection[str] | None = None) -> list[tuple[str, Key, Path]]:
-    """Kind of job, key and path of every record that tables are made from, or of those kinds alone."""
-    own = Results(settings).root
-    jobs = [job for job in planned_jobs(settings, val=()) if job.recorded and job.kind in (kinds or NEEDS)]
-    return [(job.kind, key, root / path.relative_to(own)) for job in jobs for key, path in job.outputs.items()]
-
-
-def read_run(settings: Settings, root: Path, kinds: Collection[str] | None = None) -> Run:
-    """Read the records of a run.
-
-    Args:
-        root: the run's folder, such as `results/demo`.
-        kinds: the kinds of jobs (see `dag.NEEDS`) whose records are read, if not all.
+def read_run(results: Results, kinds: Collection[str] = NEEDS) -> Run:
+    """Read the records of a run, or of some kinds of its jobs.
 
     Raises:
         UserError: records are missing (the first ten are named) or do not follow the schema.
     """
-    entries = record_paths(settings, root, kinds)
-    missing = [path for path in [root / "dataset.json", *(path for _, _, path in entries)] if not path.is_file()]
+    jobs = [job for job in planned_jobs(results, val=()) if job.recorded and job.kind in kinds]
+    paths = {path: job.kind for job in jobs for path in job.outputs}
+    missing = [path for path in (results.dataset, *paths) if not path.is_file()]
     if missing:
-        shown = [f"{path}: missing; expected a record of run {settings.name}" for path in missing[:MISSING_SHOWN]]
-        if len(missing) > MISSING_SHOWN:
-            shown.append(f"and {len(missing) - MISSING_SHOWN} more of {len(entries) + 1} files")
-        raise UserError("\n".join(shown))
+        shown = [f"{path}: missing; expected a record of run {results.settings.name}" for path in missing]
+        more = [f"and {len(missing) - MISSING_SHOWN} more of {len(paths) + 1} files"] * (len(missing) > MISSING_SHOWN)
+        raise UserError("\n".join(shown[:MISSING_SHOWN] + more))
     records = {}
-    for kind, _, path in entries:
-        record = records[path.relative_to(root).as_posix()] = read_record(path)
+    for path, kind in paths.items():
+        record = records[path.relative_to(results.root).as_posix()] = read_record(path)
         if (found := record.task or record.kind) != kind:
             raise UserError(f"{path}: found a record of kind {found}; expected {kind}")
-    dataset = read_json(root / "dataset.json")
+    dataset = read_json(results.dataset)
     about = (dataset["sequences"], dataset["attributes"], dataset["roles"], dataset["digest"])
-    return Run(settings, root, *about, **_frames(records))
+    return Run(results, *about, **_frames(records))
 
 
 def _frames(records: dict[str, Record]) -> dict[str, pd.DataFrame]:

@@ -5,27 +5,25 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from statistics import fmean
-from typing import Literal
+from typing import Literal, get_args
 
 from rich.console import Console
 from rich.table import Table
 
 from slowfast_vos.config import Settings
 from slowfast_vos.dag import PlannedJob, planned_jobs
-from slowfast_vos.errors import UserError
-from slowfast_vos.files import read_json
 from slowfast_vos.jobs.runner import JobStatus
 from slowfast_vos.jobs.runner import read_status as read_status_file
+from slowfast_vos.measuring.record import read_record
 from slowfast_vos.paths import Results
 
 State = Literal["done", "running", "failed", "stopped", "skipped", "missing"]
-STATES: tuple[State, ...] = ("done", "running", "failed", "stopped", "skipped", "missing")
-ALWAYS_SHOWN: tuple[State, ...] = ("done", "running", "failed", "missing")
+STATES: tuple[State, ...] = get_args(State)
+ALWAYS_SHOWN = ("done", "running", "failed", "missing")
 STAGES = ("data", "detector", "parents", "tuning", "grid", "selection", "finals", "predictions", "evaluation", "cost")
 STAGES += ("tables",)
 NAMED_AT_THE_END = 5
@@ -33,33 +31,25 @@ NAMED_AT_THE_END = 5
 
 @dataclass(frozen=True)
 class Output:
-    """One record, file or folder of a job.
-
-    Attributes:
-        error: of a failed one, in one line.
-        seconds: how long it took, if its record says so.
-    """
+    """One record, file or folder of a job."""
 
     path: Path
     state: State
     error: str | None = None
-    seconds: float | None = None
+    seconds: float | None = None  # how long it took, if its record says so
 
 
 @dataclass(frozen=True)
 class JobState:
     """A job, and what it has written so far.
 
-    Attributes:
-        state: `done` once all its outputs are there, be they failed records; `failed` if it ended without them;
-            `stopped` if it was killed or interrupted; `skipped` if a job that it needs failed; `missing` if it has not
-            begun.
-        outputs: of a running, failed or stopped job, the first missing one has the job's state.
+    It is `done` once all its outputs are there, be they failed records; `failed` if it ended without them; `stopped` if
+    it was killed or interrupted; `skipped` if a job that it needs failed; `missing` if it has not begun.
     """
 
     job: PlannedJob
     state: State
-    outputs: tuple[Output, ...]
+    outputs: list[Output]  # of a running, failed or stopped job, the first missing one has the job's state
     status: JobStatus | None = None
 
 
@@ -93,25 +83,25 @@ class Status:
 
     def problems(self, *states: State) -> list[str]:
         """A line for every output that failed, and for every job that runs or was stopped, with its log."""
-        return [line for one in self.jobs for line in self._lines(one, states)]
-
-    def _lines(self, one: JobState, states: tuple[State, ...]) -> Iterator[str]:
-        log = f"; log: {one.job.log}" if one.job.log.is_file() else ""
-        name = one.job.log.relative_to(self.results.logs).with_suffix("")
-        if one.state in states and one.status and one.state == "running":
-            since = f", for {in_words(time.time() - one.status.started)}" if one.status.started else ""
-            yield f"running: {name}: {one.status.process}{since}{log}"
-        if one.state in states and one.status and one.state == "stopped":
-            unsure = one.status.state == "unknown"
-            how = "may still run (no locks on this file system)" if unsure else "was killed or interrupted"
-            yield f"stopped: {name}: {one.status.error or how}; the same command goes on{log}"
-        if "failed" in states:
-            for output in one.outputs:
+        lines = []
+        for one in self.jobs:
+            log = f"; log: {one.job.log}" if one.job.log.is_file() else ""
+            name = one.job.log.relative_to(self.results.logs).with_suffix("")
+            if one.state in states and one.status and one.state == "running":
+                since = f", for {in_words(time.time() - one.status.started)}" if one.status.started else ""
+                lines.append(f"running: {name}: {one.status.process}{since}{log}")
+            if one.state in states and one.status and one.state == "stopped":
+                unsure = one.status.state == "unknown"
+                how = "may still run (no locks on this file system)" if unsure else "was killed or interrupted"
+                lines.append(f"stopped: {name}: {one.status.error or how}; the same command goes on{log}")
+            for output in one.outputs if "failed" in states else ():
                 if output.state == "failed":
-                    yield f"failed: {output.path}: {' '.join((output.error or 'no reason given').split())}{log}"
+                    reason = " ".join((output.error or "no reason given").split())
+                    lines.append(f"failed: {output.path}: {reason}{log}")
+        return lines
 
 
-def read_status(settings: Settings, base: Path = Path()) -> Status:
+def read_status(settings: Settings) -> Status:
     """Read where a run stands.
 
     What an edit made outdated counts as done until its job begins: only Snakemake knows (`snakemake -n`).
@@ -119,49 +109,44 @@ def read_status(settings: Settings, base: Path = Path()) -> Status:
     Raises:
         UserError: a record or a status file cannot be read, or the dataset is not there.
     """
-    jobs: list[JobState] = []
-    for job in planned_jobs(settings, base):
+    results, jobs = Results(settings), []
+    for job in planned_jobs(results):
         jobs.append(_read_job(job, [one for one in jobs if job.needs(one.job)]))
-    return Status(Results(settings, base), jobs)
+    return Status(results, jobs)
 
 
 def _read_job(job: PlannedJob, needed: list[JobState]) -> JobState:
     status = read_status_file(job.status_file)
-    found = [_read_output(path, job.recorded) for path in job.outputs.values()]
+    found = [_read_output(path, job.recorded) for path in job.outputs]
     ended = status.state if status else "done"
-    complete = not any(output.state == "missing" for output in found)
-    state: State
+    complete = all(output.state != "missing" for output in found)
+    state: State = "missing"
     if ended == "running":
         state = "running"
     elif complete and (job.recorded or ended == "done"):
-        return JobState(job, "done", tuple(found), status)
+        return JobState(job, "done", found, status)
     elif ended != "done":
         state = "failed" if ended == "failed" else "stopped"
-    else:
-        state = "skipped" if any(one.state in ("failed", "skipped") for one in needed) else "missing"
+    elif any(one.state in ("failed", "skipped") for one in needed):
+        state = "skipped"
     if not job.recorded:  # a file or a folder may be there in part
         found = [Output(output.path, "missing") for output in found]
-    missing = [index for index, output in enumerate(found) if output.state == "missing"]
-    for index in missing:
-        behind: State = "skipped" if state in ("failed", "skipped") else "missing"
-        own = state if index == missing[0] else behind
-        error = status.error if status and own == "failed" else None
-        found[index] = Output(found[index].path, own, error)
-    return JobState(job, state, tuple(found), status)
+    # The job's own state is that of the first output that is missing; the others wait for it.
+    own, error = state, status.error if status and state == "failed" else None
+    for index, output in enumerate(found):
+        if output.state == "missing":
+            found[index] = Output(output.path, own, error)
+            own, error = "skipped" if state in ("failed", "skipped") else "missing", None
+    return JobState(job, state, found, status)
 
 
 def _read_output(path: Path, recorded: bool) -> Output:
-    if not recorded:
-        return Output(path, "done" if path.exists() else "missing")
     if not path.exists():
         return Output(path, "missing")
-    record = read_json(path)
-    try:
-        failed = record["status"] == "failed"
-        error = (record["error"] or "no reason given") if failed else None
-        return Output(path, "failed" if failed else "done", error, float(record["provenance"]["seconds"]))
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{path}: is no record; expected its status and provenance") from None
+    if not recorded:
+        return Output(path, "done")
+    record = read_record(path)
+    return Output(path, record.status, record.error, record.provenance.seconds)
 
 
 def time_left(jobs: list[JobState]) -> str:
@@ -222,15 +207,10 @@ def print_status(status: Status, console: Console) -> None:
         table.add_column(name, justify="left" if name == "stage" else "right", no_wrap=True)
     for stage, found in sorted(status.counts.items(), key=lambda item: STAGES.index(item[0].split()[0])):
         table.add_row(stage, *(str(found[state] or "–") for state in shown), str(found.total()))
-    print_lines(console, f"run {status.results.settings.name} ({status.results.root})")
+    console.out(f"run {status.results.settings.name} ({status.results.root})", highlight=False)
     console.print(table)
-    print_lines(console, *status.problems("running", "stopped", "failed"), status.headline)
-
-
-def print_lines(console: Console, *lines: str) -> None:
-    """Print lines as they are: no wrapping, no colours."""
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    lines = [*status.problems("running", "stopped", "failed"), status.headline]
+    console.out(*lines, sep="\n", highlight=False)
 
 
 def last_lines(status: Status) -> list[str]:

@@ -1,36 +1,31 @@
-"""Every table of a run, from its records alone."""
+"""Every table of a run, and one page with all of them and the figures, from its records alone."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from slowfast_vos.config import Settings
 from slowfast_vos.dag import TASKS
+from slowfast_vos.files import write_text
+from slowfast_vos.paths import Results
 from slowfast_vos.reporting import published
 from slowfast_vos.reporting.breakdown import attribute_table, grid_table, per_sequence_table, tuning_table
-from slowfast_vos.reporting.render import NOTHING, Column, Panel, Table, number, shorten, text
-from slowfast_vos.reporting.run import JOB, STATISTICS, Run, of_task, over_seeds, read_run
-from slowfast_vos.reporting.summary import write_summary
+from slowfast_vos.reporting.render import NOTHING, Column, Panel, Table, number, shorten, text, to_markdown
+from slowfast_vos.reporting.run import AXES, JOB, STATISTICS, Run, of_task, over_seeds, read_run
 
 MIB = 2.0**-20
 GPU_MEMORY = ("allocated", "reserved", "process")
+FOLDED = ("grid-", "per-sequence", "attributes", "records")
 
 
-def write_tables(settings: Settings, root: Path, out: Path, figures: Path | None = None) -> list[Path]:
-    """Write every table as CSV, Markdown and LaTeX, and `summary.md` with all of them.
-
-    Args:
-        root: the run's folder of records.
-        figures: the folder of the figures that the summary shows; without it, `figures` beside `out`.
-
-    Raises:
-        UserError: records are missing or do not follow the schema.
-    """
-    run = read_run(settings, root)
+def write_tables(results: Results, out: Path) -> list[Path]:
+    """Write every table as CSV, Markdown and LaTeX, and `summary.md` (see `read_run` for what it raises)."""
+    run, settings = read_run(results), results.settings
     context = {
         "run": settings.name,
         "protocol": settings.protocol_name,
@@ -42,7 +37,27 @@ def write_tables(settings: Settings, root: Path, out: Path, figures: Path | None
     tables += [grid_table(run, setup) for setup in settings.setups]
     tables += [per_sequence_table(run), attribute_table(run), records_table(run)]
     paths = [path for table in tables for path in table.write(out, context, run.context)]
-    return [*paths, write_summary(run, tables, out, figures or out.parent / "figures")]
+    return [*paths, _write_summary(run, tables, out)]
+
+
+def _write_summary(run: Run, tables: Sequence[Table], out: Path) -> Path:
+    """Write `summary.md`: tables in order (the long ones folded), then the figures by relative links."""
+    lines = [f"# Results of run {run.settings.name}", "", run.context, ""]
+    if failed := int(run.records["failed"].sum()):
+        lines += [f"{failed} record{'s' * (failed > 1)} failed; each is a row or a note of its table.", ""]
+    for table in tables:
+        fold = table.name.startswith(FOLDED)
+        lines += [f"<details><summary>{table.name}</summary>", ""] if fold else [f"## {table.name}", ""]
+        lines += [to_markdown(panel, "") for panel in table.panels]
+        lines += [f"Files: [{table.name}.csv]({table.name}.csv), [{table.name}.tex]({table.name}.tex)", ""]
+        lines += ["</details>", ""] if fold else []
+    lines += ["## Figures", ""]
+    folder = Path(os.path.relpath(run.results.reports / "figures", out)).as_posix()
+    for name, title in run.figures.items():
+        lines += [f"![{title}]({folder}/{name}.png)", "", f"*{title}* ([SVG]({folder}/{name}.svg))", ""]
+    path = out / "summary.md"
+    write_text(path, "\n".join(lines).rstrip() + "\n")
+    return path
 
 
 def table1(run: Run) -> Table:
@@ -55,10 +70,12 @@ def table1(run: Run) -> Table:
         scores, key = over_seeds(records, STATISTICS, names), task.replace("-", "_")
         columns += _beside(number(head, scores, "jf_mean", best="high"), authors, key, ",.3f")
         parts += [scores.add_prefix(f"{key}_"), authors.filter([key]).add_prefix("authors_").add_suffix("_jf_mean")]
+    peaks = (number("", costs, f"gpu_{kind}_bytes", ",.0f", factor=MIB).cells for kind in GPU_MEMORY)
+    memory = zip(*peaks, strict=True)
     time = number("evaluation time [s]", costs, "end_to_end_seconds", ",.1f", best="low")
     columns += [
         number("parameters", costs, "parameters_total", ",.0f", best="low"),
-        Column("GPU memory [MiB]", _gpu_memory(costs)),
+        Column("GPU memory [MiB]", [one[0] if len(set(one)) == 1 else " / ".join(one) for one in memory]),
         number("host memory [MiB]", costs, "host_peak_bytes", ",.0f", factor=MIB, best="low"),
         *_beside(time, authors, "seconds", ",.0f"),
     ]
@@ -87,11 +104,6 @@ def _beside(ours: Column, authors: pd.DataFrame, name: str, form: str) -> list[C
     return [replace(ours, head="ours", group=ours.head), number("authors", authors, name, form, ours.head)]
 
 
-def _gpu_memory(costs: pd.DataFrame) -> list[str]:
-    kinds = [number("", costs, f"gpu_{kind}_bytes", ",.0f", factor=MIB).cells for kind in GPU_MEMORY]
-    return [one[0] if len(set(one)) == 1 else " / ".join(one) for one in zip(*kinds, strict=True)]
-
-
 def _authors_note(run: Run) -> list[str]:
     if not run.is_davis:
         return []
@@ -116,12 +128,11 @@ def table2(run: Run) -> Table:
     scores, authors = over_seeds(semi, [*STATISTICS, "gain"], setups), _authors(run, setups)
     selected = run.of("selected")
     selection = over_seeds(selected, ["jf_mean"], setups)
-    axes = {"freeze": "freeze", "scale": "scale", "lr": "rate"}
-    found = selected.fillna(dict.fromkeys(axes, NOTHING)).groupby("setup")[[*axes]]
+    found = selected.fillna(dict.fromkeys(AXES, NOTHING)).groupby("setup")[[*AXES]]
     chosen = found.agg(lambda values: " / ".join(values.unique())).reindex(setups)
     columns = [
         text("setup", setups),
-        *(text(head, chosen[name], "best configuration") for name, head in axes.items()),
+        *(text(head, chosen[name], "best configuration") for name, head in AXES.items()),
         number("J&F", selection, "jf_mean", group="selection"),
         number("J&F", scores, "jf_mean", group="validation", best="high"),
         *([number("authors", authors, "semi_supervised", group="validation")] if run.is_davis else []),

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from fake_runs import settings_for, write_run
-from slowfast_vos.config import Settings
+from slowfast_vos.paths import Results
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Path]:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Generated videos, one seed, no GPU, one failed configuration."""
-    settings = settings_for()
-    return settings, write_run(settings, tmp_path_factory.mktemp("demo"))
+    return write_run(settings_for(), tmp_path_factory.mktemp("demo"))
 
 
 @pytest.fixture(scope="session")
-def davis(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Path]:
+def davis(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """DAVIS, two seeds, a GPU."""
     grid = {"freeze": ["SF"], "scale": ["0.25"], "lr": ["0.001"]}
     settings = settings_for("davis", protocol="paper", seeds=[63, 64], grid=grid)
-    return settings, write_run(settings, tmp_path_factory.mktemp("davis"), gpu=True)
+    return write_run(settings, tmp_path_factory.mktemp("davis"), gpu=True)

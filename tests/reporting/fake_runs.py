@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from slowfast_vos.config import Settings, parse_settings
-from slowfast_vos.dag import TASKS
+from slowfast_vos.dag import TASKS, PlannedJob, planned_jobs
 from slowfast_vos.files import write_json
 from slowfast_vos.measuring.record import Cost, Epoch, Provenance, Record, Scores, SequenceScores, Spread
-from slowfast_vos.reporting.published import PER_SEQUENCE, SETUPS
-from slowfast_vos.reporting.run import record_paths
+from slowfast_vos.paths import Results
+from slowfast_vos.reporting.published import SETUPS, per_sequence
 
 SKILL = {"1-1": 0.0, "3-3": 0.05, "7-7": 0.06, "1-7": 0.03, "3-7": 0.08}
 SYNTHETIC = {
@@ -31,6 +32,7 @@ SMALL = {
     "grid": {"freeze": ["none", "SF"], "scale": ["0", "0.4"], "lr": ["0.001", "0.005"]},
     "tuning": {"setups": []},
 }
+DIVERGED = "loss is nan at iteration 112 of held-a; expected a finite number (lr 0.005 & 100% of steps_done)"
 FAILED = {"status": "failed", "error": "out of memory\nat step 3", "scores": None, "cost": None, "curve": []}
 
 
@@ -56,12 +58,12 @@ def selection(level: float) -> Scores:
 
 
 class Faker:
-    """Draws the records of a run; each kind of job has a method that takes what tells the job from its siblings."""
+    """Draws the records of a run."""
 
     def __init__(self, settings: Settings, gpu: bool) -> None:
         self.settings, self.gpu = settings, gpu
         self.rng = np.random.default_rng(7)
-        names = list(PER_SEQUENCE["1-1"]) if settings.data.kind == "davis" else list(SYNTHETIC)
+        names = list(per_sequence().loc["1-1"].index) if settings.data.kind == "davis" else list(SYNTHETIC)
         self.attributes = {name: SYNTHETIC.get(name, ["AC", "BC"][: 1 + index % 2]) for index, name in enumerate(names)}
         self.hard = {name: float(self.rng.uniform(-0.25, 0.15)) for name in names}
         self.provenance = Provenance(
@@ -70,12 +72,38 @@ class Faker:
             started="2024-01-01T00:00:00Z", seconds=12.5,
         )  # fmt: skip
 
-    def record(self, kind: str, key: tuple[Any, ...]) -> Record:
+    def record(self, job: PlannedJob, path: Path) -> Record:
         """A plausible record of one job."""
-        values: dict[str, Any] = {"kind": kind, "status": "done", "seed": key[-1]}
-        if kind in ("parent", "tuning", "grid", "selected", "cost"):
-            values["setup"] = key[0]
-        values |= getattr(self, "_evaluation" if kind in TASKS else f"_{kind}")(*key[:-1])
+        values: dict[str, Any] = {"kind": job.kind, "setup": job.subject, "seed": job.seed, "status": "done"}
+        point, skill = dict(re.findall(r"(backbone|freeze|scale|lr)=([^/]+)", str(path))), SKILL.get(job.subject, 0.0)
+        match job.kind:
+            case "detector":
+                values["curve"] = self._curve(15, None)
+            case "baseline":
+                scores = self._scores({"detector": 0.52, "foreground": 0.14}[job.subject], -0.1)
+                about = {"kind": "evaluation", "task": "baseline", "setup": None, "job": {"baseline": job.subject}}
+                values |= about | {"scores": scores}
+            case "parent" | "tuning":
+                point = point or {"backbone": self.settings.parent.backbone, "lr": self.settings.parent.lr}
+                level = 0.62 + skill - 0.03 * (point["backbone"] == "trained") - 0.05 * (point["lr"] != "0.001")
+                curve = self._curve(20, level)
+                best = 1 + int(np.argmax([one.jf_selection for one in curve]))
+                values |= {"job": point, "scores": selection(level), "curve": curve, "best_epoch": best}
+            case "grid" if (job.subject, *point.values()) == ("3-7", "none", "0.4", "0.005"):
+                values |= {"job": point, "status": "failed", "error": DIVERGED}
+            case "grid":
+                rate, freeze = float(point["lr"]), point["freeze"]
+                level = 0.70 + skill + 0.02 * (freeze == "SF") + 0.03 * (point["scale"] == "0.25")
+                level -= 0.04 * abs(np.log10(rate) + 3) + (0.2 if rate > 0.004 and freeze == "none" else 0)
+                values |= {"job": point, "scores": selection(level + self.rng.normal(0, 0.01))}
+            case "selected":
+                chosen = {"freeze": "SF", "scale": "0.25", "lr": "0.001"}
+                values |= {"job": chosen, "scores": selection(0.75 + skill)}
+            case "cost":
+                values["cost"] = self._cost(job.subject)
+            case task:
+                scores = self._scores((0.64 if task == TASKS[0] else 0.74) + 0.4 * skill, 2 * skill - 0.12)
+                values |= {"kind": "evaluation", "task": task, "scores": scores}
         settings = self.settings.model_dump(mode="json")
         about = {"name": self.settings.name, "protocol": self.settings.protocol_name, "settings": settings}
         return Record(provenance=self.provenance, **about, **values)
@@ -95,45 +123,11 @@ class Faker:
             for at, loss, score in zip(range(1, epochs + 1), losses, scores, strict=True)
         ]
 
-    def _detector(self) -> dict[str, Any]:
-        return {"curve": self._curve(15, None)}
-
-    def _baseline(self, name: str) -> dict[str, Any]:
-        scores = self._scores({"detector": 0.52, "foreground": 0.14}[name], -0.1)
-        return {"kind": "evaluation", "task": "baseline", "job": {"baseline": name}, "scores": scores}
-
-    def _parent(self, setup: str) -> dict[str, Any]:
-        return self._tuning(setup, self.settings.parent.backbone, self.settings.parent.lr)
-
-    def _tuning(self, setup: str, backbone: str, lr: str) -> dict[str, Any]:
-        level = 0.62 + SKILL.get(setup, 0.0) - 0.03 * (backbone == "trained") - 0.05 * (lr != "0.001")
-        curve = self._curve(20, level)
-        best = 1 + int(np.argmax([one.jf_selection for one in curve]))
-        return {"job": {"backbone": backbone, "lr": lr}, "scores": selection(level), "curve": curve, "best_epoch": best}
-
-    def _grid(self, setup: str, freeze: str, scale: str, lr: str) -> dict[str, Any]:
-        job = {"freeze": freeze, "scale": scale, "lr": lr}
-        if (setup, freeze, scale, lr) == ("3-7", "none", "0.4", "0.005"):
-            error = "loss is nan at iteration 112 of held-a; expected a finite number (lr 0.005 & 100% of steps_done)"
-            return {"job": job, "status": "failed", "error": error}
-        level = 0.70 + SKILL.get(setup, 0.0) + 0.02 * (freeze == "SF") + 0.03 * (scale == "0.25")
-        level -= 0.04 * abs(np.log10(float(lr)) + 3) + (0.2 if float(lr) > 0.004 and freeze == "none" else 0)
-        return {"job": job, "scores": selection(level + self.rng.normal(0, 0.01))}
-
-    def _selected(self, setup: str) -> dict[str, Any]:
-        job = {"freeze": "SF", "scale": "0.25", "lr": "0.001"}
-        return {"job": job, "scores": selection(0.75 + SKILL.get(setup, 0.0))}
-
-    def _evaluation(self, task: str, setup: str) -> dict[str, Any]:
-        skill = SKILL.get(setup, 0.0)
-        scores = self._scores((0.64 if task == TASKS[0] else 0.74) + 0.4 * skill, 2 * skill - 0.12)
-        return {"kind": "evaluation", "task": task, "setup": setup, "scores": scores}
-
-    def _cost(self, setup: str) -> dict[str, Any]:
+    def _cost(self, setup: str) -> Cost:
         slow, fast = map(int, setup.split("-"))
         time, total = 20 + 2.2 * slow + 1.1 * fast, SETUPS[setup].parameters
         peaks = {"allocated": 2_511_724_032, "reserved": 3_221_225_472, "process": 3_888_119_808}
-        cost = Cost(
+        return Cost(
             parameters_total=total, parameters_trained=total - 27_393_231, parameters_slow_fast=total - 43_922_395,
             gflops_per_frame=134.2 + 3 * time,
             milliseconds_per_frame=Spread(median=time, low=time * 0.97, high=time * 1.05, repeats=5),
@@ -142,7 +136,6 @@ class Faker:
             host_peak_bytes=1_610_612_736 + 1_000_000 * slow,
             **{f"gpu_{name}_bytes": peak if self.gpu else None for name, peak in peaks.items()},
         )  # fmt: skip
-        return {"cost": cost}
 
     def dataset(self) -> dict[str, Any]:
         """What the data stage leaves."""
@@ -152,21 +145,23 @@ class Faker:
         return {"sequences": frames, "digest": "0123456789abcdef" * 4, "attributes": attributes, "roles": roles}
 
 
-Edit = Callable[[str, tuple[Any, ...], Record], Record | None]
+def write_run(
+    settings: Settings,
+    base: Path,
+    *,
+    gpu: bool = False,
+    edit: Callable[[Record], Record | None] = lambda record: record,
+) -> Results:
+    """Write a run's records below `base`; `edit` may change each, or return None to leave it out."""
+    faker, results = Faker(settings, gpu), Results(settings, base)
+    for job in planned_jobs(results, val=()):
+        for path in job.outputs if job.recorded else ():
+            if record := edit(faker.record(job, path)):
+                record.save(path)
+    write_json(results.dataset, faker.dataset())
+    return results
 
 
-def write_run(settings: Settings, root: Path, *, gpu: bool = False, edit: Edit | None = None) -> Path:
-    """Write a run's records to `root`; `edit` may change each, or return None to leave it out."""
-    faker = Faker(settings, gpu)
-    for kind, key, path in record_paths(settings, root):
-        record = faker.record(kind, key)
-        record = edit(record.kind, key, record) if edit else record
-        if record:
-            record.save(path)
-    write_json(root / "dataset.json", faker.dataset())
-    return root
-
-
-def fail(kind: str, key: tuple[Any, ...], record: Record) -> Record:
+def fail(record: Record) -> Record:
     """An edit by which every job failed."""
     return record.model_copy(update=FAILED)

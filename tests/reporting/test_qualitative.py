@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from fake_runs import SMALL, SYNTHETIC, settings_for, write_run
 from PIL import Image
-from slowfast_vos.config import Settings
 from slowfast_vos.dag import TASKS
 from slowfast_vos.errors import UserError
+from slowfast_vos.paths import Results
 from slowfast_vos.reporting.qualitative import PREDICTION, choose_sequences, overlay, write_strips, write_video
 from slowfast_vos.reporting.run import read_run
 from slowfast_vos.videos.pngs import write_mask
@@ -27,10 +27,10 @@ def test_overlay_colours_the_mask_alone() -> None:
 
 
 @pytest.fixture
-def videos(tmp_path: Path) -> tuple[Settings, Path]:
+def videos(tmp_path: Path) -> Results:
     """A run with predictions over tiny noise videos."""
     settings = settings_for(**SMALL, data={"kind": "synthetic", "root": str(tmp_path / "data"), "held_out": ["a"]})
-    root = write_run(settings, tmp_path / "run")
+    results = write_run(settings, tmp_path)
     rng = np.random.default_rng(0)
     for name in SYNTHETIC:
         for index in range(6):
@@ -40,17 +40,16 @@ def videos(tmp_path: Path) -> tuple[Settings, Path]:
             picture.save(path)
             mask = np.zeros((48, 80), np.uint8)
             mask[10:30, 10 + index : 40 + index] = 1
-            folders = [root / "predictions" / task / setup / "seed=63" for task in TASKS for setup in settings.setups]
+            folders = [results.predictions(task, setup, 63) for task in TASKS for setup in settings.setups]
             for folder in [tmp_path / "data/Annotations/480p", *folders]:
                 write_mask(folder / name / f"{index:05}.png", mask)
-    return settings, root
+    return results
 
 
-def test_strips_show_look_alikes_first(videos: tuple[Settings, Path], tmp_path: Path) -> None:
-    settings, root = videos
-    chosen = choose_sequences(read_run(settings, root, TASKS))
+def test_strips_show_look_alikes_first(videos: Results, tmp_path: Path) -> None:
+    chosen = choose_sequences(read_run(videos, TASKS))
     assert set(chosen) == {name for name, attributes in SYNTHETIC.items() if "LA" in attributes}
-    paths = write_strips(settings, root, tmp_path / "strips")
+    paths = write_strips(videos, tmp_path / "strips")
     assert [path.name for path in paths] == [
         *(f"{task}-{name}.png" for task in TASKS for name in chosen),
         *(f"{task}-{chosen[0]}.webp" for task in TASKS),
@@ -59,19 +58,19 @@ def test_strips_show_look_alikes_first(videos: tuple[Settings, Path], tmp_path: 
         assert image.n_frames == 6  # type: ignore[attr-defined]
 
 
-def test_video_keeps_below_its_limit(videos: tuple[Settings, Path], tmp_path: Path) -> None:
-    settings, root = videos
-    masks = {setup: root / "predictions" / TASKS[0] / setup / "seed=63" / "kites" for setup in settings.setups}
-    path = write_video(settings.data_root / "JPEGImages/480p/kites", masks, tmp_path / "kites.webp", limit=20_000)
+def test_video_keeps_below_its_limit(videos: Results, tmp_path: Path) -> None:
+    masks = {setup: videos.predictions(TASKS[0], setup, 63) / "kites" for setup in videos.settings.setups}
+    path = write_video(
+        videos.settings.data_root / "JPEGImages/480p/kites", masks, tmp_path / "kites.webp", limit=20_000
+    )
     assert 0 < path.stat().st_size < 20_000
 
 
-def test_a_missing_or_misshapen_prediction_is_named(videos: tuple[Settings, Path], tmp_path: Path) -> None:
-    settings, root = videos
-    folder = root / "predictions" / TASKS[0] / "3-7" / "seed=63" / "kites"
+def test_a_missing_or_misshapen_prediction_is_named(videos: Results, tmp_path: Path) -> None:
+    folder = videos.predictions(TASKS[0], "3-7", 63) / "kites"
     write_mask(folder / "00003.png", np.zeros((4, 5), np.uint8))
     with pytest.raises(UserError, match=r"00003\.png: found 5×4 pixels; expected 80×48"):
-        write_video(settings.data_root / "JPEGImages/480p/kites", {"3-7": folder}, tmp_path / "kites.webp")
+        write_video(videos.settings.data_root / "JPEGImages/480p/kites", {"3-7": folder}, tmp_path / "kites.webp")
     (folder / "00003.png").unlink()
     with pytest.raises(UserError, match=r"00003\.png: missing"):
-        write_strips(settings, root, tmp_path / "strips")
+        write_strips(videos, tmp_path / "strips")

@@ -48,16 +48,13 @@ def settings() -> Settings:
 def results(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
     """All that the run leaves, in a folder that is now the current one."""
     monkeypatch.chdir(tmp_path)
-    results = Results(settings)
-    write_run(
-        settings,
-        results.root,
-        edit=lambda kind, key, record: record.model_copy(update={"status": "done", "error": None}),
+    results = write_run(
+        settings, Path(), edit=lambda record: record.model_copy(update={"status": "done", "error": None})
     )
     settings.save(results.root / "settings.json")
     template = read_record(results.grid("1-1", "SF", "0.25", "0.001", 63))
-    for job in planned_jobs(settings):
-        for path in job.outputs.values():
+    for job in planned_jobs(results):
+        for path in job.outputs:
             if job.kind == "final":
                 template.save(path)
             elif not job.recorded and path.suffix and not path.exists():
@@ -147,40 +144,37 @@ def job(
     name: str, state: str, *seconds: float | None, kind: str = "grid", setup: str | None = None, ran: Any = None
 ) -> JobState:
     """A job with an output for each of `seconds`, None for a missing one; it `ran` from a time for some seconds."""
-    paths = {(index,): Path(f"{name}-{index}") for index in range(len(seconds))}
-    found = [
-        Output(path, "missing" if took is None else "done", None, took)
-        for path, took in zip(paths.values(), seconds, strict=True)
-    ]
-    status = None
-    if ran:
-        status = JobStatus("running" if ran[1] is None else "done", 1, "host", *ran)
-    return JobState(PlannedJob(kind, kind, Path(name), paths, setup), state, tuple(found), status)
+    found = [Output(Path(name), "missing" if took is None else "done", None, took) for took in seconds]
+    status = JobStatus("running" if ran[1] is None else "done", 1, "host", *ran) if ran else None
+    return JobState(PlannedJob(kind, kind, Path(name), [one.path for one in found], setup), state, found, status)
 
 
-def test_the_time_left_is_that_of_the_same_kind_and_setup() -> None:
-    done = [job("a", "done", 10.0, 20.0, setup="1-1"), job("b", "done", 120.0, setup="3-7")]
-    assert time_left([*done, job("c", "missing", None, None, setup="1-1")]).startswith("about 30 s left")
-    assert time_left([*done, job("d", "missing", None, setup="3-7")]).startswith("about 2 min left")
-    assert time_left([*done, job("e", "missing", None, setup="7-7")]).startswith("about 50 s left")
+DONE = [job("a", "done", 10.0, 20.0, setup="1-1"), job("b", "done", 120.0, setup="3-7")]
+TO_RETRY = [job("a", "done", 20.0), job("b", "failed", None), job("c", "skipped", None)]
 
 
-def test_kinds_without_a_finished_job_are_named_and_taken_for_the_mean_job() -> None:
-    done = job("a", "done", 16.0)
-    found = time_left([done, job("b", "missing", None), job("c", "missing", *[None] * 18, kind="cost")])
-    assert found == "about 30 s left one job at a time (a guess for cost)"
-    assert time_left([job("c", "missing", None, kind="cost")]).endswith("nothing is finished of cost")
-
-
-def test_where_records_say_no_time_the_jobs_status_does() -> None:
-    before = job("a", "missing", None, None, ran=(0.0, 30.0), setup="1-1")
-    assert time_left([before]).startswith("about 30 s left")
-
-
-def test_what_failed_is_tried_again_by_the_next_start_alone() -> None:
-    jobs = [job("a", "done", 20.0), job("b", "failed", None), job("c", "skipped", None)]
-    assert time_left(jobs).startswith("about 40 s left")
-    assert time_left([*jobs, job("d", "running", None, ran=(0.0, None))]).startswith("about 20 s left")
+@pytest.mark.parametrize(
+    ("jobs", "said"),
+    [
+        # The mean of the same kind and setup; of the same kind.
+        ([*DONE, job("c", "missing", None, None, setup="1-1")], "about 30 s left one job at a time"),
+        ([*DONE, job("d", "missing", None, setup="3-7")], "about 2 min left one job at a time"),
+        ([*DONE, job("e", "missing", None, setup="7-7")], "about 50 s left one job at a time"),
+        # A kind of which nothing is finished is named, and taken for the mean job.
+        (
+            [job("a", "done", 16.0), job("b", "missing", None), job("c", "missing", *[None] * 18, kind="cost")],
+            "about 30 s left one job at a time (a guess for cost)",
+        ),
+        ([job("c", "missing", None, kind="cost")], "time left not known yet: nothing is finished of cost"),
+        # Where records say no time, the job's status does.
+        ([job("a", "missing", None, None, ran=(0.0, 30.0), setup="1-1")], "about 30 s left one job at a time"),
+        # What failed is tried again by the next start alone.
+        (TO_RETRY, "about 40 s left one job at a time"),
+        ([*TO_RETRY, job("d", "running", None, ran=(0.0, None))], "about 20 s left one job at a time"),
+    ],
+)
+def test_the_time_left(jobs: list[JobState], said: str) -> None:
+    assert time_left(jobs) == said
 
 
 def test_jobs_side_by_side_are_the_most_that_ever_were() -> None:
@@ -193,21 +187,8 @@ def test_jobs_side_by_side_are_the_most_that_ever_were() -> None:
 
 
 def test_durations_in_words() -> None:
-    assert [in_words(seconds) for seconds in (0, 44, 89, 90, 400, 9000)] == [
-        "10 s",
-        "40 s",
-        "90 s",
-        "2 min",
-        "7 min",
-        "2.5 h",
-    ]
-
-
-def test_the_first_line_before_anything_is_known(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert "time left not known yet: nothing is finished of data, detector, parents, " in read_status(settings).headline
+    words = {0: "10 s", 44: "40 s", 89: "90 s", 90: "2 min", 400: "7 min", 9000: "2.5 h"}
+    assert {seconds: in_words(seconds) for seconds in words} == words
 
 
 def test_status_lists_all_runs_in_plain_text_and_exits_with_3_if_something_failed(
@@ -260,6 +241,8 @@ def test_a_run_that_is_not_there_and_a_broken_record_are_named_in_one_line(
     results.cost("1-1", 63).write_text("{}")
     assert "cost/1-1/seed=63.json: is no record" in invoke("status").stderr
     monkeypatch.chdir(tmp_path / "reports")
+    headline = "time left not known yet: nothing is finished of data, detector, parents, "
+    assert headline in read_status(results.settings).headline
     done = invoke("status")
     assert (done.exit_code, done.stderr) == (
         1,
@@ -267,8 +250,16 @@ def test_a_run_that_is_not_there_and_a_broken_record_are_named_in_one_line(
     )
 
 
-def test_status_needs_no_torch(results: Results) -> None:
-    code = "import sys; from slowfast_vos.cli import app; app(['status'], standalone_mode=False); "
-    code += "assert not {'torch', 'pandas', 'matplotlib'} & set(sys.modules)"
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("from slowfast_vos.cli import app; app(['status'], standalone_mode=False)", {"torch", "pandas", "matplotlib"}),
+        ("from slowfast_vos.reporting import tables, figures, qualitative", {"torch"}),
+    ],
+)
+def test_status_and_reports_do_without_what_takes_seconds_to_import(
+    results: Results, code: str, absent: set[str]
+) -> None:
+    code = f"{code}; import sys; assert not {absent} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

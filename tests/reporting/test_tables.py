@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,20 +10,18 @@ from statistics import fmean, stdev
 from typing import Any
 
 import pytest
-from fake_runs import FAILED, Edit, fail, scores_of, settings_for, write_run
+from fake_runs import FAILED, fail, scores_of, settings_for, write_run
 from slowfast_vos.cli import app
-from slowfast_vos.config import Settings, parse_settings
+from slowfast_vos.config import Settings
 from slowfast_vos.dag import planned_jobs, table_names
 from slowfast_vos.errors import UserError
 from slowfast_vos.measuring.record import Record, read_record
 from slowfast_vos.paths import Results
 from slowfast_vos.reporting import published
 from slowfast_vos.reporting.render import Column, Panel, escape, to_latex, to_markdown
-from slowfast_vos.reporting.run import read_run, record_paths
+from slowfast_vos.reporting.run import read_run
 from slowfast_vos.reporting.tables import write_tables
 from typer.testing import CliRunner
-
-SequenceJF = dict[str, tuple[float, float]]
 
 
 def small(**changes: Any) -> Settings:
@@ -37,10 +34,9 @@ def small(**changes: Any) -> Settings:
     return settings_for(**(values | changes))
 
 
-def tables_of(settings: Settings, folder: Path, edit: Edit | None = None) -> Path:
-    """Write a run and its tables; returns the tables' folder."""
-    write_tables(settings, write_run(settings, folder / "run", edit=edit), folder / "out")
-    return folder / "out"
+def tables_of(results: Results) -> Path:
+    """Write a run's tables; returns their folder."""
+    return write_tables(results, results.reports / "tables")[0].parent
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -63,31 +59,34 @@ def cells(path: Path, first: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def demo_tables(demo: tuple[Settings, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo_tables(demo: Results) -> Path:
     """The tables of the run `demo`."""
-    return write_tables(*demo, tmp_path_factory.mktemp("demo") / "tables")[0].parent
+    return tables_of(demo)
 
 
 @pytest.fixture(scope="module")
-def davis_tables(davis: tuple[Settings, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def davis_tables(davis: Results) -> Path:
     """The tables of the run `davis`."""
-    return write_tables(*davis, tmp_path_factory.mktemp("davis") / "tables")[0].parent
+    return tables_of(davis)
 
 
-def hand_set(kind: str, key: tuple[Any, ...], record: Record) -> Record:
+HAND_SET = {
+    ("unsupervised", "1-1"): {"kites": (0.5, 0.7), "ribbon": (0.25, 0.5)},
+    ("unsupervised", "3-7"): {"kites": (0.75, 0.25), "ribbon": (0.5, 1.0)},
+    ("semi-supervised", "1-1"): {"kites": (0.5, 0.5), "ribbon": (0.5, 0.5)},
+    ("semi-supervised", "3-7"): {"kites": (0.75, 0.5), "ribbon": (1.0, 1.0)},
+}
+
+
+def hand_set(record: Record) -> Record:
     """Give evaluations scores that are easy to check."""
-    jf: dict[tuple[Any, ...], SequenceJF] = {
-        ("unsupervised", "1-1"): {"kites": (0.5, 0.7), "ribbon": (0.25, 0.5)},
-        ("unsupervised", "3-7"): {"kites": (0.75, 0.25), "ribbon": (0.5, 1.0)},
-        ("semi-supervised", "1-1"): {"kites": (0.5, 0.5), "ribbon": (0.5, 0.5)},
-        ("semi-supervised", "3-7"): {"kites": (0.75, 0.5), "ribbon": (1.0, 1.0)},
-    }
-    scores = jf.get(key[:-1])
-    return record.model_copy(update={"scores": scores_of(scores)}) if kind == "evaluation" and scores else record
+    scores = HAND_SET.get((record.task, record.setup))
+    return record.model_copy(update={"scores": scores_of(scores)}) if scores else record
 
 
 def test_cells_of_hand_set_records(tmp_path: Path) -> None:
-    out = tables_of(small(), tmp_path, hand_set)
+    out = tables_of(write_run(small(precision="bf16"), tmp_path, edit=hand_set))
+    assert "protocol strict; bf16; " in (out / "table1.md").read_text()
     assert cells(out / "table1.md", "1-1")[1] == "0.487"
     assert cells(out / "table1.md", "3-7")[1:5] == ["**0.625**", "**0.812**", "46,570,779", "–"]
     row = cells(out / "table2.md", "3-7")
@@ -98,8 +97,8 @@ def test_cells_of_hand_set_records(tmp_path: Path) -> None:
     assert cells(out / "cost.md", "3-7")[5] == "34.3 [33.3, 36.0]"
 
 
-def test_every_table_in_three_formats_with_its_protocol(demo: tuple[Settings, Path], demo_tables: Path) -> None:
-    settings, _ = demo
+def test_every_table_in_three_formats_with_its_protocol(demo: Results, demo_tables: Path) -> None:
+    settings = demo.settings
     for name in table_names(settings):
         for suffix in (".csv", ".md", ".tex"):
             text = (demo_tables / f"{name}{suffix}").read_text(encoding="utf-8")
@@ -107,27 +106,18 @@ def test_every_table_in_three_formats_with_its_protocol(demo: tuple[Settings, Pa
             assert settings.name.replace("_", r"\_") in text
     assert {row["device"] for row in read_csv(demo_tables / "table1.csv")} == {"cpu, 1 thread"}
     assert "1 seed (63)" in (demo_tables / "table1.md").read_text()
-
-
-def test_captions_name_the_precision_where_it_is_not_float32(tmp_path: Path, demo_tables: Path) -> None:
-    out = tables_of(small(precision="bf16"), tmp_path)
-    assert "protocol strict; bf16; " in (out / "table1.md").read_text()
     assert "fp32" not in (demo_tables / "table1.md").read_text()
 
 
-@pytest.mark.parametrize(
-    ("changes", "merged"), [({}, True), ({"davis_val_root": "other"}, False), ({"data": {"train_year": 2016}}, False)]
-)
+@pytest.mark.parametrize(("year", "root", "merged"), [(2017, None, True), (2017, "other", False), (2016, None, False)])
 def test_captions_say_where_the_masks_of_2017_stand_for_those_of_2016(
-    davis: tuple[Settings, Path], changes: dict[str, Any], merged: bool
+    davis: Results, year: int, root: str | None, merged: bool
 ) -> None:
-    values = settings_for("davis").model_dump()
-    values = values | changes | {"data": values["data"] | changes.get("data", {})}
-    run = replace(
-        read_run(*davis), settings=parse_settings(values, "test"), roles={"val": ["dog"]}, lengths={"dog": 60}
-    )
+    data = {"kind": "davis", "train_year": year, "held_out": ["a"]}
+    results = Results(settings_for(data=data, davis_val_root=root))
+    run = replace(read_run(davis), results=results, roles={"val": ["dog"]}, lengths={"dog": 60})
     masks = " with the masks of 2017 merged" * merged
-    assert run.data == f"DAVIS 2016 validation at 480p{masks} (1 sequences, 60 frames, data 0123456789ab)"
+    assert f"; DAVIS 2016 validation at 480p{masks} (1 sequences, 60 frames, data 0123456789ab); " in run.context
 
 
 def test_failed_configurations_are_rows(demo_tables: Path) -> None:
@@ -142,15 +132,14 @@ def test_failed_configurations_are_rows(demo_tables: Path) -> None:
 
 
 def test_a_run_in_which_everything_failed_still_has_its_tables(tmp_path: Path) -> None:
-    out = tables_of(small(seeds=[1, 2]), tmp_path, fail)
+    out = tables_of(write_run(small(seeds=[1, 2]), tmp_path, edit=fail))
     assert cells(out / "table1.md", "3-7")[1:3] == ["failed", "failed"]
     text = (out / "table1.md").read_text()
     assert "Failed: scores/unsupervised/3-7/seed=1/record.json: out of memory at step 3" in text
 
 
-def test_seeds_give_mean_and_sample_deviation(davis: tuple[Settings, Path], davis_tables: Path) -> None:
-    paths = [davis[1] / f"scores/unsupervised/3-7/seed={seed}/record.json" for seed in (63, 64)]
-    found = [read_record(path).scores.jf_mean for path in paths]  # type: ignore[union-attr]
+def test_seeds_give_mean_and_sample_deviation(davis: Results, davis_tables: Path) -> None:
+    found = [read_record(davis.scores("unsupervised", "3-7", seed)).scores.jf_mean for seed in (63, 64)]
     row = row_of(davis_tables / "table1.csv", setup="3-7")
     assert float(row["unsupervised_jf_mean"]) == fmean(found)
     assert float(row["unsupervised_jf_mean_std"]) == stdev(found)
@@ -160,11 +149,12 @@ def test_seeds_give_mean_and_sample_deviation(davis: tuple[Settings, Path], davi
 
 
 def test_one_failed_seed_is_counted_and_named(tmp_path: Path) -> None:
-    def edit(kind: str, key: tuple[Any, ...], record: Record) -> Record:
+    def edit(record: Record) -> Record:
         failed = FAILED | {"error": "stopped"}
-        return record.model_copy(update=failed) if key == ("unsupervised", "3-7", 2) else record
+        fails = (record.task, record.setup, record.seed) == ("unsupervised", "3-7", 2)
+        return record.model_copy(update=failed) if fails else record
 
-    row = row_of(tables_of(small(seeds=[1, 2]), tmp_path, edit) / "table1.csv", setup="3-7")
+    row = row_of(tables_of(write_run(small(seeds=[1, 2]), tmp_path, edit=edit)) / "table1.csv", setup="3-7")
     assert (row["unsupervised_n"], row["unsupervised_failed"]) == ("1", "1")
     assert row["unsupervised_error"] == "seed 2: stopped"
     assert row["unsupervised_jf_mean_std"] == ""
@@ -187,88 +177,71 @@ def test_authors_figures_stand_beside_davis_only(demo_tables: Path, davis_tables
 
 
 def test_published_sequences_mean_what_is_published() -> None:
-    for setup, sequences in published.PER_SEQUENCE.items():
-        assert len(sequences) == published.SEQUENCES
-        mean = fmean((j + f) / 2 for j, f in sequences.values())
-        assert mean == pytest.approx(published.SETUPS[setup].unsupervised, abs=1e-3)
+    for setup, scores in published.per_sequence().groupby("setup"):
+        assert len(scores) == published.SEQUENCES
+        assert scores["jf_mean"].mean() == pytest.approx(published.SETUPS[setup].unsupervised, abs=1e-3)
 
 
-def test_csv_keeps_every_digit(demo: tuple[Settings, Path], demo_tables: Path) -> None:
-    settings, root = demo
+def test_csv_keeps_every_digit(demo: Results, demo_tables: Path) -> None:
     for row in read_csv(demo_tables / "per-sequence.csv"):
-        if row["setup"] in settings.setups:
-            scores = read_record(root / f"scores/{row['task']}/{row['setup']}/seed=63/record.json").scores
-            assert scores is not None
+        if row["setup"] in demo.settings.setups:
+            scores = read_record(demo.scores(row["task"], row["setup"], 63)).scores
             assert float(row["j_mean"]) == scores.sequences[row["sequence"]].j_mean
     rows = read_csv(demo_tables / "records.csv")
-    assert len(rows) == len(record_paths(*demo))
+    assert len(rows) == sum(len(job.outputs) for job in planned_jobs(demo, val=()) if job.recorded)
     assert {row["record_commit"] for row in rows} == {"0" * 40}
     assert {row["best_epoch"] for row in rows if row["kind"] != "parent" and row["kind"] != "tuning"} == {""}
     assert all(row["best_epoch"].isdecimal() for row in rows if row["kind"] == "parent")
 
 
-def test_attributes_count_and_average_sequences(demo: tuple[Settings, Path], demo_tables: Path) -> None:
-    _, root = demo
-    scores = read_record(root / "scores/semi-supervised/7-7/seed=63/record.json").scores
-    assert scores is not None
+def test_attributes_count_and_average_sequences(demo: Results, demo_tables: Path) -> None:
+    scores = read_record(demo.scores("semi-supervised", "7-7", 63)).scores
     wanted = {"task": "semi-supervised", "attribute": "with look-alikes (LA)", "setup": "7-7"}
     row = row_of(demo_tables / "attributes.csv", **wanted)
     assert row["sequences"] == "3"
-    assert float(row["jf_mean"]) == fmean(scores.sequences[name].jf_mean for name in read_run(*demo).distractors)
+    assert float(row["jf_mean"]) == fmean(scores.sequences[name].jf_mean for name in read_run(demo).distractors)
 
 
-def test_same_records_same_bytes(demo: tuple[Settings, Path], demo_tables: Path, tmp_path: Path) -> None:
-    for path in write_tables(*demo, tmp_path / "tables"):
+def test_same_records_same_bytes(demo: Results, demo_tables: Path) -> None:
+    for path in write_tables(demo, demo.reports / "again"):
         assert path.read_bytes() == (demo_tables / path.name).read_bytes()
 
 
-def test_summary_shows_all_tables_and_figures(demo: tuple[Settings, Path], demo_tables: Path) -> None:
+def test_summary_shows_all_tables_and_figures(demo: Results, demo_tables: Path) -> None:
     text = (demo_tables / "summary.md").read_text()
-    for name in table_names(demo[0]):
+    for name in table_names(demo.settings):
         assert f"[{name}.csv]({name}.csv)" in text
     assert "](../figures/look-alikes.png)" in text
     assert text.count("<details>") == text.count("</details>")
 
 
-@pytest.mark.parametrize(
-    ("left_out", "count", "last"),
-    [
-        (
-            {"grid"},
-            4,
-            "grid/3-7/freeze=SF/scale=0/lr=0.005/seed=63.json: missing; expected a record of run fake-synthetic",
-        ),
-        ({"grid", "parent", "cost", "tuning", "selected"}, 11, "and 2 more of 20 files"),
-    ],
-)
-def test_missing_records_are_named(tmp_path: Path, left_out: set[str], count: int, last: str) -> None:
+def test_missing_records_are_named(tmp_path: Path) -> None:
+    results = write_run(small(), tmp_path, edit=lambda record: record if record.kind == "evaluation" else None)
     with pytest.raises(UserError) as error:
-        tables_of(small(), tmp_path, lambda kind, key, record: None if kind in left_out else record)
+        read_run(results)
     lines = str(error.value).splitlines()
-    assert len(lines) == count
-    assert lines[-1].endswith(last)
+    assert lines[0] == f"{results.detector(63) / 'record.json'}: missing; expected a record of run fake-synthetic"
+    assert len(lines) == 11
+    assert lines[-1] == "and 3 more of 20 files"
 
 
 def test_a_record_of_another_kind_is_refused(tmp_path: Path) -> None:
-    settings = small()
-    root = write_run(settings, tmp_path / "run")
-    (root / "cost/3-7/seed=63.json").write_bytes((root / "selected/3-7/seed=63.json").read_bytes())
+    results = write_run(small(), tmp_path)
+    results.cost("3-7", 63).write_bytes(results.selected("3-7", 63).read_bytes())
     with pytest.raises(UserError, match="found a record of kind selected; expected cost"):
-        write_tables(settings, root, tmp_path / "out")
+        read_run(results)
 
 
 def test_terminal_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    settings = small()
-    results = Results(settings)
-    write_tables(settings, write_run(settings, results.root), results.reports / "tables")
-    settings.save(results.root / "settings.json")
-    for seconds, job in enumerate(planned_jobs(settings), start=1_000_000):
-        for path in job.outputs.values():
+    results = write_run(small(), Path())
+    tables_of(results)
+    results.settings.save(results.root / "settings.json")
+    for job in planned_jobs(results):
+        for path in job.outputs:
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 path.write_bytes(results.selected("3-7", 63).read_bytes())
-            os.utime(path, (seconds, seconds))
     verb = ["summary", "--config", str(results.root / "settings.json")]
     output = CliRunner().invoke(app, verb).output
     assert "tables: reports/fake-synthetic/tables" in output
@@ -287,9 +260,7 @@ def test_latex_is_well_formed(demo_tables: Path, davis_tables: Path) -> None:
         for name in ("table", "tabular"):
             assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") > 0
         for tabular in re.findall(r"\\begin\{tabular\}\{(\w+)\}(.*?)\\end\{tabular\}", text, re.DOTALL):
-            for row in re.findall(
-                r"^(?!\\cmidrule|\\toprule|\\midrule|\\bottomrule)(.*?) \\\\$", tabular[1], re.MULTILINE
-            ):
+            for row in re.findall(r"^(.*?) \\\\$", tabular[1].replace(r"\toprule", ""), re.MULTILINE):
                 spans = [int(span) - 1 for span in re.findall(r"\\multicolumn\{(\d+)\}", row)]
                 assert len(re.findall(r"(?<!\\)&", row)) + sum(spans) + 1 == len(tabular[0])
 
@@ -305,20 +276,17 @@ def test_text_is_escaped() -> None:
 @pytest.mark.parametrize(
     ("best_in", "blocks", "bests", "expected"),
     [
-        ("column", "xxxx", ("high", "high"), {(1, 0)}),
+        ("column", "xxxx", ("high", "high"), {(1, 0), (0, 1), (1, 1)}),
         ("row", "xxxx", ("high", "high"), {(0, 1), (1, 0)}),
         ("block", "xyzz", ("high", "high"), set()),
         ("column", "xxxx", ("low", None), {(0, 0)}),
+        ("column", "xxxx", ("low", "low"), {(0, 0), (3, 1)}),
     ],
 )
 def test_best_is_a_number_and_sought_where_the_panel_says(
     best_in: Any, blocks: str, bests: tuple[Any, Any], expected: set[tuple[int, int]]
 ) -> None:
-    cells = (["1,000.5 ± 0.1", "+3,000 [1, 2]", "failed", "–"], ["2,000"] * 2 + ["–", "failed"])
+    cells = (["1,000.5 ± 0.1", "+3,000 [1, 2]", "failed", "–"], ["2,000"] * 2 + ["–", "−0.1"])
     columns = [Column("", cell, best=best) for cell, best in zip(cells, bests, strict=True)]
     best = Panel("", columns, [*blocks], best_in).best().to_numpy()
     assert {(int(row), int(column)) for row, column in zip(*best.nonzero(), strict=True)} == expected
-
-
-def test_a_minus_sign_makes_a_low_number() -> None:
-    assert list(Panel("", [Column("", ["0.2", "−0.1"], best="low")], ["", ""]).best()[0]) == [False, True]

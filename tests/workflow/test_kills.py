@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow_runs import ENVIRONMENT, ROOT, TINY, assert_same_results, jobs, saved_states
+from workflow_runs import ENVIRONMENT, ROOT, TINY, LocalRun, assert_same_results, jobs, saved_states
 
 KINDS = ["job", "snakemake", "group", "group, gently"]
 SECONDS = (3.0, 10.0)
@@ -57,7 +57,7 @@ def kill_within_a_training(process: subprocess.Popen[bytes], folder: Path, chanc
 @pytest.mark.slow
 @pytest.mark.parametrize("times", [1, pytest.param(5, marks=pytest.mark.kills)])
 def test_a_run_killed_at_random_in_each_way_ends_with_the_same_bytes(
-    tmp_path: Path, local_run: tuple[Path, subprocess.CompletedProcess[str]], times: int
+    tmp_path: Path, local_run: LocalRun, times: int
 ) -> None:
     chance = random.Random(63)
     kinds = chance.sample(KINDS * times, len(KINDS) * times)

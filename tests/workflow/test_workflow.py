@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 from slowfast_vos.config import load_settings
 from slowfast_vos.dag import planned_jobs
 from slowfast_vos.generated import sequence_names
+from slowfast_vos.paths import Results
+from slowfast_vos.videos.fetch import DAVIS_2016
 
-from workflow_runs import ENVIRONMENT, TINY, snakemake
+from workflow_runs import ENVIRONMENT, ROOT, TINY, LocalRun, snakemake
 
 
 def job_counts(dry: subprocess.CompletedProcess[str]) -> dict[str, str]:
@@ -22,31 +27,26 @@ def job_counts(dry: subprocess.CompletedProcess[str]) -> dict[str, str]:
     return {line[0]: line[1] for line in lines if len(line) == 2 and line[1].isdecimal()}
 
 
-@pytest.fixture
-def run(local_run: tuple[Path, subprocess.CompletedProcess[str]]) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """A finished tiny run."""
-    return local_run
-
-
 @pytest.mark.slow
-def test_a_tiny_run_reaches_the_last_table_and_says_where_it_is(
-    run: tuple[Path, subprocess.CompletedProcess[str]],
-) -> None:
-    folder, done = run
+def test_a_tiny_run_reaches_the_last_table_and_says_where_it_is(local_run: LocalRun) -> None:
+    folder, done = local_run
     tables = folder / "reports" / "tiny" / "tables"
     for name in ("table1", "table2", "cost", "tuning", "grid-1-1", "grid-1-3", "per-sequence", "attributes"):
         assert all((tables / f"{name}.{suffix}").stat().st_size for suffix in ("csv", "md", "tex"))
     assert (folder / "reports/tiny/figures/jf-vs-time.png").stat().st_size
+    masks = sorted(folder.glob("results/tiny/predictions/semi-supervised/1-3/seed=63/*/*.png"))
+    assert len(masks) == 2 * 5
+    for path in masks:  # as the official scorer reads them
+        with Image.open(path) as image:
+            assert (image.mode, image.size) == ("P", (160, 96))
     assert "reports/tiny/tables" in done.stdout + done.stderr
     assert "run tiny: 30 of 30 jobs done\n" in done.stdout + done.stderr
-    assert all((folder / job.status_file).exists() for job in planned_jobs(load_settings(TINY)))
+    assert all((folder / job.status_file).exists() for job in planned_jobs(Results(load_settings(TINY))))
 
 
 @pytest.mark.slow
-def test_failed_records_make_the_exit_code_once_all_else_is_there(
-    run: tuple[Path, subprocess.CompletedProcess[str]],
-) -> None:
-    folder, done = run
+def test_failed_records_make_the_exit_code_once_all_else_is_there(local_run: LocalRun) -> None:
+    folder, done = local_run
     assert done.returncode == 1
     assert "reports/tiny/tables/records.csv: found 4 of 27 records failed" in done.stdout + done.stderr
     assert "36 results: 32 done, 4 failed, 0 skipped\nfailed: results/tiny/grid/" in done.stdout
@@ -59,12 +59,10 @@ def test_failed_records_make_the_exit_code_once_all_else_is_there(
 
 
 @pytest.mark.slow
-def test_without_failed_records_the_exit_code_is_0_and_nothing_is_left(
-    run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
+def test_without_failed_records_the_exit_code_is_0_and_nothing_is_left(local_run: LocalRun, tmp_path: Path) -> None:
     mended = tmp_path / "mended.yaml"
     mended.write_text(TINY.read_text().replace('"0.001", "1e30"', '"0.001", "0.002"'))
-    folder = shutil.copytree(run[0], tmp_path / "copy", symlinks=True)
+    folder = shutil.copytree(local_run[0], tmp_path / "copy", symlinks=True)
     done = snakemake(folder, "--cores", "2", configfile=mended)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "36 results: 36 done, 0 failed, 0 skipped\n" in done.stdout
@@ -74,10 +72,8 @@ def test_without_failed_records_the_exit_code_is_0_and_nothing_is_left(
 
 
 @pytest.mark.slow
-def test_a_configuration_that_diverges_is_a_row_and_stops_nothing(
-    run: tuple[Path, subprocess.CompletedProcess[str]],
-) -> None:
-    folder, _ = run
+def test_a_configuration_that_diverges_is_a_row_and_stops_nothing(local_run: LocalRun) -> None:
+    folder, _ = local_run
     records = [json.loads(path.read_text()) for path in sorted(folder.glob("results/tiny/grid/**/seed=63.json"))]
     assert len(records) == 2 * 2 * 1 * 2
     failed = [record for record in records if record["status"] == "failed"]
@@ -87,28 +83,19 @@ def test_a_configuration_that_diverges_is_a_row_and_stops_nothing(
 
 
 @pytest.mark.slow
-def test_predictions_are_what_the_official_scorer_reads(
-    run: tuple[Path, subprocess.CompletedProcess[str]],
+def test_only_the_check_is_left_to_do_and_an_edited_rate_reruns_its_own_shard(
+    local_run: LocalRun, tmp_path: Path
 ) -> None:
-    from PIL import Image
-
-    folder, _ = run
-    masks = sorted(folder.glob("results/tiny/predictions/semi-supervised/1-3/seed=63/*/*.png"))
-    assert len(masks) == 2 * 5
-    for path in masks:
-        with Image.open(path) as image:
-            assert image.mode == "P"
-            assert image.size == (160, 96)
-
-
-@pytest.mark.slow
-def test_only_the_check_is_left_to_do_and_an_edited_rate_reruns_its_own_shard_alone(
-    run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    folder, _ = run
-    again = snakemake(folder, "--cores", "1", "-n")
-    assert job_counts(again) == {"check_records": "1", "all": "1", "total": "2"}
+    folder, _ = local_run
     edited = tmp_path / "edited.yaml"
+    # Bounds on memory and the size of jobs make nothing again.
+    values = yaml.safe_load(TINY.read_text())
+    values["model"]["chunk_length"], values["parent"]["feature_cache_gib"] = 2, 1
+    values["grid"]["shards"], values["final"]["shards"] = 1, 2
+    edited.write_text(yaml.safe_dump(values))
+    for config in (TINY, edited):
+        again = snakemake(folder, "--cores", "1", "-n", configfile=config)
+        assert job_counts(again) == {"check_records": "1", "all": "1", "total": "2"}
     edited.write_text(TINY.read_text().replace('"0.001", "1e30"', '"0.002", "1e30"'))
     plan = snakemake(folder, "--cores", "1", "-n", configfile=edited)
     counts = job_counts(plan)
@@ -118,24 +105,9 @@ def test_only_the_check_is_left_to_do_and_an_edited_rate_reruns_its_own_shard_al
 
 
 @pytest.mark.slow
-def test_bounds_on_memory_and_the_size_of_jobs_make_nothing_again(
-    run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    values = yaml.safe_load(TINY.read_text())
-    values["model"]["chunk_length"] = 2
-    values["parent"]["feature_cache_gib"] = 1
-    values["grid"]["shards"] = 1
-    values["final"]["shards"] = 2
-    edited = tmp_path / "edited.yaml"
-    edited.write_text(yaml.safe_dump(values))
-    plan = snakemake(run[0], "--cores", "1", "-n", configfile=edited)
-    assert job_counts(plan) == {"check_records": "1", "all": "1", "total": "2"}
-
-
-@pytest.mark.slow
-def test_tables_come_from_the_records_alone(run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+def test_tables_come_from_the_records_alone(local_run: LocalRun, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
-    shutil.copytree(run[0], folder)
+    shutil.copytree(local_run[0], folder)
     tables = folder / "reports" / "tiny" / "tables"
     before = {path.name: path.read_bytes() for path in tables.iterdir()}
     for path in tables.iterdir():
@@ -146,11 +118,9 @@ def test_tables_come_from_the_records_alone(run: tuple[Path, subprocess.Complete
 
 
 @pytest.mark.slow
-def test_the_paper_protocol_and_several_seeds_reach_the_tables(
-    run: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
+def test_the_paper_protocol_and_several_seeds_reach_the_tables(local_run: LocalRun, tmp_path: Path) -> None:
     folder, validation = tmp_path / "run", sequence_names("val", 2)
-    shutil.copytree(run[0] / "data", folder / "data")
+    shutil.copytree(local_run[0] / "data", folder / "data")
     values = {"name": "paper", "protocol": "paper", "seeds": [63, 64], "setups": ["1-3"]}
     grid = {"freeze": ["SF"], "lr": ["0.001"], "sequences": validation[:1], "shards": 1}
     paper = tmp_path / "paper.yaml"
@@ -169,7 +139,7 @@ def test_the_paper_protocol_and_several_seeds_reach_the_tables(
 def test_the_jobs_that_status_counts_are_those_of_the_workflow(tmp_path: Path) -> None:
     dry = snakemake(tmp_path, "--cores", "1", "-n", "--quiet", "host")
     logs = {line.split()[1] for line in dry.stdout.splitlines() if line.startswith("    log: ")}
-    planned = planned_jobs(load_settings(TINY))
+    planned = planned_jobs(Results(load_settings(TINY)))
     assert {str(job.log) for job in planned} == logs - {"logs/tiny/check-records.log"}
     made = {
         name.removesuffix(" (update)")
@@ -177,7 +147,7 @@ def test_the_jobs_that_status_counts_are_those_of_the_workflow(tmp_path: Path) -
         if "output: " in line
         for name in line.split(": ")[1].split(", ")
     }
-    assert {str(path) for job in planned for path in job.outputs.values()} <= made
+    assert {str(path) for job in planned for path in job.outputs} <= made
     assert {path.name for path in tmp_path.iterdir()} <= {".snakemake"}  # planning writes nothing of a run
 
 
@@ -189,3 +159,37 @@ def test_a_wrong_configuration_is_refused_in_one_line_before_anything_runs(tmp_p
     assert "speed: unknown key" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_the_papers_run_plans_exactly_the_jobs_of_its_experiments(tmp_path: Path) -> None:
+    for place, names in (("2017/train", [f"train-{i}" for i in range(60)]), ("2016/val", DAVIS_2016["val"].split())):
+        path = tmp_path / "davis" / "ImageSets" / f"{place}.txt"
+        path.parent.mkdir(parents=True)
+        path.write_text("\n".join(names))
+    setups = 5
+    arguments = ["--cores", "1", "-n", "--config", f"davis_root={tmp_path / 'davis'}"]
+    plan = snakemake(tmp_path, *arguments, configfile=ROOT / "config" / "davis.yaml")
+    assert plan.returncode == 0, plan.stderr[-3000:]
+    table = plan.stdout.rpartition("Job stats:")[2]
+    jobs = Counter()
+    for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE):
+        jobs[re.sub(r"_\d+_of_\d+$", "", name)] += int(count)
+    assert jobs.pop("total") == sum(jobs.values()) == 327
+    assert jobs == {
+        "check_data": 1,
+        "detector": 1,
+        "parent": setups,
+        "tuning": 3 * 2,  # rates, backbone frozen or trained
+        "grid": setups * 36,
+        "select": setups,
+        "final": setups * 20,
+        "predict_parent": setups,
+        "predict_baseline": 2,
+        "evaluate": 2 * setups + 2,
+        "cost": setups,
+        "tables": 1,
+        "plots": 1,
+        "strips": 1,
+        "check_records": 1,
+        "all": 1,
+    }

@@ -26,7 +26,13 @@ def cores_of_a_measurement(wildcards):
 
 def outputs_of(*kinds):
     """The records of all jobs of some kinds."""
-    return [path for job in JOBS if job.kind in kinds for path in job.outputs.values()]
+    return [path for job in JOBS if job.kind in kinds for path in job.outputs]
+
+
+def weights(wildcards):
+    """The parent that predicts: a control at test time has another setup's weights."""
+    trained = Setup.parse(wildcards.subject).trained
+    return RESULTS.parent(trained, wildcards.seed) / "model.safetensors"
 
 
 def predictions(wildcards):

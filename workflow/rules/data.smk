@@ -33,7 +33,7 @@ rule check_data:
         ENVIRONMENT
     params:
         key=SETTINGS.digest(
-            "data", "davis_root", "davis_val_root", "protocol", "switches"
+            {"data", "davis_root", "davis_val_root", "protocol", "switches"}
         ),
         selection=SETTINGS.selection_sequences,
         skipped=SKIPPED,
