@@ -19,7 +19,7 @@ from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import read_json
 from slowfast_vos.measuring.provenance import Stopwatch, processor
-from slowfast_vos.measuring.record import Kind, Provenance, Record, Scores, SequenceScores, read_record
+from slowfast_vos.measuring.record import Kind, Record, Scores, SequenceScores, read_record
 from slowfast_vos.paths import Results
 from slowfast_vos.setups import Setup
 from slowfast_vos.videos.dataset import Dataset, open_dataset
@@ -75,32 +75,24 @@ class Job:
         torch.set_num_threads(self.settings.threads)
         return find_device(self.settings.device)
 
-    def write_record(
-        self, path: Path, kind: Kind, *, key: str = "", clock: Stopwatch | None = None, **values: Any
-    ) -> Record:
+    def write_record(self, path: Path, kind: Kind, *, clock: Stopwatch | None = None, **values: Any) -> Record:
         """Write a record with the run's identity filled in; `error` makes it a failed one.
 
         Args:
-            key: digest of what decides the result (see `key`).
             clock: of a part of the job that has its own record.
         """
         # A job without a network asks for no device.
         used = self.__dict__.get("device")
-        provenance = (clock or self.clock).provenance(
-            device=used.name if used else processor(),
-            driver=used.driver if used else None,
-            threads=self.settings.threads,
-            dataset=self.data_digest,
-        )
+        device, driver = (used.name, used.driver) if used else (processor(), None)
+        about = {"device": device, "driver": driver, "threads": self.settings.threads, "dataset": self.data_digest}
         record = Record(
             kind=kind,
             status="failed" if values.get("error") else "done",
-            key=key,
             name=self.settings.name,
             protocol=self.settings.protocol_name,
             seed=self.seed,
             settings=self.settings.model_dump(mode="json"),
-            provenance=Provenance(**provenance),
+            provenance=(clock or self.clock).provenance(**about),
             **values,
         )
         record.save(path)
@@ -169,17 +161,9 @@ class Job:
         load_state(model, state, source=str(path))
         return model.eval()
 
-    def about(self, setup: str | None) -> dict[str, Any]:
-        """The header of a checkpoint: how to build its network."""
-        return {"setup": setup, "seed": self.seed, "settings": self.settings.model_dump(mode="json")}
-
 
 def gather_scores(sequences: dict[str, dict[str, float]]) -> Scores:
-    """A record's scores from the official statistics of each sequence, each of which has one object.
-
-    Args:
-        sequences: by name, the official columns (`J-Mean`, …).
-    """
+    """A record's scores from the official columns (`J-Mean`, …) of each sequence, each of which has one object."""
     columns = SequenceScores.model_fields
     each = {
         name: SequenceScores(**{column: figures[official_name(column)] for column in columns})

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from slowfast_vos.jobs.failures import counted_crashes, failure_of_configuration
+from slowfast_vos.jobs.failures import run_configuration
 from slowfast_vos.jobs.job import Job
 from slowfast_vos.jobs.selection import Selection
-from slowfast_vos.measuring.record import Record
+from slowfast_vos.measuring.record import Kind, Record
 from slowfast_vos.model.checkpoints import save_checkpoint
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.model.weights import load_weights
@@ -34,11 +35,9 @@ def run_detector(job: Job) -> Record:
     model = job.detector(trained=False)
     load_weights(model, settings.model.weights, settings.model.backbone)
 
-    def train(resume: Resume) -> TrainingState:
-        binary = job.dataset.binary_train
-        return train_detector(settings, model, job.dataset.train, binary=binary, seed=seed, resume=resume)
-
-    return _run(job, folder, model, settings.detector, train, {"kind": "detector", "setup": None})
+    binary = job.dataset.binary_train
+    train = partial(train_detector, settings, model, job.dataset.train, binary=binary, seed=seed)
+    return _run(job, folder, model, settings.detector, train, "detector")
 
 
 def run_parent(job: Job, setup: str) -> Record:
@@ -51,28 +50,29 @@ def run_parent(job: Job, setup: str) -> Record:
     seed = job_seed(job.settings, job.seed, "parent", setup)
     model = _untrained_parent(job, setup, seed)
 
-    def train(resume: Resume) -> TrainingState:
-        return _train_parent(job, model, parent, seed, resume)
-
-    about = {"kind": "parent", "setup": setup, "job": {"backbone": parent.backbone, "lr": parent.lr}}
-    return _run(job, folder, model, parent, train, about)
+    train, point = partial(_train_parent, job, model, parent, seed), {"backbone": parent.backbone, "lr": parent.lr}
+    return _run(job, folder, model, parent, train, "parent", setup, job=point)
 
 
 def _run(
     job: Job,
+    /,
     folder: Path,
     model: nn.Module,
     stage: Training,
-    train: Callable[[Resume], TrainingState],
-    about: dict[str, Any],
+    train: Callable[..., TrainingState],
+    kind: Kind,
+    setup: str | None = None,
+    **about: Any,
 ) -> Record:
-    """Train a network, unless that is done; write its weights and then the record."""
+    """Train a network by `train(resume=…)`, unless that is done; write its weights and then the record."""
     path, weights, key = folder / "record.json", folder / "model.safetensors", _key(job, stage, model)
     if cached := job.cached(path, key, weights):
         return cached
-    state = train(Resume(job.results.work(path) / "state.pt", key, job.settings.save_every))
-    save_checkpoint(weights, model, job.about(about["setup"]))
-    record = job.write_record(path, key=key, **about, **_outcome(state))
+    state = train(resume=Resume(job.results.work(path) / "state.pt", key, job.settings.save_every))
+    header = {"setup": setup, "seed": job.seed, "settings": job.settings.model_dump(mode="json")}
+    save_checkpoint(weights, model, header)
+    record = job.write_record(path, kind, key=key, setup=setup, **about, **_outcome(state))
     shutil.rmtree(job.results.work(path), ignore_errors=True)
     return record
 
@@ -80,23 +80,18 @@ def _run(
 def run_tuning(job: Job, setup: str, backbone: str, lr: str) -> Record:
     """Train one point of the tuning; writes its record alone, a failed one if it fails."""
     settings, path = job.settings, job.results.tuning(setup, backbone, lr, job.seed)
-    tuning, point, work = settings.tuning, {"backbone": backbone, "lr": lr}, job.results.work(path)
+    tuning, point = settings.tuning, {"backbone": backbone, "lr": lr}
     limits = {} if tuning.train_frames is None else {"train_frames": tuning.train_frames}
     parent = settings.parent.model_copy(update={**point, "epochs": tuning.epochs, **limits})
     seed = job_seed(settings, job.seed, "tuning", setup, backbone, lr)
     model = _untrained_parent(job, setup, seed)
     key = _key(job, parent, model)
-    if cached := job.cached(path, key):
-        return cached
-    try:
-        with counted_crashes(work):
-            state = _train_parent(job, model, parent, seed, Resume(work / "state.pt", key, settings.save_every))
-        outcome = _outcome(state)
-    except Exception as error:
-        outcome = {"error": failure_of_configuration(error)}
-    record = job.write_record(path, "tuning", key=key, setup=setup, job=point, **outcome)
-    shutil.rmtree(work, ignore_errors=True)
-    return record
+
+    def compute(work: Path) -> dict[str, Any]:
+        resume = Resume(work / "state.pt", key, settings.save_every)
+        return _outcome(_train_parent(job, model, parent, seed, resume))
+
+    return run_configuration(job, path, "tuning", key, compute, setup=setup, job=point)
 
 
 def _untrained_parent(job: Job, setup: str, seed: int) -> SlowFastMaskRCNN:
