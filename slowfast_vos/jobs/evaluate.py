@@ -7,7 +7,7 @@ from slowfast_vos.measuring.record import Record, read_record
 from slowfast_vos.scoring import score
 
 
-def evaluate(job: Job, task: str, setup: str) -> Record:
+def evaluate_predictions(job: Job, task: str, setup: str) -> Record:
     """Score a folder of predictions; writes the record, and the official CSV files beside it.
 
     Where a sequence's final model failed, the setup has no score: the record is a failed one.
