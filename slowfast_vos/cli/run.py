@@ -9,17 +9,7 @@ from typing import Annotated
 
 import typer
 
-from slowfast_vos.cli.app import (
-    Config,
-    Out,
-    Part,
-    Seed,
-    SetupOption,
-    app,
-    open_job,
-    parse_part,
-    report_job,
-)
+from slowfast_vos.cli.app import Config, Out, Part, Seed, SetupOption, app, open_job, parse_part, report_job
 from slowfast_vos.config import load_settings
 from slowfast_vos.dag import BASELINES, TASKS, planned_jobs
 from slowfast_vos.errors import UserError

@@ -147,15 +147,12 @@ def check_data(
             raise UserError(
                 "check-data: found --year, --resolution or --split with --config; expected them with --davis-root"
             )
-        _check_run(config)
-
-
-def _check_run(config: Path) -> None:
-    with report_job(config, "check-data") as results:
-        dataset = open_dataset(results.settings)
-        checked = check_dataset(dataset, lambda videos: progress_lines(videos, "checked", lambda video: video.name))
-        write_json(results.dataset, checked | describe_dataset(dataset))
-        typer.echo(f"{len(checked['sequences'])} sequences, {sum(checked['sequences'].values())} frames: no problem")
+        with report_job(config, "check-data") as results:
+            dataset = open_dataset(results.settings)
+            checked = check_dataset(dataset, lambda videos: progress_lines(videos, "checked", lambda video: video.name))
+            write_json(results.dataset, checked | describe_dataset(dataset))
+            lengths = checked["sequences"].values()
+            typer.echo(f"{len(lengths)} sequences, {sum(lengths)} frames: no problem")
 
 
 def _check_davis(root: Path, resolution: str, year: Year | None, splits: list[str]) -> None:

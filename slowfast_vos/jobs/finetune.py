@@ -13,8 +13,7 @@ from slowfast_vos.files import atomic_folder
 from slowfast_vos.jobs.failures import run_configuration
 from slowfast_vos.jobs.job import Job, gather_scores
 from slowfast_vos.jobs.predict import write_predictions
-from slowfast_vos.jobs.selection import Selection
-from slowfast_vos.jobs.train import weights_digest
+from slowfast_vos.jobs.train import Selection, weights_digest
 from slowfast_vos.measuring.record import Epoch, Record, read_record
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.paths import shard

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,9 +29,6 @@ class Gpu:
     uuid: str
     index: int
     processes: int = 0
-
-    def __str__(self) -> str:
-        return f"GPU {self.index}"
 
 
 def list_gpus() -> list[Gpu]:
@@ -113,30 +109,24 @@ def gpu_lock(device: str) -> Iterator[str | None]:
         return None
 
     def holders() -> str:
-        held = {gpu: place.read_text(encoding="utf-8").strip() for gpu, place in places.items()}
-        return "; ".join(f"{gpu} is held by {process or 'a process that just began'}" for gpu, process in held.items())
+        held = {gpu.index: place.read_text(encoding="utf-8").strip() for gpu, place in places.items()}
+        return "; ".join(f"GPU {index} is held by {who or 'a process that just began'}" for index, who in held.items())
 
     gpu, lock = wait_for(take_one, holders)
     try:
         places[gpu].write_text(f"process {os.getpid()} ({' '.join(sys.argv[1:])[:120]})\n", encoding="utf-8")
         os.environ[VARIABLE] = gpu.uuid
-        log.info("runs on %s", gpu)
+        log.info("runs on GPU %d", gpu.index)
         yield gpu.uuid
     finally:
         lock.release()
 
 
 def own_folder(base: Path = Path("/tmp")) -> Path:
-    """The folder of lock files that all jobs of a user on this host share.
-
-    Neither in $TMPDIR nor in $XDG_RUNTIME_DIR, which differ between a user's sessions, and a cluster's jobs.
-    """
+    """The folder of lock files that all jobs of a user on this host share."""
+    # Not in $TMPDIR or $XDG_RUNTIME_DIR, which differ between a user's sessions, and a cluster's jobs.
     folder = base / f"slowfast-vos-{os.getuid()}"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror}); locks of GPUs lie there") from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise UserError(f"{folder}: found another user's; expected a folder of this user, for locks of GPUs")
     return folder

@@ -37,16 +37,10 @@ SHARED = ("name", "protocol", "switches", "data", "davis_root", "davis_val_root"
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a run.
-
-    Attributes:
-        settings: the run's configuration.
-        seed: the run's seed that the job belongs to, one of `settings.seeds`.
-        clock: running since the job was made.
-    """
+    """A job of a run."""
 
     settings: Settings
-    seed: int
+    seed: int  # one of the run's
     clock: Stopwatch = field(default_factory=Stopwatch)
 
     @cached_property
@@ -76,11 +70,7 @@ class Job:
         return find_device(self.settings.device)
 
     def write_record(self, path: Path, kind: Kind, *, clock: Stopwatch | None = None, **values: Any) -> Record:
-        """Write a record with the run's identity filled in; `error` makes it a failed one.
-
-        Args:
-            clock: of a part of the job that has its own record.
-        """
+        """Write a record of the job, or of the part of it that has its own `clock`; `error` makes it a failed one."""
         # A job without a network asks for no device.
         used = self.__dict__.get("device")
         device, driver = (used.name, used.driver) if used else (processor(), None)
@@ -164,16 +154,10 @@ class Job:
 
 def gather_scores(sequences: dict[str, dict[str, float]]) -> Scores:
     """A record's scores from the official columns (`J-Mean`, …) of each sequence, each of which has one object."""
-    columns = SequenceScores.model_fields
+    columns = {column: column.replace("_", "-").title() for column in SequenceScores.model_fields}  # j_mean: J-Mean
     each = {
-        name: SequenceScores(**{column: figures[official_name(column)] for column in columns})
+        name: SequenceScores(**{column: figures[official] for column, official in columns.items()})
         for name, figures in sequences.items()
     }
     means = {column: float(np.mean([getattr(one, column) for one in each.values()])) for column in columns}
     return Scores(jf_mean=(means["j_mean"] + means["f_mean"]) / 2, **means, sequences=each)
-
-
-def official_name(column: str) -> str:
-    """The official toolkit's name of a column: `j_mean` is `J-Mean`."""
-    measure, statistic = column.split("_")
-    return f"{measure.upper()}-{statistic.capitalize()}"

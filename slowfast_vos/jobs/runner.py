@@ -36,20 +36,13 @@ class NoLocksError(UserError):
 
 @dataclass(frozen=True)
 class JobStatus:
-    """What is known of a job.
+    """What is known of a job; `error` says in one line why it failed."""
 
-    Attributes:
-        state: `stopped` was killed or interrupted; `unknown` began on a file system without locks.
-        started: seconds since 1970.
-        seconds: duration of a job that ended, from before torch is imported.
-        error: why it failed, in one line.
-    """
-
-    state: State
+    state: State  # `stopped` was killed or interrupted; `unknown` began on a file system without locks
     pid: int | None = None
     host: str | None = None
-    started: float | None = None
-    seconds: float | None = None
+    started: float | None = None  # seconds since 1970
+    seconds: float | None = None  # duration of a job that ended, from before torch is imported
     error: str | None = None
 
     @property
@@ -59,7 +52,7 @@ class JobStatus:
 
 
 def try_lock(path: Path) -> FileLock | None:
-    """Lock a file (created if missing) until `release` or the end of this process; None if another process holds it.
+    """Lock a file until `release` or the end of this process; None if another process holds it.
 
     Raises:
         NoLocksError: the file system has no locks.
@@ -90,11 +83,7 @@ def wait_for(take: Callable[[], T | None], reason: Callable[[], str]) -> T:
 
 
 def hold_run(path: Path) -> FileLock | None:
-    """Lock a run, for one Snakemake; None, and a warning, where the file system has no locks.
-
-    Raises:
-        UserError: another Snakemake works at this run.
-    """
+    """Lock a run, for one Snakemake, or raise UserError; None, and a warning, where the file system has no locks."""
     try:
         lock = try_lock(path)
     except NoLocksError as error:
@@ -149,11 +138,7 @@ def run_job(path: Path) -> Iterator[None]:
 
 
 def read_status(path: Path) -> JobStatus | None:
-    """Read a job's status file; None if the job never began.
-
-    Raises:
-        UserError: the file cannot be read.
-    """
+    """Read a job's status file; None if the job never began."""
     if not path.is_file():
         return None
     status = _read(path)

@@ -15,11 +15,12 @@ import pytest
 import torch
 from slowfast_vos.config import parse_settings
 from slowfast_vos.generated import sequence_names
-from slowfast_vos.jobs import finetune, selection
-from slowfast_vos.jobs.job import Job, official_name
-from slowfast_vos.jobs.selection import Selection
-from slowfast_vos.measuring.record import SequenceScores, read_record
+from slowfast_vos.jobs import finetune, train
+from slowfast_vos.jobs.job import Job
+from slowfast_vos.jobs.train import Selection
+from slowfast_vos.measuring.record import read_record
 from slowfast_vos.model.checkpoints import read_checkpoint
+from slowfast_vos.scoring.results import STATISTICS
 from slowfast_vos.training.loop import Resume, TrainingState
 from torch import Tensor, nn
 
@@ -75,7 +76,7 @@ def test_only_where_the_backbone_is_frozen_a_configuration_takes_the_parents_fea
     copied: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken, masks = [], []
-    predict_masks = selection.predict_masks
+    predict_masks = train.predict_masks
 
     def recording(
         model: SlowFastMaskRCNN, frames: Iterable[Tensor], chunks: list[Chunk] | None
@@ -85,7 +86,7 @@ def test_only_where_the_backbone_is_frozen_a_configuration_takes_the_parents_fea
         masks.append([list(predict_masks(model, frames, some)) for some in (chunks, None)])
         return iter(masks[-1][0])
 
-    monkeypatch.setattr(selection, "predict_masks", recording)
+    monkeypatch.setattr(train, "predict_masks", recording)
     copied.done("grid", "--setup", SETUP, grid={"lr": ["0.001"], "iterations": 2})
     assert taken == [False, True]  # SF, BB_SF
     for cached, encoded in masks:
@@ -179,7 +180,7 @@ def test_a_killed_parent_that_is_edited_begins_anew(killed: Run, changes: dict[s
 def test_a_signal_while_an_epoch_is_scored_keeps_what_is_scored(
     inside: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    statistics = dict.fromkeys(map(official_name, SequenceScores.model_fields), 0.5)
+    statistics = dict.fromkeys(STATISTICS, 0.5)
     scored: list[str] = []
 
     def score_video(self: Selection, _: SlowFastMaskRCNN, video: Video) -> dict[str, float]:
