@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 from slowfast_vos.config import parse_settings
 from slowfast_vos.measuring.record import read_record
-from slowfast_vos.model.checkpoints import read_checkpoint
 from slowfast_vos.videos.pngs import DAVIS_PALETTE, read_mask
 
 if TYPE_CHECKING:
@@ -74,12 +73,11 @@ def test_curves_have_a_point_for_every_epoch(tiny_run: Run) -> None:
 
 
 def test_a_diverged_point_of_the_tuning_is_a_failed_record(tiny_run: Run) -> None:
-    done = read_record(tiny_run.results.tuning(SETUP, "frozen", "0.001", SEED))
-    failed = read_record(tiny_run.results.tuning(SETUP, "trained", "1e30", SEED))
-    assert (done.status, done.job) == ("done", {"backbone": "frozen", "lr": "0.001"})
-    assert (failed.status, failed.job) == ("failed", {"backbone": "trained", "lr": "1e30"})
-    assert failed.scores is None
-    assert "found a loss that is not finite" in failed.error
+    for point, status in ((("frozen", "0.001"), "done"), (("trained", "1e30"), "failed")):
+        record = read_record(tiny_run.results.tuning(SETUP, *point, SEED))
+        assert (tuple(record.job.values()), record.status) == (point, status)
+        assert (record.scores is None) == ("found a loss that is not finite" in (record.error or ""))
+        assert (record.scores is None) == (status == "failed")
 
 
 def test_the_grid_has_a_record_for_every_configuration_and_the_best_one_is_selected(tiny_run: Run) -> None:
@@ -90,7 +88,6 @@ def test_the_grid_has_a_record_for_every_configuration_and_the_best_one_is_selec
         if record.status == "failed":
             assert record.scores is None
             assert "found a loss that is not finite" in record.error
-            assert len(record.error.splitlines()) == 1
         else:
             assert set(record.scores.sequences) == set(tiny_run.settings.data.held_out)
             assert record.curve[-1].iteration == 3
@@ -153,8 +150,8 @@ def test_an_all_foreground_mask_scores_the_objects_share_of_the_inner_frames(tin
 def test_the_cost_is_measured(tiny_run: Run) -> None:
     cost = read_record(tiny_run.results.cost(SETUP, SEED)).cost
     assert 0 < cost.parameters_slow_fast < cost.parameters_trained < cost.parameters_total
-    assert cost.milliseconds_per_frame.repeats == 3
     spread = cost.milliseconds_per_frame
+    assert spread.repeats == 3
     assert 0 < spread.low <= spread.median <= spread.high
     assert cost.frames_per_second.median == pytest.approx(1000 / spread.median)
     assert (cost.timed_frames, cost.frame_size, cost.end_to_end_frames) == (4, (96, 160), 10)
@@ -162,12 +159,6 @@ def test_the_cost_is_measured(tiny_run: Run) -> None:
     assert cost.gflops_per_frame > 0
     assert 2**26 < cost.host_peak_bytes < 2**40
     assert cost.gpu_allocated_bytes is cost.gpu_reserved_bytes is cost.gpu_process_bytes is None
-
-
-def test_a_checkpoint_says_how_to_build_its_network(tiny_run: Run) -> None:
-    _, about = read_checkpoint(tiny_run.results.parent(SETUP, SEED) / "model.safetensors")
-    assert (about["setup"], about["seed"]) == (SETUP, SEED)
-    assert parse_settings(about["settings"], "checkpoint") == tiny_run.settings
 
 
 def test_where_all_configurations_failed_the_setup_fails_and_not_the_run(copied: Run, checked: dict[str, Any]) -> None:
