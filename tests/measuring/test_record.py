@@ -20,15 +20,6 @@ def record(**values: Any) -> Record:
     return Record(**{"kind": "grid", "status": "done", **identity, "provenance": provenance, **values})
 
 
-def test_a_record_reads_back(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "record.json"
-    one = record(job={"lr": "0.001"}, status="failed", error="too fast")
-    one.save(path)
-    assert read_record(path) == one
-    one.save(tmp_path / "again.json")
-    assert (tmp_path / "again.json").read_bytes() == path.read_bytes()
-
-
 @pytest.mark.parametrize(
     ("change", "where"),
     [
