@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -26,31 +26,17 @@ SETUP, SEED = "1-3", 63
 VALIDATION = sequence_names("val", 2)
 
 
-@pytest.fixture
-def checked(tiny_run: Run) -> dict[str, Any]:
-    """The run's checked dataset."""
-    return json.loads(tiny_run.results.dataset.read_text())
-
-
-def test_every_record_follows_the_schema_and_names_its_origin(tiny_run: Run, checked: dict[str, Any]) -> None:
+def test_every_record_follows_the_schema_and_names_its_origin(tiny_run: Run) -> None:
     found = {path: read_record(path) for path in tiny_run.results.root.rglob("*.json") if path.name != "dataset.json"}
-    expected = {
-        "detector": 1,
-        "parent": 1,
-        "tuning": 2,
-        "grid": 4,
-        "selected": 1,
-        "final": 2,
-        "evaluation": 4,
-        "cost": 1,
-    }
-    assert Counter(record.kind for record in found.values()) == expected | {"cost": 1}
+    expected = {"detector": 1, "parent": 1, "tuning": 2, "grid": 4, "selected": 1, "final": 2}
+    assert Counter(record.kind for record in found.values()) == expected | {"evaluation": 4, "cost": 1}
+    digest = json.loads(tiny_run.results.dataset.read_text())["digest"]
     for path, record in found.items():
         assert json.loads(path.read_text()) == record.model_dump(mode="json")
         assert (record.name, record.protocol, record.seed) == ("tiny", "strict", SEED)
         assert parse_settings(record.settings, "record") == tiny_run.settings
         assert (record.error is None) == (record.status == "done")
-        assert record.provenance.dataset == checked["digest"]
+        assert record.provenance.dataset == digest
         assert record.provenance.threads == 1
         assert record.provenance.driver is None
         assert {"torch", "torchvision", "timm", "slowfast-vos"} <= set(record.provenance.packages)
@@ -87,9 +73,7 @@ def test_a_diverged_point_of_the_tuning_is_a_failed_record(tiny_run: Run) -> Non
         assert (record.scores is None) == (status == "failed")
 
 
-def test_the_best_of_all_configurations_is_selected_for_the_final_models(
-    tiny_run: Run, checked: dict[str, Any]
-) -> None:
+def test_the_best_of_all_configurations_is_selected_for_the_final_models(tiny_run: Run) -> None:
     found = [read_record(path) for path in tiny_run.grid_paths]
     assert [tuple(record.job.values()) for record in found] == tiny_run.results.configurations()
     assert {record.job["lr"]: record.status for record in found} == {"0.001": "done", "1e30": "failed"}
@@ -104,7 +88,7 @@ def test_the_best_of_all_configurations_is_selected_for_the_final_models(
     selected = read_record(tiny_run.results.selected(SETUP, SEED))
     assert (selected.job, selected.scores) == (best.job, best.scores)
     # A final model of it for each validation sequence.
-    for name in checked["roles"]["val"]:
+    for name in VALIDATION:
         record = read_record(tiny_run.results.final(SETUP, SEED, name))
         assert record.job == {"sequence": name, **selected.job}
         assert record.curve[-1].iteration == 2
@@ -115,13 +99,12 @@ def test_the_best_of_all_configurations_is_selected_for_the_final_models(
     [("unsupervised", SETUP), ("semi-supervised", SETUP), ("baseline", "detector"), ("baseline", "foreground")],
 )
 def test_predictions_are_indexed_pngs_in_the_layout_of_davis_and_are_scored(
-    tiny_run: Run, checked: dict[str, Any], task: str, subject: str
+    tiny_run: Run, task: str, subject: str
 ) -> None:
     folder = tiny_run.results.predictions(task, subject, SEED)
     annotations = tiny_run.settings.data_root / "Annotations" / "480p"
-    names = checked["roles"]["val"]
-    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
-    for name in names:
+    assert sorted(path.name for path in folder.iterdir()) == sorted(VALIDATION)
+    for name in VALIDATION:
         files = sorted((folder / name).iterdir())
         assert [path.name for path in files] == [f"{index:05d}.png" for index in range(5)]
         for path in files:
@@ -133,7 +116,7 @@ def test_predictions_are_indexed_pngs_in_the_layout_of_davis_and_are_scored(
     path = tiny_run.results.scores(task, subject, SEED)
     record = read_record(path)
     assert (record.task, record.status) == (task, "done")
-    assert set(record.scores.sequences) == set(names)
+    assert set(record.scores.sequences) == set(VALIDATION)
     assert record.scores.jf_mean == pytest.approx(np.mean([one.jf_mean for one in record.scores.sequences.values()]))
     assert (path.parent / "global.csv").read_text().startswith("J&F-Mean,J-Mean,")
     assert (path.parent / "per-sequence.csv").is_file()
@@ -162,8 +145,8 @@ def test_the_cost_is_measured(tiny_run: Run) -> None:
     assert cost.gpu_allocated_bytes is cost.gpu_reserved_bytes is cost.gpu_process_bytes is None
 
 
-def test_where_all_configurations_failed_the_setup_fails_and_not_the_run(copied: Run, checked: dict[str, Any]) -> None:
-    results, names = copied.results, checked["roles"]["val"]
+def test_where_all_configurations_failed_the_setup_fails_and_not_the_run(copied: Run) -> None:
+    results = copied.results
     for path in copied.grid_paths:
         read_record(path).model_copy(update={"status": "failed", "error": "no luck", "scores": None}).save(path)
     error = f"all {len(copied.grid_paths)} configurations of the grid failed, the first with: no luck"
@@ -171,17 +154,17 @@ def test_where_all_configurations_failed_the_setup_fails_and_not_the_run(copied:
     selected = read_record(results.selected(SETUP, SEED))
     assert (selected.status, selected.error, selected.job) == ("failed", error, {})
     copied.done("finetune", "--setup", SETUP)
-    for name in names:
+    for name in VALIDATION:
         final = read_record(results.final(SETUP, SEED, name))
         assert (final.status, final.error, final.job) == ("failed", error, {"sequence": name})
         assert list((results.predictions("semi-supervised", SETUP, SEED) / name).iterdir()) == []
     copied.done("evaluate", "--task", "semi-supervised", "--setup", SETUP)
-    assert read_record(results.scores("semi-supervised", SETUP, SEED)).error == f"{', '.join(names)}: {error}"
+    assert read_record(results.scores("semi-supervised", SETUP, SEED)).error == f"{', '.join(VALIDATION)}: {error}"
     # Tables and figures of failed records are tested with the reports; the pictures read predictions.
     copied.done("strips", "--out", "failed")
 
 
-def test_a_final_model_that_fails_fails_the_evaluation_and_not_the_run(copied: Run, checked: dict[str, Any]) -> None:
+def test_a_final_model_that_fails_fails_the_evaluation_and_not_the_run(copied: Run) -> None:
     results = copied.results
     record = read_record(results.selected(SETUP, SEED))
     record.job["lr"] = "1e30"
@@ -191,7 +174,7 @@ def test_a_final_model_that_fails_fails_the_evaluation_and_not_the_run(copied: R
     copied.done("evaluate", "--task", "semi-supervised", "--setup", SETUP)
     evaluation = read_record(results.scores("semi-supervised", SETUP, SEED))
     assert (evaluation.status, evaluation.scores) == ("failed", None)
-    assert all(name in evaluation.error for name in checked["roles"]["val"])
+    assert all(name in evaluation.error for name in VALIDATION)
 
 
 @pytest.fixture

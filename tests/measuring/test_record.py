@@ -1,4 +1,4 @@
-"""Records: what is written reads back, and what is no record is named."""
+"""Records: what is no record is named, and where one comes from."""
 
 from __future__ import annotations
 
