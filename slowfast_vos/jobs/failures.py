@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from slowfast_vos.errors import LostError, UserError
 from slowfast_vos.files import read_json, write_json
-from slowfast_vos.jobs.job import Job
 from slowfast_vos.measuring.devices import is_out_of_memory
-from slowfast_vos.measuring.provenance import Stopwatch
-from slowfast_vos.measuring.record import Kind, Record
 from slowfast_vos.training.loop import DivergedError
 
 log = logging.getLogger(__name__)
@@ -31,37 +26,6 @@ LOWER = (
 
 class CrashedError(UserError):
     """Every process that has tried this so far crashed (see `counted_crashes`)."""
-
-
-def run_configuration(
-    job: Job,
-    path: Path,
-    kind: Kind,
-    key: str,
-    compute: Callable[[Path], dict[str, Any]],
-    /,
-    *beside: Path,
-    **about: Any,
-) -> Record:
-    """A configuration's record: the one at `path` if it has the key, else of what is computed now.
-
-    Args:
-        compute: gives the outcome's fields of the record, from the folder of its training states. An error of the
-            configuration's own makes the record a failed one.
-        beside: what else the configuration writes.
-        about: the other fields of the record.
-    """
-    if cached := job.cached(path, key, *beside):
-        return cached
-    clock, work = Stopwatch(), job.results.work(path)
-    try:
-        with counted_crashes(work):
-            outcome = compute(work)
-    except Exception as error:
-        outcome = {"error": failure_of_configuration(error)}
-    record = job.write_record(path, kind, key=key, clock=clock, **about, **outcome)
-    shutil.rmtree(work, ignore_errors=True)
-    return record
 
 
 def is_lost(error: BaseException) -> bool:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from slowfast_vos.files import atomic_folder
-from slowfast_vos.jobs.failures import run_configuration
 from slowfast_vos.jobs.job import Job, gather_scores
 from slowfast_vos.jobs.predict import write_predictions
 from slowfast_vos.jobs.train import Selection, weights_digest
@@ -59,7 +58,7 @@ def _run_point(
         return {"scores": gather_scores(scores), "curve": mean_curve(curves)}
 
     path = job.results.grid(setup, *values.values(), job.seed)
-    return run_configuration(job, path, "grid", key, compute, setup=setup, job=values)
+    return job.run_configuration(path, "grid", key, compute, setup=setup, job=values)
 
 
 def mean_curve(curves: list[list[Epoch]]) -> list[Epoch]:
@@ -115,7 +114,7 @@ def _run_sequence(
         return {"curve": state.curve}
 
     path = job.results.final(setup, job.seed, video.name)
-    record = run_configuration(job, path, "final", key, compute, out, setup=setup, job=point)
+    record = job.run_configuration(path, "final", key, compute, out, setup=setup, job=point)
     if record.error:
         with atomic_folder(out):  # no predictions
             pass

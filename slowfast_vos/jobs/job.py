@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -101,6 +103,31 @@ class Job:
         if record.status == "failed" or record.key != key:
             return None
         log.info("%s: reused, since it has this job's key", path)
+        return record
+
+    def run_configuration(
+        self, path: Path, kind: Kind, key: str, compute: Callable[[Path], dict[str, Any]], *beside: Path, **about: Any
+    ) -> Record:
+        """A configuration's record: the one at `path` if it has the key, else of what is computed now.
+
+        Args:
+            compute: gives the outcome's fields of the record, from the folder of its training states. An error of the
+                configuration's own makes the record a failed one.
+            beside: what else the configuration writes.
+            about: the other fields of the record.
+        """
+        from slowfast_vos.jobs.failures import counted_crashes, failure_of_configuration
+
+        if cached := self.cached(path, key, *beside):
+            return cached
+        clock, work = Stopwatch(), self.results.work(path)
+        try:
+            with counted_crashes(work):
+                outcome = compute(work)
+        except Exception as error:
+            outcome = {"error": failure_of_configuration(error)}
+        record = self.write_record(path, kind, key=key, clock=clock, **about, **outcome)
+        shutil.rmtree(work, ignore_errors=True)
         return record
 
     def detector(self, *, trained: bool = True) -> MaskRCNN:

@@ -14,7 +14,6 @@ from typing import Any
 
 from torch import nn
 
-from slowfast_vos.jobs.failures import run_configuration
 from slowfast_vos.jobs.job import Job, gather_scores
 from slowfast_vos.measuring.record import Kind, Record, Scores
 from slowfast_vos.model.checkpoints import save_checkpoint
@@ -92,7 +91,7 @@ def run_tuning(job: Job, setup: str, backbone: str, lr: str) -> Record:
         resume = Resume(work / "state.pt", key, settings.save_every)
         return _outcome(_train_parent(job, model, parent, seed, resume))
 
-    return run_configuration(job, path, "tuning", key, compute, setup=setup, job=point)
+    return job.run_configuration(path, "tuning", key, compute, setup=setup, job=point)
 
 
 def _untrained_parent(job: Job, setup: str, seed: int) -> SlowFastMaskRCNN:
