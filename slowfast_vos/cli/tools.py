@@ -20,7 +20,7 @@ from slowfast_vos.errors import UserError
 from slowfast_vos.files import write_json
 from slowfast_vos.jobs.runner import hold_lock
 from slowfast_vos.progress import ProgressCallback, progress_lines
-from slowfast_vos.reporting.status import last_lines, print_lines, print_status, read_status
+from slowfast_vos.reporting.status import last_lines, print_status, read_status
 from slowfast_vos.scoring.command import Year
 from slowfast_vos.videos.check import TreeReport, check_tree, editions
 from slowfast_vos.videos.dataset import check_dataset, describe_dataset, open_dataset
