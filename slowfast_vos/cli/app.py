@@ -7,17 +7,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from slowfast_vos.config import load_settings
 from slowfast_vos.errors import UserError
-
-if TYPE_CHECKING:
-    from slowfast_vos.config import Settings
-    from slowfast_vos.jobs.job import Job
-    from slowfast_vos.paths import Results
+from slowfast_vos.jobs.gpus import gpu_lock
+from slowfast_vos.jobs.job import Job
+from slowfast_vos.jobs.runner import run_job
+from slowfast_vos.paths import Results
+from slowfast_vos.reporting.status import read_status
+from slowfast_vos.setups import Setup
 
 log = logging.getLogger(__name__)
 
@@ -25,21 +27,16 @@ log = logging.getLogger(__name__)
 class Lines(logging.Formatter):
     """Lines with their time and their job; errors without, each line of them marked."""
 
-    def __init__(self, label: str = "") -> None:
-        super().__init__(f"%(asctime)s {label + ': ' if label else ''}%(message)s", "%H:%M:%S")
-
     def format(self, record: logging.LogRecord) -> str:
-        """Format a line of the log."""
         if record.levelno < logging.ERROR or record.exc_info:
             return super().format(record)
         return "\n".join(f"error: {line}" for line in record.getMessage().splitlines())
 
 
 class LogFile(logging.FileHandler):
-    """A log file; one that cannot be written stops no job."""
+    """A log file; one that cannot be written is named once, and stops no job."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Say so once, and write no more."""
         logging.getLogger().removeHandler(self)
         log.warning("%s: cannot be written (%s)", self.baseFilename, sys.exc_info()[1])
 
@@ -55,7 +52,7 @@ def start_log(label: str = "", path: Path | None = None) -> None:
         except OSError as error:
             problem = error
     for handler in handlers:
-        handler.setFormatter(Lines(label))
+        handler.setFormatter(Lines(f"%(asctime)s {label + ': ' if label else ''}%(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     logging.captureWarnings(True)
     if problem:
@@ -66,7 +63,6 @@ class OneLineErrors(TyperGroup):
     """Logs a user's mistake in one line and a bug with its traceback; the exit code is 1."""
 
     def invoke(self, ctx: typer.Context) -> Any:
-        """Run the verb."""
         try:
             return super().invoke(ctx)
         except UserError as error:
@@ -89,7 +85,9 @@ app = typer.Typer(
 
 Config = Annotated[Path, typer.Option("--config", help="Configuration, such as config/config.yaml.")]
 Seed = Annotated[int | None, typer.Option(help="One of the run's seeds; the first without it.")]
-SetupOption = Annotated[str, typer.Option(help='Slow-fast frames, such as "3-7".')]
+SetupOption = Annotated[
+    str, typer.Option(help='Slow-fast frames, such as "3-7".', callback=lambda name: str(Setup.parse(name)))
+]
 Part = Annotated[str, typer.Option(help='Which part of how many, such as "1/4".')]
 Out = Annotated[Path | None, typer.Option(help="Folder to write to; the run's own without it.")]
 
@@ -100,27 +98,12 @@ def main() -> None:
     start_log()
 
 
-def read_settings(config: Path) -> Settings:
-    """The configuration, validated."""
-    from slowfast_vos.config import load_settings
-
-    return load_settings(config)
-
-
 @contextmanager
 def report_job(
     config: Path, *parts: str, seed: int | None = None, part: tuple[int, int] | None = None
 ) -> Iterator[Results]:
-    """A job of a run: its log file, its lock and its status; after it, a line on where the run stands.
-
-    Args:
-        parts, seed, part: which job it is, as its log's path says (see `Results.log`).
-    """
-    from slowfast_vos.jobs.runner import run_job
-    from slowfast_vos.paths import Results
-    from slowfast_vos.reporting.status import read_status
-
-    results = Results(read_settings(config))
+    """The job whose log is `Results.log(*parts, …)`: its lock and its status; then a line on where the run stands."""
+    results = Results(load_settings(config))
     path = results.log(*parts, seed=seed, part=part)
     start_log(" ".join(parts), path)
     with run_job(path.with_suffix(".json")):
@@ -136,22 +119,18 @@ def open_job(
     config: Path, seed: int | None, *parts: str, part: tuple[int, int] | None = None, network: bool = True
 ) -> Iterator[Job]:
     """A job of one seed, as `report_job`; one with a network holds the lock of a GPU where there is one."""
-    settings = read_settings(config)
+    settings = load_settings(config)
     if seed is not None and seed not in settings.seeds:
         raise UserError(f"--seed: found {seed}; expected one of seeds {settings.seeds} in {config}")
     seed = settings.seeds[0] if seed is None else seed
     with report_job(config, *parts, seed=seed, part=part), on_device(settings.device) if network else nullcontext():
-        from slowfast_vos.jobs.job import Job
-
         yield Job(settings, seed)
 
 
 @contextmanager
 def on_device(device: str) -> Iterator[None]:
-    """Hold the lock of a GPU, before importing torch takes seconds; a full or lost GPU is one line."""
-    from slowfast_vos.jobs.gpus import gpu_lock
-
-    with gpu_lock(device):
+    """Hold the lock of a GPU; what a full or lost one raises is one line."""
+    with gpu_lock(device):  # before the import of torch, which takes seconds
         from slowfast_vos.jobs.failures import explained
 
         with explained():
@@ -164,10 +143,3 @@ def parse_part(part: str) -> tuple[int, int]:
     if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise UserError(f'--part: found {part!r}; expected one such as "1/4", from 1/N to N/N')
     return int(index) - 1, int(count)
-
-
-def parse_setup(name: str) -> str:
-    """A setup's name, checked."""
-    from slowfast_vos.setups import Setup
-
-    return str(Setup.parse(name))

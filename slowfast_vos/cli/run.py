@@ -9,21 +9,14 @@ from typing import Annotated
 
 import typer
 
-from slowfast_vos.cli.app import (
-    Config,
-    Out,
-    Part,
-    Seed,
-    SetupOption,
-    app,
-    open_job,
-    parse_part,
-    parse_setup,
-    read_settings,
-    report_job,
-)
-from slowfast_vos.dag import BASELINES, TASKS
+from slowfast_vos.cli.app import Config, Out, Part, Seed, SetupOption, app, open_job, parse_part, report_job
+from slowfast_vos.config import load_settings
+from slowfast_vos.dag import BASELINES, TASKS, planned_jobs
 from slowfast_vos.errors import UserError
+from slowfast_vos.files import atomic_folder, write_json
+from slowfast_vos.jobs.evaluate import evaluate_predictions, select_best
+from slowfast_vos.measuring.record import read_record
+from slowfast_vos.setups import Setup
 
 
 @app.command("train-detector")
@@ -38,10 +31,10 @@ def train_detector(config: Config, seed: Seed = None) -> None:
 @app.command("train-parent")
 def train_parent(config: Config, setup: SetupOption, seed: Seed = None) -> None:
     """Train the unsupervised parent of a setup."""
-    with open_job(config, seed, "parent", parse_setup(setup)) as job:
+    with open_job(config, seed, "parent", setup) as job:
         from slowfast_vos.jobs.train import run_parent
 
-        run_parent(job, parse_setup(setup))
+        run_parent(job, setup)
 
 
 @app.command()
@@ -53,7 +46,7 @@ def tune(
     seed: Seed = None,
 ) -> None:
     """Train one point of the unsupervised stage's tuning."""
-    setup, tuning = parse_setup(setup), read_settings(config).tuning
+    tuning = load_settings(config).tuning
     if (backbone, lr) not in product(tuning.backbone, tuning.lr):
         raise UserError(f"--backbone {backbone} --lr {lr}: found a point that is not in {config}'s tuning")
     with open_job(config, seed, "tuning", setup, f"backbone={backbone}", f"lr={lr}") as job:
@@ -65,7 +58,7 @@ def tune(
 @app.command()
 def grid(config: Config, setup: SetupOption, seed: Seed = None, part: Part = "1/1") -> None:
     """Fine-tune and score the configurations of a setup's grid, or one part of them."""
-    setup, shard = parse_setup(setup), parse_part(part)
+    shard = parse_part(part)
     with open_job(config, seed, "grid", setup, part=shard) as job:
         from slowfast_vos.jobs.finetune import run_grid
 
@@ -77,10 +70,7 @@ def grid(config: Config, setup: SetupOption, seed: Seed = None, part: Part = "1/
 @app.command()
 def select(config: Config, setup: SetupOption, seed: Seed = None) -> None:
     """Choose the best configuration of a setup's grid on the selection sequences."""
-    setup = parse_setup(setup)
     with open_job(config, seed, "select", setup, network=False) as job:
-        from slowfast_vos.jobs.evaluate import select_best
-
         best = select_best(job, setup)
         typer.echo(f"{setup}: {best.error or f'{best.job}, J&F on selection {best.scores.jf_mean:.3f}'}")
 
@@ -88,7 +78,7 @@ def select(config: Config, setup: SetupOption, seed: Seed = None) -> None:
 @app.command()
 def finetune(config: Config, setup: SetupOption, seed: Seed = None, part: Part = "1/1") -> None:
     """Fine-tune one final model per validation sequence with the chosen configuration, and predict."""
-    setup, shard = parse_setup(setup), parse_part(part)
+    shard = parse_part(part)
     with open_job(config, seed, "final", setup, part=shard) as job:
         from slowfast_vos.jobs.finetune import run_final
 
@@ -98,7 +88,6 @@ def finetune(config: Config, setup: SetupOption, seed: Seed = None, part: Part =
 @app.command("predict-parent")
 def predict_parent(config: Config, setup: SetupOption, seed: Seed = None) -> None:
     """Predict the validation sequences with a setup's parent."""
-    setup = parse_setup(setup)
     with open_job(config, seed, "predict", setup) as job:
         from slowfast_vos.jobs import predict
 
@@ -138,18 +127,15 @@ def evaluate(
     if task == "baseline":
         check_baseline("--setup", setup)
     else:
-        setup = parse_setup(setup)
+        setup = str(Setup.parse(setup))
     with open_job(config, seed, "evaluate", task, setup, network=False) as job:
-        from slowfast_vos.jobs import evaluate
-
-        record = evaluate.evaluate(job, task, setup)
+        record = evaluate_predictions(job, task, setup)
         typer.echo(record.error or f"{task} {setup}: J&F {record.scores.jf_mean:.3f}")
 
 
 @app.command()
 def cost(config: Config, setup: SetupOption, seed: Seed = None) -> None:
     """Measure parameters, operations, memory and time of a setup."""
-    setup = parse_setup(setup)
     with open_job(config, seed, "cost", setup) as job:
         from slowfast_vos.jobs.cost import measure_cost
 
@@ -185,8 +171,6 @@ def strips(config: Config, out: Out = None) -> None:
 
 def folder_for(out: Path | None, default: Path) -> AbstractContextManager[Path]:
     """A folder to write to: a person's as it is; the run's own is replaced as a whole."""
-    from slowfast_vos.files import atomic_folder
-
     return atomic_folder(default) if out is None else nullcontext(out)
 
 
@@ -197,9 +181,6 @@ def check_records(config: Config, out: Annotated[Path, typer.Option(help="File t
     Snakemake does not know the settings of jobs that ended while it was dead.
     """
     with report_job(config, "check-records") as results:
-        from slowfast_vos.dag import planned_jobs
-        from slowfast_vos.files import write_json
-        from slowfast_vos.measuring.record import read_record
         from slowfast_vos.reporting.run import has_settings
 
         paths = [path for job in planned_jobs(results) if job.recorded for path in job.outputs]

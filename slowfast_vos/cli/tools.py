@@ -6,20 +6,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich import box
+from rich.console import Console
+from rich.progress import Progress, TaskID
+from rich.table import Table
 
-from slowfast_vos.cli.app import Config, app, on_device, read_settings, report_job
+from slowfast_vos.cli.app import Config, app, on_device, report_job
+from slowfast_vos.config import load_settings
 from slowfast_vos.errors import UserError
-from slowfast_vos.progress import ProgressCallback
+from slowfast_vos.files import write_json
+from slowfast_vos.jobs.runner import hold_lock
+from slowfast_vos.progress import ProgressCallback, progress_lines
+from slowfast_vos.reporting.status import last_lines, print_status, read_status
 from slowfast_vos.scoring.command import Year
-
-if TYPE_CHECKING:
-    from rich.progress import TaskID
-
-    from slowfast_vos.videos.check import TreeReport
-    from slowfast_vos.videos.davis import DavisTree
+from slowfast_vos.videos.check import TreeReport, check_tree, editions
+from slowfast_vos.videos.dataset import check_dataset, describe_dataset, open_dataset
+from slowfast_vos.videos.davis import DavisTree
 
 # Exit code of `status` where something failed.
 FAILED = 3
@@ -42,14 +47,10 @@ def predict(
 @app.command()
 def summary(config: Config) -> None:
     """Print a run's main table, once it is there; count what is done, failed and skipped."""
-    from rich.console import Console
     from rich.markdown import Markdown
 
-    from slowfast_vos.paths import Results
-    from slowfast_vos.reporting.status import last_lines, read_status
-
-    settings = read_settings(config)
-    reports, console, status = Results(settings).reports, Console(), read_status(settings)
+    console, status = Console(), read_status(load_settings(config))
+    reports = status.results.reports
     if all(one.state == "done" for one in status.jobs):
         console.print(Markdown((reports / "tables" / "table1.md").read_text(encoding="utf-8")))
         typer.echo("".join(f"{name}: {reports / name}\n" for name in ("tables", "figures", "strips")), nl=False)
@@ -61,10 +62,6 @@ def status(
     config: Annotated[Path | None, typer.Option("--config", help="Configuration; all runs here without it.")] = None,
 ) -> None:
     """Show where a run stands: done, running, failed, missing, and the time left. Exits with 3 if something failed."""
-    from rich.console import Console
-
-    from slowfast_vos.reporting.status import print_status, read_status
-
     console = Console()
     paths = [config] if config else sorted(Path("results").glob("*/settings.json"))
     if not paths:
@@ -74,7 +71,7 @@ def status(
         if index:
             console.print()
         try:
-            found = read_status(read_settings(path))
+            found = read_status(load_settings(path))
         except UserError as error:  # the other runs are shown all the same
             problems.append(str(error))
             continue
@@ -102,10 +99,7 @@ def synthesize(
 
     Either a run's (--config) or one of the sizes given here (--root).
     """
-    if (root is None) == (config is None):
-        raise UserError(
-            f"synthesize: found {'neither' if root is None else 'both'} of --root and --config; expected one"
-        )
+    expect_one("synthesize", "--root and --config", root, config)
     if root is not None:
         sizes = {"train": train, "val": val, "frames": frames, "height": height, "width": width}
         _draw(root, {"seed": seed, **sizes}, processes)
@@ -115,9 +109,14 @@ def synthesize(
             _draw(results.settings.data_root, data.model_dump(), processes)
 
 
+def expect_one(verb: str, options: str, one: Path | None, other: Path | None) -> None:
+    """Refuse neither and both of two options."""
+    if (one is None) == (other is None):
+        raise UserError(f"{verb}: found {'neither' if one is None else 'both'} of {options}; expected one")
+
+
 def _draw(root: Path, options: dict[str, int], processes: int) -> None:
     from slowfast_vos.generated import synthesize as draw
-    from slowfast_vos.jobs.runner import hold_lock
 
     # A job of a Snakemake that was killed may still draw here.
     with hold_lock(root / ".lock", lambda: f"another process draws {root}"), progress_bar() as progress:
@@ -140,9 +139,7 @@ def check_data(
 
     Either of a run (--config) or of any DAVIS tree (--davis-root).
     """
-    if (config is None) == (davis_root is None):
-        found = "neither" if config is None else "both"
-        raise UserError(f"check-data: found {found} of --config and --davis-root; expected one")
+    expect_one("check-data", "--config and --davis-root", config, davis_root)
     if davis_root is not None:
         _check_davis(davis_root, resolution, year, split or ["train", "val"])
     elif config is not None:
@@ -150,25 +147,15 @@ def check_data(
             raise UserError(
                 "check-data: found --year, --resolution or --split with --config; expected them with --davis-root"
             )
-        _check_run(config)
-
-
-def _check_run(config: Path) -> None:
-    from slowfast_vos.files import write_json
-    from slowfast_vos.progress import progress_lines
-    from slowfast_vos.videos.dataset import check_dataset, describe_dataset, open_dataset
-
-    with report_job(config, "check-data") as results:
-        dataset = open_dataset(results.settings)
-        checked = check_dataset(dataset, lambda videos: progress_lines(videos, "checked", lambda video: video.name))
-        write_json(results.dataset, checked | describe_dataset(dataset))
-        typer.echo(f"{len(checked['sequences'])} sequences, {sum(checked['sequences'].values())} frames: no problem")
+        with report_job(config, "check-data") as results:
+            dataset = open_dataset(results.settings)
+            checked = check_dataset(dataset, lambda videos: progress_lines(videos, "checked", lambda video: video.name))
+            write_json(results.dataset, checked | describe_dataset(dataset))
+            lengths = checked["sequences"].values()
+            typer.echo(f"{len(lengths)} sequences, {sum(lengths)} frames: no problem")
 
 
 def _check_davis(root: Path, resolution: str, year: Year | None, splits: list[str]) -> None:
-    from slowfast_vos.videos.check import check_tree, editions
-    from slowfast_vos.videos.davis import DavisTree
-
     tree = DavisTree(root, resolution)
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; expected a DAVIS tree")
@@ -200,7 +187,6 @@ def fetch_davis(
 
     A download that broke off goes on with the same command; a complete tree is verified and left as it is.
     """
-    from slowfast_vos.videos.davis import DavisTree
     from slowfast_vos.videos.fetch import fetch
 
     if sha256 is not None and (len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef")):
@@ -214,9 +200,6 @@ def fetch_davis(
 @contextmanager
 def progress_bar() -> Iterator[ProgressCallback]:
     """Bars on stderr, one for each kind of work, with the time left."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     tasks: dict[str, TaskID] = {}
     with Progress(console=Console(stderr=True)) as bar:
 
@@ -230,10 +213,6 @@ def progress_bar() -> Iterator[ProgressCallback]:
 
 def print_report(report: TreeReport, tree: DavisTree) -> None:
     """Print a table of a tree's splits, and notes on oddities that are handled."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     if not report.splits:
         return
     title = f"DAVIS {report.year}, {tree.resolution}"

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from slowfast_vos.jobs.evaluate import score_predictions
 from slowfast_vos.jobs.job import Job
 from slowfast_vos.jobs.predict import write_predictions
 from slowfast_vos.measuring.cost import (
@@ -25,7 +26,6 @@ from slowfast_vos.measuring.devices import process_gpu_bytes
 from slowfast_vos.measuring.record import Cost, Record, Spread
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.model.streaming import detect
-from slowfast_vos.scoring import score
 
 log = logging.getLogger(__name__)
 
@@ -62,29 +62,22 @@ def measure_cost(job: Job, setup: str) -> Record:
 
 def _gpu_memory(run: Callable[[], None], device: torch.device) -> dict[str, int | None]:
     """Peaks of a run whose frames come from the host, one chunk after another; None on a CPU."""
-    names = ("gpu_allocated_bytes", "gpu_reserved_bytes", "gpu_process_bytes")
-    if device.type != "cuda":
-        return dict.fromkeys(names)
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
-    run()
-    # The allocator has given nothing back since its peak.
-    figures = (torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved(), process_gpu_bytes())
-    return dict(zip(names, figures, strict=True))
+    figures = (None, None, None)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        # The allocator has given nothing back since its peak.
+        figures = (torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved(), process_gpu_bytes())
+    return dict(zip(("gpu_allocated_bytes", "gpu_reserved_bytes", "gpu_process_bytes"), figures, strict=True))
 
 
 def _end_to_end(job: Job, model: SlowFastMaskRCNN) -> tuple[float, int]:
     """Seconds as the paper measured: loading, inference, pasting, writing PNGs and J&F, without warm-up."""
-    settings, videos = job.settings, job.dataset.val
+    videos = job.dataset.val
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         for video in videos:
             write_predictions(model, video, Path(folder) / video.name)
-        score(
-            settings.val_root,
-            folder,
-            frames=settings.option("frames"),
-            sequences=[video.name for video in videos],
-            resolution=settings.data.resolution,
-        )
+        score_predictions(job, Path(folder))
         return time.perf_counter() - started, sum(map(len, videos))

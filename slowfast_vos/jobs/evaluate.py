@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from slowfast_vos.jobs.job import Job, gather_scores
 from slowfast_vos.measuring.record import Record, read_record
-from slowfast_vos.scoring import score
+from slowfast_vos.scoring import Scores, score
 
 
-def evaluate(job: Job, task: str, setup: str) -> Record:
-    """Score a folder of predictions; writes the record, and the official CSV files beside it.
+def evaluate_predictions(job: Job, task: str, setup: str) -> Record:
+    """Score a task's predictions by a setup, or by a baseline; writes the record, and the official CSV files beside it.
 
     Where a sequence's final model failed, the setup has no score: the record is a failed one.
-
-    Args:
-        task: "unsupervised", "semi-supervised", or "baseline".
-        setup: a setup, or the baseline's name.
     """
     results = job.results
     path = results.scores(task, setup, job.seed)
@@ -22,16 +20,21 @@ def evaluate(job: Job, task: str, setup: str) -> Record:
     failures = _failures(job, setup) if task == "semi-supervised" else []
     if failures:
         return job.write_record(path, "evaluation", **about, error="; ".join(failures))
-    scores = score(
+    scores = score_predictions(job, results.predictions(task, setup, job.seed))
+    scores.write(path.parent)
+    return job.write_record(path, "evaluation", **about, scores=gather_scores(scores.per_sequence_means()))
+
+
+def score_predictions(job: Job, folder: Path) -> Scores:
+    """Score a folder of predictions of all validation sequences."""
+    return score(
         job.settings.val_root,
-        results.predictions(task, setup, job.seed),
+        folder,
         year=2016,
         frames=job.settings.option("frames"),
         sequences=[video.name for video in job.dataset.val],
         resolution=job.settings.data.resolution,
     )
-    scores.write(path.parent)
-    return job.write_record(path, "evaluation", **about, scores=gather_scores(scores.per_sequence_means()))
 
 
 def _failures(job: Job, setup: str) -> list[str]:

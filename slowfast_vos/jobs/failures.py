@@ -1,4 +1,4 @@
-"""Why a job failed, in one line that says what to do; and a bound on how often a job may crash its process."""
+"""Why a job failed, in one line that says what to do; a configuration's failure or crash is its own."""
 
 from __future__ import annotations
 
@@ -35,12 +35,7 @@ def is_lost(error: BaseException) -> bool:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Put torch's errors about a full or a lost GPU into one line.
-
-    Raises:
-        UserError: the GPU's memory was too small.
-        LostError: the GPU is gone; another process may try again.
-    """
+    """Put torch's errors about a full GPU (UserError) or a lost one (LostError) into one line."""
     try:
         yield
     except UserError:
@@ -55,11 +50,7 @@ def explained() -> Iterator[None]:
 
 
 def failure_of_configuration(error: Exception) -> str:
-    """The error line for a failed configuration's record; an error that is not the configuration's own is raised again.
-
-    Raises:
-        Exception: `error` itself, where data are at fault, or this process can go on with no other configuration.
-    """
+    """The line for a failed configuration's record; what is at fault in the data or the machine is raised again."""
     if is_out_of_memory(error):
         traceback.clear_frames(error.__traceback__)  # they hold the network and its graph
         torch.cuda.empty_cache()

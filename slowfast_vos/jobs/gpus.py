@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,16 +30,9 @@ class Gpu:
     index: int
     processes: int = 0
 
-    def __str__(self) -> str:
-        return f"GPU {self.index}"
-
 
 def list_gpus() -> list[Gpu]:
-    """Every GPU, in nvidia-smi's order; none where there is no driver.
-
-    Raises:
-        UserError: there is a driver, and it does not say how many GPUs it has.
-    """
+    """Every GPU, in nvidia-smi's order; none where there is no driver that answers."""
     import pynvml
 
     try:
@@ -56,8 +48,6 @@ def list_gpus() -> list[Gpu]:
                 found.append(Gpu(pynvml.nvmlDeviceGetUUID(handle), index, processes))
             except pynvml.NVMLError as error:  # lost, or not accessible
                 log.warning("GPU %d is ignored: its driver says %s", index, error)
-    except pynvml.NVMLError as error:
-        raise UserError(f"the GPU driver does not answer ({error}); see what nvidia-smi says") from error
     finally:
         pynvml.nvmlShutdown()
     return found
@@ -72,13 +62,13 @@ def visible_gpus(gpus: Sequence[Gpu], names: str | None) -> list[Gpu]:
     """
     if names is None:
         return list(gpus)
-    found: dict[Gpu, None] = {}
+    found: list[Gpu] = []
     for name in map(str.strip, names.split(",")):
         matching = [gpu for gpu in gpus if name == str(gpu.index) or (name[:4] == "GPU-" and gpu.uuid.startswith(name))]
         if not matching:
             break
-        found[matching[0]] = None
-    return list(found)
+        found += [gpu for gpu in matching[:1] if gpu not in found]
+    return found
 
 
 def gpus_per_job(device: str) -> int:
@@ -90,15 +80,12 @@ def gpus_per_job(device: str) -> int:
 
 @contextmanager
 def gpu_lock(device: str) -> Iterator[str | None]:
-    """Hold the lock of a GPU that no other job of this user has, and show this process no other GPU.
+    """Hold the lock of a GPU that no other job of this user has, and show this process no other GPU from now on.
 
-    Enter it before CUDA starts; waits while all GPUs are taken.
+    Enter it before CUDA starts; waits while all GPUs are taken. Yields the GPU's UUID; None where none is visible.
 
     Args:
         device: "auto", "cpu" or "cuda"; "cpu" takes none.
-
-    Yields:
-        the device's UUID; None where no GPU is visible.
 
     Raises:
         UserError: the folder of the lock files is not the user's own, or cannot be written.
@@ -121,41 +108,25 @@ def gpu_lock(device: str) -> Iterator[str | None]:
                 return gpu, lock
         return None
 
-    gpu, lock = wait_for(take_one, lambda: "; ".join(f"{gpu} is held by {_holder(at)}" for gpu, at in places.items()))
+    def holders() -> str:
+        held = {gpu.index: place.read_text(encoding="utf-8").strip() for gpu, place in places.items()}
+        return "; ".join(f"GPU {index} is held by {who or 'a process that just began'}" for index, who in held.items())
+
+    gpu, lock = wait_for(take_one, holders)
     try:
         places[gpu].write_text(f"process {os.getpid()} ({' '.join(sys.argv[1:])[:120]})\n", encoding="utf-8")
         os.environ[VARIABLE] = gpu.uuid
-        log.info("runs on %s", gpu)
+        log.info("runs on GPU %d", gpu.index)
         yield gpu.uuid
     finally:
         lock.release()
-        if names is None:
-            os.environ.pop(VARIABLE, None)
-        else:
-            os.environ[VARIABLE] = names
-
-
-def _holder(place: Path) -> str:
-    try:
-        return place.read_text(encoding="utf-8", errors="replace").strip() or "a process that just began"
-    except OSError as error:
-        return f"an unknown process ({error.strerror})"
 
 
 def own_folder(base: Path = Path("/tmp")) -> Path:
-    """The folder of lock files that all jobs of a user on this host share.
-
-    Neither in $TMPDIR nor in $XDG_RUNTIME_DIR, which differ between a user's sessions, and a cluster's jobs.
-
-    Raises:
-        UserError: somebody else made a folder of this name.
-    """
+    """The folder of lock files that all jobs of a user on this host share."""
+    # Not in $TMPDIR or $XDG_RUNTIME_DIR, which differ between a user's sessions, and a cluster's jobs.
     folder = base / f"slowfast-vos-{os.getuid()}"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror}); locks of GPUs lie there") from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise UserError(f"{folder}: found another user's; expected a folder of this user, for locks of GPUs")
     return folder

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +21,7 @@ from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import read_json
 from slowfast_vos.measuring.provenance import Stopwatch, processor
-from slowfast_vos.measuring.record import Kind, Provenance, Record, Scores, SequenceScores, read_record
+from slowfast_vos.measuring.record import Kind, Record, Scores, SequenceScores, read_record
 from slowfast_vos.paths import Results
 from slowfast_vos.setups import Setup
 from slowfast_vos.videos.dataset import Dataset, open_dataset
@@ -37,16 +39,10 @@ SHARED = ("name", "protocol", "switches", "data", "davis_root", "davis_val_root"
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a run.
-
-    Attributes:
-        settings: the run's configuration.
-        seed: the run's seed that the job belongs to, one of `settings.seeds`.
-        clock: running since the job was made.
-    """
+    """A job of a run."""
 
     settings: Settings
-    seed: int
+    seed: int  # one of the run's
     clock: Stopwatch = field(default_factory=Stopwatch)
 
     @cached_property
@@ -75,32 +71,20 @@ class Job:
         torch.set_num_threads(self.settings.threads)
         return find_device(self.settings.device)
 
-    def write_record(
-        self, path: Path, kind: Kind, *, key: str = "", clock: Stopwatch | None = None, **values: Any
-    ) -> Record:
-        """Write a record with the run's identity filled in; `error` makes it a failed one.
-
-        Args:
-            key: digest of what decides the result (see `key`).
-            clock: of a part of the job that has its own record.
-        """
+    def write_record(self, path: Path, kind: Kind, *, clock: Stopwatch | None = None, **values: Any) -> Record:
+        """Write a record of the job, or of the part of it that has its own `clock`; `error` makes it a failed one."""
         # A job without a network asks for no device.
         used = self.__dict__.get("device")
-        provenance = (clock or self.clock).provenance(
-            device=used.name if used else processor(),
-            driver=used.driver if used else None,
-            threads=self.settings.threads,
-            dataset=self.data_digest,
-        )
+        device, driver = (used.name, used.driver) if used else (processor(), None)
+        about = {"device": device, "driver": driver, "threads": self.settings.threads, "dataset": self.data_digest}
         record = Record(
             kind=kind,
             status="failed" if values.get("error") else "done",
-            key=key,
             name=self.settings.name,
             protocol=self.settings.protocol_name,
             seed=self.seed,
             settings=self.settings.model_dump(mode="json"),
-            provenance=Provenance(**provenance),
+            provenance=(clock or self.clock).provenance(**about),
             **values,
         )
         record.save(path)
@@ -119,6 +103,31 @@ class Job:
         if record.status == "failed" or record.key != key:
             return None
         log.info("%s: reused, since it has this job's key", path)
+        return record
+
+    def run_configuration(
+        self, path: Path, kind: Kind, key: str, compute: Callable[[Path], dict[str, Any]], *beside: Path, **about: Any
+    ) -> Record:
+        """A configuration's record: the one at `path` if it has the key, else of what is computed now.
+
+        Args:
+            compute: gives the outcome's fields of the record, from the folder of its training states. An error of the
+                configuration's own makes the record a failed one.
+            beside: what else the configuration writes.
+            about: the other fields of the record.
+        """
+        from slowfast_vos.jobs.failures import counted_crashes, failure_of_configuration
+
+        if cached := self.cached(path, key, *beside):
+            return cached
+        clock, work = Stopwatch(), self.results.work(path)
+        try:
+            with counted_crashes(work):
+                outcome = compute(work)
+        except Exception as error:
+            outcome = {"error": failure_of_configuration(error)}
+        record = self.write_record(path, kind, key=key, clock=clock, **about, **outcome)
+        shutil.rmtree(work, ignore_errors=True)
         return record
 
     def detector(self, *, trained: bool = True) -> MaskRCNN:
@@ -171,27 +180,13 @@ class Job:
         load_state(model, state, source=str(path))
         return model.eval()
 
-    def about(self, setup: str | None) -> dict[str, Any]:
-        """The header of a checkpoint: how to build its network."""
-        return {"setup": setup, "seed": self.seed, "settings": self.settings.model_dump(mode="json")}
-
 
 def gather_scores(sequences: dict[str, dict[str, float]]) -> Scores:
-    """A record's scores from the official statistics of each sequence, each of which has one object.
-
-    Args:
-        sequences: by name, the official columns (`J-Mean`, …).
-    """
-    columns = SequenceScores.model_fields
+    """A record's scores from the official columns (`J-Mean`, …) of each sequence, each of which has one object."""
+    columns = {column: column.replace("_", "-").title() for column in SequenceScores.model_fields}  # j_mean: J-Mean
     each = {
-        name: SequenceScores(**{column: figures[official_name(column)] for column in columns})
+        name: SequenceScores(**{column: figures[official] for column, official in columns.items()})
         for name, figures in sequences.items()
     }
     means = {column: float(np.mean([getattr(one, column) for one in each.values()])) for column in columns}
     return Scores(jf_mean=(means["j_mean"] + means["f_mean"]) / 2, **means, sequences=each)
-
-
-def official_name(column: str) -> str:
-    """The official toolkit's name of a column: `j_mean` is `J-Mean`."""
-    measure, statistic = column.split("_")
-    return f"{measure.upper()}-{statistic.capitalize()}"

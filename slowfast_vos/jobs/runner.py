@@ -14,7 +14,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -36,20 +36,13 @@ class NoLocksError(UserError):
 
 @dataclass(frozen=True)
 class JobStatus:
-    """What is known of a job.
+    """What is known of a job; `error` says in one line why it failed."""
 
-    Attributes:
-        state: `stopped` was killed or interrupted; `unknown` began on a file system without locks.
-        started: seconds since 1970.
-        seconds: duration of a job that ended, from before torch is imported.
-        error: why it failed, in one line.
-    """
-
-    state: State
+    state: State  # `stopped` was killed or interrupted; `unknown` began on a file system without locks
     pid: int | None = None
     host: str | None = None
-    started: float | None = None
-    seconds: float | None = None
+    started: float | None = None  # seconds since 1970
+    seconds: float | None = None  # duration of a job that ended, from before torch is imported
     error: str | None = None
 
     @property
@@ -59,7 +52,7 @@ class JobStatus:
 
 
 def try_lock(path: Path) -> FileLock | None:
-    """Lock a file (created if missing) until `release` or the end of this process; None if another process holds it.
+    """Lock a file until `release` or the end of this process; None if another process holds it.
 
     Raises:
         NoLocksError: the file system has no locks.
@@ -90,11 +83,7 @@ def wait_for(take: Callable[[], T | None], reason: Callable[[], str]) -> T:
 
 
 def hold_run(path: Path) -> FileLock | None:
-    """Lock a run, for one Snakemake; None, and a warning, where the file system has no locks.
-
-    Raises:
-        UserError: another Snakemake works at this run.
-    """
+    """Lock a run, for one Snakemake, or raise UserError; None, and a warning, where the file system has no locks."""
     try:
         lock = try_lock(path)
     except NoLocksError as error:
@@ -122,10 +111,7 @@ def hold_lock(path: Path, reason: Callable[[], str]) -> Iterator[None]:
 
 @contextmanager
 def run_job(path: Path) -> Iterator[None]:
-    """Hold a job's lock and keep its status file up to date; waits while a duplicate of this job runs.
-
-    Args:
-        path: of the status file.
+    """Hold a job's lock and keep its status file at `path` up to date; waits while a duplicate of this job runs.
 
     Raises:
         UserError: the status file cannot be written.
@@ -134,39 +120,25 @@ def run_job(path: Path) -> Iterator[None]:
         clock = time.monotonic()
         running = JobStatus("running", os.getpid(), platform.node(), time.time())
         write_json(path, asdict(running))
-
-        def end(state: State, error: str | None = None) -> None:
-            status = replace(running, state=state, seconds=round(time.monotonic() - clock, 3), error=error)
-            try:
-                write_json(path, asdict(status))
-            except UserError as problem:  # the job itself has ended, and its results count
-                log.warning("%s", problem)
-
+        state, problem = "stopped", None  # where it is interrupted, or asked to end
         try:
             yield
-        except LostError as error:
-            end("stopped", _one_line(error))
-            raise
+            state = "done"
         except Exception as error:
-            end("failed", _one_line(error))
+            state = "stopped" if isinstance(error, LostError) else "failed"
+            name = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+            problem = name + " ".join(str(error).split())
             raise
-        except BaseException:  # interrupted, or asked to end
-            end("stopped")
-            raise
-        end("done")
-
-
-def _one_line(error: Exception) -> str:
-    name = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-    return name + " ".join(str(error).split())
+        finally:
+            status = replace(running, state=state, seconds=round(time.monotonic() - clock, 3), error=problem)
+            try:
+                write_json(path, asdict(status))
+            except UserError as error:  # the job itself has ended, and its results count
+                log.warning("%s", error)
 
 
 def read_status(path: Path) -> JobStatus | None:
-    """Read a job's status file; None if the job never began.
-
-    Raises:
-        UserError: the file cannot be read.
-    """
+    """Read a job's status file; None if the job never began."""
     if not path.is_file():
         return None
     status = _read(path)
@@ -184,11 +156,10 @@ def read_status(path: Path) -> JobStatus | None:
 
 def _read(path: Path) -> JobStatus:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return JobStatus(**{field.name: values[field.name] for field in fields(JobStatus)})
+        return JobStatus(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:  # its process has the lock, and writes next
         return JobStatus("running")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError):
         raise UserError(f"{path}: found no job status; expected one as this version writes it, or no file") from None

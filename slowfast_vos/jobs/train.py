@@ -1,4 +1,4 @@
-"""Stages 2 and 3: the detector, and the unsupervised parents with their tuning.
+"""Stages 2 and 3: the detector, the unsupervised parents with their tuning, and scores on the sequences that select.
 
 A job writes its record last. While it trains, its state lies in `work/`; once the record is there, the state goes.
 """
@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from slowfast_vos.jobs.failures import counted_crashes, failure_of_configuration
-from slowfast_vos.jobs.job import Job
-from slowfast_vos.jobs.selection import Selection
-from slowfast_vos.measuring.record import Record
+from slowfast_vos.jobs.job import Job, gather_scores
+from slowfast_vos.measuring.record import Kind, Record, Scores
 from slowfast_vos.model.checkpoints import save_checkpoint
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
+from slowfast_vos.model.streaming import Chunk, batches, encode_chunk, predict_masks
 from slowfast_vos.model.weights import load_weights
+from slowfast_vos.scoring import score_masks
 from slowfast_vos.sections import Parent, Training
 from slowfast_vos.training.detector import train_detector
-from slowfast_vos.training.loop import Resume, TrainingState, job_seed, seed_everything
+from slowfast_vos.training.features import GIB
+from slowfast_vos.training.loop import Resume, TrainingState, job_seed, seed_everything, stop_asked
 from slowfast_vos.training.parent import train_parent
+from slowfast_vos.videos.davis import Video
 
 
 def run_detector(job: Job) -> Record:
@@ -33,12 +36,9 @@ def run_detector(job: Job) -> Record:
     seed_everything(seed)
     model = job.detector(trained=False)
     load_weights(model, settings.model.weights, settings.model.backbone)
-
-    def train(resume: Resume) -> TrainingState:
-        binary = job.dataset.binary_train
-        return train_detector(settings, model, job.dataset.train, binary=binary, seed=seed, resume=resume)
-
-    return _run(job, folder, model, settings.detector, train, {"kind": "detector", "setup": None})
+    binary = job.dataset.binary_train
+    train = partial(train_detector, settings, model, job.dataset.train, binary=binary, seed=seed)
+    return _run(job, folder, model, settings.detector, train, "detector")
 
 
 def run_parent(job: Job, setup: str) -> Record:
@@ -50,29 +50,29 @@ def run_parent(job: Job, setup: str) -> Record:
     parent, folder = job.settings.parent, job.results.parent(setup, job.seed)
     seed = job_seed(job.settings, job.seed, "parent", setup)
     model = _untrained_parent(job, setup, seed)
-
-    def train(resume: Resume) -> TrainingState:
-        return _train_parent(job, model, parent, seed, resume)
-
-    about = {"kind": "parent", "setup": setup, "job": {"backbone": parent.backbone, "lr": parent.lr}}
-    return _run(job, folder, model, parent, train, about)
+    train, point = partial(_train_parent, job, model, parent, seed), {"backbone": parent.backbone, "lr": parent.lr}
+    return _run(job, folder, model, parent, train, "parent", setup, job=point)
 
 
 def _run(
     job: Job,
+    /,
     folder: Path,
     model: nn.Module,
     stage: Training,
-    train: Callable[[Resume], TrainingState],
-    about: dict[str, Any],
+    train: Callable[..., TrainingState],
+    kind: Kind,
+    setup: str | None = None,
+    **about: Any,
 ) -> Record:
-    """Train a network, unless that is done; write its weights and then the record."""
+    """Train a network by `train(resume=…)`, unless that is done; write its weights and then the record."""
     path, weights, key = folder / "record.json", folder / "model.safetensors", _key(job, stage, model)
     if cached := job.cached(path, key, weights):
         return cached
-    state = train(Resume(job.results.work(path) / "state.pt", key, job.settings.save_every))
-    save_checkpoint(weights, model, job.about(about["setup"]))
-    record = job.write_record(path, key=key, **about, **_outcome(state))
+    state = train(resume=Resume(job.results.work(path) / "state.pt", key, job.settings.save_every))
+    header = {"setup": setup, "seed": job.seed, "settings": job.settings.model_dump(mode="json")}
+    save_checkpoint(weights, model, header)
+    record = job.write_record(path, kind, key=key, setup=setup, **about, **_outcome(state))
     shutil.rmtree(job.results.work(path), ignore_errors=True)
     return record
 
@@ -80,23 +80,18 @@ def _run(
 def run_tuning(job: Job, setup: str, backbone: str, lr: str) -> Record:
     """Train one point of the tuning; writes its record alone, a failed one if it fails."""
     settings, path = job.settings, job.results.tuning(setup, backbone, lr, job.seed)
-    tuning, point, work = settings.tuning, {"backbone": backbone, "lr": lr}, job.results.work(path)
+    tuning, point = settings.tuning, {"backbone": backbone, "lr": lr}
     limits = {} if tuning.train_frames is None else {"train_frames": tuning.train_frames}
     parent = settings.parent.model_copy(update={**point, "epochs": tuning.epochs, **limits})
     seed = job_seed(settings, job.seed, "tuning", setup, backbone, lr)
     model = _untrained_parent(job, setup, seed)
     key = _key(job, parent, model)
-    if cached := job.cached(path, key):
-        return cached
-    try:
-        with counted_crashes(work):
-            state = _train_parent(job, model, parent, seed, Resume(work / "state.pt", key, settings.save_every))
-        outcome = _outcome(state)
-    except Exception as error:
-        outcome = {"error": failure_of_configuration(error)}
-    record = job.write_record(path, "tuning", key=key, setup=setup, job=point, **outcome)
-    shutil.rmtree(work, ignore_errors=True)
-    return record
+
+    def compute(work: Path) -> dict[str, Any]:
+        resume = Resume(work / "state.pt", key, settings.save_every)
+        return _outcome(_train_parent(job, model, parent, seed, resume))
+
+    return job.run_configuration(path, "tuning", key, compute, setup=setup, job=point)
 
 
 def _untrained_parent(job: Job, setup: str, seed: int) -> SlowFastMaskRCNN:
@@ -137,3 +132,56 @@ def weights_digest(model: nn.Module) -> str:
     for value in model.state_dict().values():
         digest.update(value.cpu().contiguous().numpy())
     return digest.hexdigest()
+
+
+class Selection:
+    """Scores a network on the selection sequences.
+
+    Args:
+        job: names the sequences, and bounds the cache by `parent.feature_cache_gib`.
+        frozen: whether backbone and RPN stay as they are, so that their features of a sequence can be cached.
+    """
+
+    def __init__(self, job: Job, *, frozen: bool) -> None:
+        self.job, self.frozen = job, frozen
+        # None where the sequence exceeds what is left of the cache.
+        self._chunks: dict[str, list[Chunk] | None] = {}
+        self._bytes_left = job.settings.parent.feature_cache_gib * GIB
+
+    def _encode(self, model: SlowFastMaskRCNN, video: Video) -> list[Chunk] | None:
+        """The video's frames through backbone and RPN; None where the cache is too small."""
+        first = encode_chunk(model, [video.frame(0)])
+        if sum(maps.nbytes for maps in first.features.values()) * len(video) > self._bytes_left:
+            return None
+        chunks = [
+            encode_chunk(model, [video.frame(index) for index in indices])
+            for indices in batches(range(len(video)), model.chunk_length)
+        ]
+        self._bytes_left -= sum(maps.nbytes for chunk in chunks for maps in chunk.features.values())
+        return chunks
+
+    def score(self, model: SlowFastMaskRCNN, state: TrainingState) -> Scores:
+        """Official statistics of every sequence that chooses a parent's epoch; `state` saves them one by one."""
+        videos = self.job.dataset.epoch_selection
+        with stop_asked() as asked:
+            for video in videos:
+                if video.name not in state.scored:
+                    statistics = self.score_video(model, video)
+                    state.scored[video.name] = {column: float(value) for column, value in statistics.items()}
+                    state.save_or_leave(asked, f"{len(state.scored)} of {len(videos)} sequences scored")
+        return gather_scores({video.name: state.scored[video.name] for video in videos})
+
+    def score_video(self, model: SlowFastMaskRCNN, video: Video, *, frozen: bool = True) -> dict[str, float]:
+        """Official statistics of one sequence.
+
+        Args:
+            frozen: whether this model's backbone and RPN are those of the cached features.
+        """
+        frozen &= self.frozen
+        if frozen and video.name not in self._chunks:
+            self._chunks[video.name] = self._encode(model, video)
+        chunks = self._chunks[video.name] if frozen else None
+        frames = (video.frame(index) for index in range(len(video)))
+        annotations = [video.ids(index, binary=True) for index in range(len(video))]
+        masks = predict_masks(model, frames, chunks)
+        return score_masks(masks, annotations, frames=self.job.settings.option("frames"))

@@ -19,29 +19,21 @@ def count_parameters(module: nn.Module, *, trained: bool = False) -> int:
 
 
 def count_operations(run: Callable[[], object]) -> int:
-    """Floating-point operations of a run, by torch's counter: a multiply-add counts as 2.
-
-    Counted are the operations that torch's counter knows (convolutions and matrix products).
-    """
+    """Floating-point operations of a run's convolutions and matrix products; a multiply-add counts as 2."""
     with FlopCounterMode(display=False) as counter:
         run()
     return counter.get_total_flops()
 
 
-def synchronise(device: torch.device) -> None:
-    """Wait for the device to finish what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def time_runs(run: Callable[[], object], device: torch.device, *, warmup: int, repeats: int) -> list[float]:
     """Seconds of each of `repeats` runs, synchronised, after `warmup` that do not count."""
+    synchronise = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     seconds = []
     for repeat in range(warmup + repeats):
-        synchronise(device)
+        synchronise()
         started = time.perf_counter()
         run()
-        synchronise(device)
+        synchronise()
         if repeat >= warmup:
             seconds.append(time.perf_counter() - started)
     return seconds

@@ -43,21 +43,18 @@ def find_device(wanted: str) -> Device:
         LostError: CUDA is asked for and there is none that this torch can use.
     """
     available = wanted != "cpu" and torch.cuda.is_available()
-    if wanted == "auto" and not available and os.environ.get("CUDA_VISIBLE_DEVICES", "").startswith(("GPU-", "MIG-")):
-        log.warning(
-            "torch cannot use the GPU that is reserved for this job; takes the CPU (`device: cpu` reserves none)"
-        )
-    if available and not _has_kernels():
+    if available and _has_kernels():
+        driver = _ask(lambda nvml: nvml.nvmlSystemGetDriverVersion())
+        return Device(torch.device("cuda"), torch.cuda.get_device_name(), driver)
+    found = "no CUDA device"
+    if available:
         found = f"{torch.cuda.get_device_name()}, for which torch {torch.__version__} has no kernels"
-        if wanted == "cuda":
-            raise LostError(f"device: found {found}; expected a newer GPU, an older torch, or device: cpu")
-        log.warning("device auto: found %s; takes the CPU", found)
-        available = False
-    if wanted == "cuda" and not available:
-        raise LostError('device: found no CUDA device; expected one, or device "auto" or "cpu"')
-    if not available:
-        return Device(torch.device("cpu"), processor(), None)
-    return Device(torch.device("cuda"), torch.cuda.get_device_name(), _ask(_driver))
+    if wanted == "cuda":
+        raise LostError(f'device: found {found}; expected one that torch can use, or device "auto" or "cpu"')
+    reserved = os.environ.get("CUDA_VISIBLE_DEVICES", "").startswith(("GPU-", "MIG-"))
+    if available or (wanted == "auto" and reserved):
+        log.warning("device auto: found %s; takes the CPU (`device: cpu` reserves no GPU)", found)
+    return Device(torch.device("cpu"), processor(), None)
 
 
 def _has_kernels() -> bool:
@@ -74,17 +71,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def process_gpu_bytes() -> int | None:
-    """GPU memory of this process on the current device, as NVML reports it; None where NVML cannot tell.
-
-    In a container NVML may list processes by the host's ids; then none is this one.
-    """
-    processes = _ask(_processes)
-    if processes is None:
-        return None
-    own = [process.usedGpuMemory for process in processes if process.pid == os.getpid()]
-    if not own and len(processes) == 1:
-        own = [processes[0].usedGpuMemory]
-    return own[0] if own else None
+    """GPU memory of this process on the current device, as NVML reports it; None where NVML cannot tell."""
+    used = {process.pid: process.usedGpuMemory for process in _ask(_processes) or ()}
+    if len(used) == 1:  # in a container, NVML may know this process by the host's id
+        return next(iter(used.values()))
+    return used.get(os.getpid())
 
 
 def _ask(question: Callable[[ModuleType], T]) -> T | None:
@@ -96,17 +87,10 @@ def _ask(question: Callable[[ModuleType], T]) -> T | None:
         return None
     try:
         pynvml.nvmlInit()
-        try:
-            return question(pynvml)
-        finally:
-            pynvml.nvmlShutdown()
+        return question(pynvml)
     except pynvml.NVMLError as error:
         log.warning("NVML does not tell: %s", error)
         return None
-
-
-def _driver(nvml: ModuleType) -> str:
-    return nvml.nvmlSystemGetDriverVersion()
 
 
 def _processes(nvml: ModuleType) -> list[Any]:

@@ -18,20 +18,17 @@ PACKAGES = ("slowfast-vos", "torch", "torchvision", "timm", "numpy", "opencv-pyt
 
 
 @cache
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
-
-
 def commit() -> tuple[str | None, bool | None]:
     """The checked-out commit, and whether tracked files differ from it; None outside of a checkout."""
-    head, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
-    return head, None if changes is None else bool(changes)
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        said = subprocess.check_output(
+            command, cwd=Path(__file__).parent, stderr=subprocess.DEVNULL, text=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+    head, dirty, _ = said.strip().partition("-dirty")
+    return head, bool(dirty)
 
 
 def processor() -> str:
@@ -40,17 +37,8 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that decide results, of those that are installed."""
-    found = {}
-    for name in PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
 
 
 @dataclass(frozen=True)
@@ -63,10 +51,14 @@ class Stopwatch:
     def provenance(self, *, device: str, driver: str | None, threads: int, dataset: str) -> dict[str, Any]:
         """Fields of `record.Provenance`, up to now; `dataset` is the digest of its files."""
         head, dirty = commit()
+        packages = {}
+        for name in PACKAGES:
+            with suppress(PackageNotFoundError):  # a machine that only measures lacks some
+                packages[name] = version(name)
         return {
             "commit": head,
             "dirty": dirty,
-            "packages": versions(),
+            "packages": packages,
             "python": sys.version.split()[0],
             "host": platform.platform(),
             "device": device,

@@ -70,28 +70,20 @@ class Spread(Part):
 
 
 class Cost(Part):
-    """What a setup costs; GPU figures are None without a GPU.
-
-    Attributes:
-        parameters_total, parameters_trained, parameters_slow_fast: counts; trained means in the unsupervised stage.
-        gflops_per_frame: 10⁹ floating-point operations per frame, by torch's own counter (a multiply-add is 2).
-        milliseconds_per_frame: inference alone, synchronised, after warm-up.
-        frames_per_second: its inverse.
-        end_to_end_seconds: loading, inference, pasting, writing PNGs and J&F over all validation sequences.
-        gpu_*_bytes: peaks of torch's allocator, and of the process as NVML reports it.
-        host_peak_bytes: the process's peak resident memory.
-    """
+    """What a setup costs; GPU figures are None without a GPU."""
 
     parameters_total: int
-    parameters_trained: int
+    parameters_trained: int  # in the unsupervised stage
     parameters_slow_fast: int
-    gflops_per_frame: float
-    milliseconds_per_frame: Spread
-    frames_per_second: Spread
+    gflops_per_frame: float  # 10⁹ floating-point operations by torch's own counter; a multiply-add is 2
+    milliseconds_per_frame: Spread  # inference alone, synchronised, after warm-up
+    frames_per_second: Spread  # its inverse
     timed_frames: int
     frame_size: tuple[int, int]
+    # Loading, inference, pasting, writing PNGs and J&F over all validation sequences.
     end_to_end_seconds: float
     end_to_end_frames: int
+    # Peaks of torch's allocator, of the process as NVML reports it, and of its resident memory.
     gpu_allocated_bytes: int | None
     gpu_reserved_bytes: int | None
     gpu_process_bytes: int | None
@@ -115,33 +107,21 @@ class Provenance(Part):
 
 
 class Record(Part):
-    """One job, done or failed.
-
-    Attributes:
-        kind: which stage it belongs to.
-        error: why it failed, in one line.
-        key: digest of all that decides the result, by which a restarted job reuses it.
-        protocol: `paper` or `strict`, with the switches that differ.
-        setup: "slow-fast", or None where it belongs to no setup.
-        task: of an evaluation.
-        job: what tells this job from its siblings, such as {"freeze": "SF", "scale": "0.25", "lr": "0.001"}.
-        settings: the full configuration.
-        best_epoch: the epoch that was kept, where one was chosen.
-    """
+    """One job, done or failed; `error` says why, in one line."""
 
     kind: Kind
     status: Literal["done", "failed"]
     error: str | None = None
-    key: str = ""
+    key: str = ""  # digest of all that decides the result, by which a restarted job reuses it
     name: str
-    protocol: str
-    setup: str | None = None
+    protocol: str  # `paper` or `strict`, with the switches that differ
+    setup: str | None = None  # "slow-fast", or None where it belongs to no setup
     task: Task | None = None
     seed: int
-    job: dict[str, str] = Field(default_factory=dict)
+    job: dict[str, str] = Field(default_factory=dict)  # what tells it from its siblings, such as {"lr": "0.001"}
     scores: Scores | None = None
     curve: list[Epoch] = Field(default_factory=list)
-    best_epoch: int | None = None
+    best_epoch: int | None = None  # whose weights were kept, where one was chosen
     cost: Cost | None = None
     settings: dict[str, Any]
     provenance: Provenance

@@ -12,11 +12,12 @@ annotations moved by a few pixels.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -31,21 +32,16 @@ from slowfast_vos.scoring import score  # noqa: E402
 from slowfast_vos.videos.pngs import read_mask, write_mask  # noqa: E402
 
 SIZE = (480, 854)
-SEMI = {"year": 2017, "task": "semi-supervised", "frames": "inner"}
-UNSUPERVISED = {"year": 2017, "task": "unsupervised", "frames": "all"}
-SINGLE = {"year": 2016, "task": "unsupervised", "frames": "inner"}
 
 
 def silhouettes(davis: Path | None, count: int) -> Iterator[list[np.ndarray]]:
     """Videos of `count` bool masks [480, 854] of one object each, without end."""
     if davis is not None:
-        folders = sorted(path for path in (davis / "Annotations" / "480p").iterdir() if path.is_dir())
-        while True:
-            for folder in folders:
-                paths = sorted(folder.glob("*.png"))
-                video = [read_mask(paths[index % len(paths)]) != 0 for index in range(count)]
-                if video[0].shape == SIZE:
-                    yield video
+        for folder in itertools.cycle(sorted((davis / "Annotations" / "480p").iterdir())):
+            paths = sorted(folder.glob("*.png"))
+            video = [read_mask(paths[index % len(paths)]) != 0 for index in range(count)]
+            if video[0].shape == SIZE:
+                yield video
     rng = np.random.default_rng(0)
     y, x = np.mgrid[: SIZE[0], : SIZE[1]]
     while True:
@@ -69,26 +65,16 @@ def compose(videos: list[list[np.ndarray]]) -> np.ndarray:
     return ids
 
 
-def write(folder: Path, name: str, ids: np.ndarray, shaken: bool = False) -> None:
-    """One sequence as indexed PNGs."""
-    for index, frame in enumerate(ids):
-        step = (index % 5 - 2, index % 7 - 3) if shaken else (0, 0)
-        write_mask(folder / name / f"{index:05d}.png", moved(frame, *step))
+def seconds(run: Callable[[], object]) -> float:
+    """Processor time of a run."""
+    start = time.process_time()
+    run()
+    return time.process_time() - start
 
 
-def least(runs: Sequence[Callable[[], object]], turns: int) -> list[float]:
-    """Least seconds of each of several runs, which take turns, so that a busy machine slows all alike."""
-    best = [float("inf")] * len(runs)
-    for _ in range(turns):
-        for index, run in enumerate(runs):
-            start = time.process_time()
-            run()
-            best[index] = min(best[index], time.process_time() - start)
-    return best
-
-
-def compare(title: str, root: Path, results: Path, name: str, rules: dict) -> None:
+def compare(title: str, root: Path, results: Path, name: str, year: int, task: str, frames: str) -> None:
     """One line: both times a frame, their ratio, the share of decoding."""
+    rules = {"year": year, "task": task, "frames": frames}
     annotations = root / "Annotations" / "480p"
     paths = [path for folder in (annotations, results) for path in sorted((folder / name).glob("*.png"))]
     runs = [
@@ -96,7 +82,9 @@ def compare(title: str, root: Path, results: Path, name: str, rules: dict) -> No
         lambda: literal.score(annotations, results, [name], **rules),
         lambda: [read_mask(path) for path in paths],
     ]
-    ours, slow, decoding = (seconds / len(paths) * 2000 for seconds in least(runs, 5))
+    # They take turns, so that a busy machine slows all alike.
+    turns = [[seconds(run) for run in runs] for _ in range(5)]
+    ours, slow, decoding = np.min(turns, axis=0) / len(paths) * 2000
     print(
         f"{title:44s} literal {slow:7.2f} ms/frame   ours {ours:6.2f} ms/frame   "
         f"ratio {slow / ours:5.1f}   decoding {decoding / ours:4.0%} of ours"
@@ -119,12 +107,17 @@ def main() -> None:
         source = silhouettes(davis, arguments.frames)
         for objects in (1, 2, 3):
             ids = compose([next(source) for _ in range(objects)])
-            write(annotations, f"objects-{objects}", ids)
-            write(results, f"objects-{objects}", ids, shaken=True)
+            for index, frame in enumerate(ids):
+                path = Path(f"objects-{objects}") / f"{index:05d}.png"
+                write_mask(annotations / path, frame)
+                write_mask(results / path, moved(frame, index % 5 - 2, index % 7 - 3))
         for objects in (1, 2, 3):
-            compare(f"2017 semi-supervised, objects: {objects}", root, results, f"objects-{objects}", SEMI)
-        compare("2016 unsupervised, indexed annotations", root, results, "objects-1", SINGLE)
-        compare("2017 unsupervised, 3 proposals, 3 objects", root, results, "objects-3", UNSUPERVISED)
+            title = f"2017 semi-supervised, objects: {objects}"
+            compare(title, root, results, f"objects-{objects}", 2017, "semi-supervised", "inner")
+        title = "2016 unsupervised, indexed annotations"
+        compare(title, root, results, "objects-1", 2016, "unsupervised", "inner")
+        title = "2017 unsupervised, 3 proposals, 3 objects"
+        compare(title, root, results, "objects-3", 2017, "unsupervised", "all")
 
 
 if __name__ == "__main__":

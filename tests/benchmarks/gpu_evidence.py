@@ -1,17 +1,12 @@
 """What the five setups cost on a GPU at the paper's size: records, and tables of them for results/published/.
 
     python tests/benchmarks/gpu_evidence.py --part inference [--setups 1-1 3-7] --out results/published/gpu
-    python tests/benchmarks/gpu_evidence.py --part training  [--setups 1-1 3-7] --out results/published/gpu
-    python tests/benchmarks/gpu_evidence.py --part reading   [--setups 3-7]     --out results/published/gpu
     python tests/benchmarks/gpu_evidence.py --tables --out results/published/gpu
 
 Each call writes a record `PART-SETUP.json` as soon as a setup is measured; name fewer setups where ten minutes are too
-few. It needs torch, torchvision, numpy, PIL and PyYAML, and nvidia-ml-py for the driver's view of memory; `--tables`
-needs pandas and tabulate. `--size tiny --device cpu` tries it out on any machine.
-
-Weights are random and data are generated: time and memory do not depend on them, scores do and are none of this. Every
-frame keeps its 10 best detections whatever their score, and a training samples its full quota of RoIs, as it does
-with a trained detector; records tell how many the heads were given.
+few. It needs what stages.py needs, and nvidia-ml-py for the driver's view of memory; `--tables` needs pandas and
+tabulate. `--size tiny --device cpu` tries it out on any machine. Weights are random and data are generated: time and
+memory do not depend on them, scores do and are none of this; records tell how many RoIs the heads were given.
 """
 
 from __future__ import annotations
@@ -61,9 +56,8 @@ SIZES: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
 
 def measure(run: Run, per: int, device: torch.device, arguments: argparse.Namespace) -> dict[str, Any]:
     """Milliseconds of each of the `per` frames or steps of a run, and the peaks of memory; or why it failed."""
-    cuda = device.type == "cuda"
     gc.collect()
-    if cuda:
+    if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     try:
@@ -77,7 +71,7 @@ def measure(run: Run, per: int, device: torch.device, arguments: argparse.Namesp
         "per_second": quartiles([per / one for one in taken]),
         "host_peak_bytes": host_peak_bytes(),
     }
-    if cuda:
+    if device.type == "cuda":
         free, total = torch.cuda.mem_get_info()
         # Taken after the run: the allocator has given nothing back since its peak.
         found |= {"gpu_process_bytes": process_gpu_bytes(), "gpu_device_bytes": total - free}
@@ -87,19 +81,19 @@ def measure(run: Run, per: int, device: torch.device, arguments: argparse.Namesp
 
 
 def inference(model: SlowFastMaskRCNN, clip: Clip) -> Iterator[tuple[str, Run]]:
-    """Streaming against a window for each frame; both as far as masks in their boxes pasted at the frame's size."""
+    """Both as far as masks in their boxes pasted at the frame's size."""
     yield "streaming", lambda: model(clip.frames)
     yield "windowed", lambda: windowed(model, clip.frames)
 
 
 def training(model: SlowFastMaskRCNN, clip: Clip) -> Iterator[tuple[str, Run]]:
-    """A parent's step of two frames, and a fine-tuning step of two samples, for all that may be frozen."""
+    """Steps of two frames of a parent, and of two samples of fine-tuning."""
     for (stage, kind), step in TRAINING.items():
         yield f"{stage}, {kind}", step(model, clip, kind)
 
 
 def reading(model: SlowFastMaskRCNN, clip: Clip) -> Iterator[tuple[str, Run]]:
-    """Inference from JPEGs on the disk to binary masks, with frames read when asked for and read ahead."""
+    """Inference from JPEGs on the disk to binary masks."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{index:05d}.jpg" for index in range(len(clip))]
         for path, frame in zip(paths, clip.frames, strict=True):
@@ -136,9 +130,8 @@ def take(part: str, setup: str, device: Device, arguments: argparse.Namespace) -
             del run  # with the features that it keeps
     model = make_network(setup, options, "fp32", torch.device("cpu"))
     resized = model.maskrcnn_model.transform([clip.frames[0].cpu()])[0]
-    made = clock.provenance(
-        device=device.name, driver=device.driver, threads=torch.get_num_threads(), dataset="generated"
-    )
+    threads = torch.get_num_threads()
+    made = clock.provenance(device=device.name, driver=device.driver, threads=threads, dataset="generated")
     if arguments.commit:
         made |= {"commit": arguments.commit, "dirty": None}
     record = {

@@ -1,9 +1,8 @@
 """What bench_stages.py and gpu_evidence.py run: a clip in memory, networks with random weights, steps of each stage.
 
-Needs torch, torchvision, numpy, PIL and PyYAML (and timm for its backbones), nothing else: a machine with a GPU may
-lack the rest. Random weights change neither the time nor the memory of a layer, but how much the heads are given: so
-every frame keeps its best detections whatever their score, and whatever touches the object counts as a match, which
-fills the quota of RoIs that a trained detector's proposals fill.
+Needs torch, torchvision, numpy, PIL and PyYAML (and timm for its backbones): a machine with a GPU may lack the rest.
+Random weights change how much the heads are given: so every frame keeps its best detections whatever their score, and
+whatever touches the object counts as a match, which fills the quota of RoIs that a trained detector's proposals fill.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ from slowfast_vos.videos.davis import targets  # noqa: E402
 FREEZES = {"none": (), "SF": ("slow_fast",), "BB_SF": ("backbone", "rpn", "slow_fast")}
 PRECISIONS = ("fp32", "bf16")
 FRAMES_PER_STEP = 2
-TOUCHING = 0.01
 Run = Callable[[], object]
 
 
@@ -72,7 +70,7 @@ def make_network(setup: str, options: dict[str, Any], precision: str, device: to
     """A network with random weights whose heads have as much to do as those of a trained one."""
     torch.manual_seed(0)
     frames = Setup.parse(setup)
-    busy = {"box_score_thresh": 0.0, "box_fg_iou_thresh": TOUCHING, "box_bg_iou_thresh": TOUCHING}
+    busy = {"box_score_thresh": 0.0, "box_fg_iou_thresh": 0.01, "box_bg_iou_thresh": 0.01}
     model = SlowFastMaskRCNN(frames.slow, frames.fast, control=frames.control, precision=precision, **options | busy)
     return model.to(device).eval()
 

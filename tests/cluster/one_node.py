@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +50,7 @@ SelectTypeParameters=CR_Core_Memory
 MinJobAge=3600
 KillWait=2
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=500000 Gres=gpu:stand-in:{gpus} State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=500000 Gres=gpu:stand-in:2 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES State=UP
 """
 # Every task notes which GPUs it sees, as the job itself would see them.
@@ -63,29 +63,18 @@ class UnavailableError(RuntimeError):
 
 @dataclass(frozen=True)
 class Job:
-    """What Slurm knows of a job.
-
-    Attributes:
-        rule: the rule's name and its wildcards, as the executor plugin writes them into the comment.
-        state: Slurm's, such as `COMPLETED`.
-        limit: walltime that the job asked for.
-        memory: that it asked for.
-        exclusive: whether it had its node to itself.
-        started, ended: local times that sort as text.
-        gpus: what Slurm counts as asked for, such as `gres:gpu:1`; "" for none.
-        visible: `CUDA_VISIBLE_DEVICES` of its tasks; "none" where it names none.
-    """
+    """What Slurm knows of a job."""
 
     number: str
-    rule: str
-    state: str
-    limit: str
-    memory: str
-    exclusive: bool
-    started: str
+    rule: str  # and its wildcards, as the executor plugin writes them into the comment
+    state: str  # Slurm's, such as `COMPLETED`
+    limit: str  # walltime that it asked for
+    memory: str  # that it asked for
+    shared: str  # "NO" where it had its node to itself
+    started: str  # local times, which sort as text
     ended: str
-    gpus: str
-    visible: frozenset[str]
+    gpus: str  # that it asked for, such as `gres:gpu:1`; "N/A" for none
+    visible: frozenset[str]  # `CUDA_VISIBLE_DEVICES` of its tasks; "none" where it names none
 
     def overlaps(self, other: Job) -> bool:
         """Whether both ran at one time."""
@@ -100,34 +89,24 @@ class Node:
 
     def jobs(self) -> list[Job]:
         """All jobs so far, in the order of their submission."""
-        seen: dict[str, set[str]] = {}
-        tasks = self.folder / "tasks"
-        for line in tasks.read_text().splitlines() if tasks.is_file() else ():
-            number, visible = line.split()
-            seen.setdefault(number, set()).add(visible)
+        tasks = [line.split() for line in (self.folder / "tasks").read_text().splitlines()]
         keys = ("JobID", "Comment", "State", "TimeLimit", "MinMemory", "OverSubscribe", "StartTime", "EndTime")
         columns = ",".join(f"{key}:|" for key in (*keys, "tres-per-job"))
         jobs = []
         for row in _run("squeue", "--noheader", "--states=all", "--Format", columns).splitlines():
-            number, rule, state, limit, memory, shared, started, ended, gpus, _ = row.split("|")
-            visible = frozenset(seen.get(number, ()))
-            asked = "" if gpus == "N/A" else gpus
-            rule = rule.removeprefix("rule_")
-            jobs.append(Job(number, rule, state, limit, memory, shared == "NO", started, ended, asked, visible))
+            number, rule, *others, _ = row.split("|")
+            visible = frozenset(devices for task, devices in tasks if task == number)
+            jobs.append(Job(number, rule.removeprefix("rule_"), *others, visible))
         return sorted(jobs, key=lambda job: int(job.number))
 
-    def cancel(self, number: str | None = None) -> None:
-        """Cancel a job, or all of them."""
-        _run("scancel", number or "--user=root")
+    def cancel(self, number: str) -> None:
+        """Cancel a job."""
+        _run("scancel", number)
 
 
 @contextmanager
-def one_node(folder: Path, cpus: int = 4, gpus: int = 2) -> Iterator[Node]:
-    """A Slurm of one node below `folder`, with a partition `main`, until the block ends.
-
-    Raises:
-        UnavailableError: it cannot run here, and why.
-    """
+def one_node(folder: Path) -> Iterator[Node]:
+    """A Slurm of one node below `folder` until the block ends; raises UnavailableError where it cannot run."""
     install()
     conf, gres = ETC / "slurm.conf", ETC / "gres.conf"
     if any(path.exists() and not path.read_text().startswith(MARK) for path in (conf, gres)):
@@ -135,7 +114,8 @@ def one_node(folder: Path, cpus: int = 4, gpus: int = 2) -> Iterator[Node]:
     host = socket.gethostname().split(".")[0]
     for name in ("state", "spool"):
         (folder / name).mkdir(parents=True)
-    devices = [folder / f"gpu{index}" for index in range(gpus)]
+    (folder / "tasks").touch()
+    devices = [folder / f"gpu{index}" for index in range(2)]
     for device in devices:
         os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))  # another /dev/null
     (folder / "prolog").write_text(PROLOG.format(folder=folder))
@@ -149,7 +129,7 @@ def one_node(folder: Path, cpus: int = 4, gpus: int = 2) -> Iterator[Node]:
     with ExitStack() as stack:
         for path in (conf, gres):
             stack.callback(path.unlink, missing_ok=True)
-        conf.write_text(MARK + CONF.format(host=host, folder=folder, ports=_free_ports(2), cpus=cpus, gpus=gpus))
+        conf.write_text(MARK + CONF.format(host=host, folder=folder, ports=_free_ports()))
         lines = (f"NodeName={host} Name=gpu Type=stand-in File={device}\n" for device in devices)
         gres.write_text(MARK + "".join(lines))
         stack.enter_context(_daemon(folder, "munged", "--foreground", "--force", *munge))
@@ -157,31 +137,24 @@ def one_node(folder: Path, cpus: int = 4, gpus: int = 2) -> Iterator[Node]:
         stack.enter_context(_daemon(folder, "slurmctld", "-D"))
         stack.enter_context(_daemon(folder, "slurmd", "-D", "-N", host))
         _wait(lambda: "idle" in _run("sinfo", "--noheader", "--format=%T", check=False), "slurmd", folder)
-        node = Node(folder)
         try:
-            yield node
+            yield Node(folder)
         finally:
-            node.cancel()
+            _run("scancel", "--user=root")
             _wait(lambda: not _run("squeue", "--noheader"), "the jobs' end", folder)
 
 
 def install() -> None:
-    """Install Debian's packages where they are missing.
-
-    Raises:
-        UnavailableError: that is not possible here.
-    """
+    """Install Debian's packages where they are missing, or raise UnavailableError."""
     if os.geteuid():
         raise UnavailableError("needs root")
     if all(map(shutil.which, PROGRAMS)):
         return
-    if not shutil.which("apt-get"):
-        raise UnavailableError(f"needs {', '.join(PROGRAMS)}")
-    quiet = {"env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}, "capture_output": True, "text": True}
-    for command in (["update"], ["install", "--yes", "--no-install-recommends", *PACKAGES]):
-        done = subprocess.run(["apt-get", "--quiet", *command], **quiet, check=False)
-        if done.returncode:
-            raise UnavailableError(f"apt-get {command[0]} failed: {done.stderr.strip()}")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    command = f"apt-get update && apt-get install --yes --no-install-recommends {' '.join(PACKAGES)}"
+    done = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UnavailableError(f"{command}: {done.stderr.strip()}")
 
 
 def _run(*command: str, check: bool = True) -> str:
@@ -196,11 +169,10 @@ def _daemon(folder: Path, *command: str) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()
+        process.wait()
 
 
 def _wait(done: Callable[[], bool], what: str, folder: Path, seconds: float = 30) -> None:
@@ -212,12 +184,9 @@ def _wait(done: Callable[[], bool], what: str, folder: Path, seconds: float = 30
         time.sleep(0.1)
 
 
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+def _free_ports() -> list[int]:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return [one.getsockname()[1], other.getsockname()[1]]
 
 
 if __name__ == "__main__":

@@ -53,14 +53,6 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         pytest.skip(f"no Slurm here: {error}")
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start the tiny run through the Slurm profile in `folder`; what it says goes to `snakemake.log`."""
-    command = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--profile", str(PROFILE.parent), *IMPATIENT]
-    command += ["--configfile", str(TINY), *arguments]
-    with (folder / "snakemake.log").open("w") as log:
-        return subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=log, stderr=log, text=True)
-
-
 def once_saved(disturb: dict[Path, Callable[[], None]], seconds: float = 300) -> None:
     """Disturb each training as soon as it has saved a state, by the folder of its states."""
     limit = time.monotonic() + seconds
@@ -91,7 +83,10 @@ def run(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Ended:
         for process in jobs(folder, "tune", "trained"):
             os.kill(process, signal.SIGSTOP)
 
-    process = start(folder, "--set-resources", *options, "--config", "save_every=0")
+    command = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--profile", str(PROFILE.parent), *IMPATIENT]
+    command += ["--configfile", str(TINY), "--set-resources", *options, "--config", "save_every=0"]
+    with (folder / "snakemake.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=log, stderr=log)
     work = folder / "results" / "tiny" / "work"
     try:
         once_saved({work / "parent" / "1-3": cancel, work / "tuning" / "1-3" / "backbone=trained": stop})
@@ -114,8 +109,7 @@ def test_jobs_that_compute_have_one_gpu_and_the_others_none(run: Ended) -> None:
     assert rules == {*ON_GPU, "evaluate"}, "small rules stay on the head node"
     for job in run.jobs:
         if job.rule.startswith("evaluate"):
-            assert job.gpus == ""
-            assert job.visible == {"none"}
+            assert (job.gpus, job.visible) == ("N/A", {"none"})
         else:
             assert job.gpus == "gres:gpu:1"
             assert job.visible & {"0", "1"}
@@ -127,7 +121,7 @@ def test_a_measurement_has_its_node_to_itself(run: Ended) -> None:
     measurements = run.jobs_of("cost")
     assert len(measurements) == 2
     for job in measurements:
-        assert job.exclusive
+        assert job.shared == "NO"
         assert not [other for other in run.jobs if other != job and other.overlaps(job)]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from slowfast_vos import SlowFastMaskRCNN
-from slowfast_vos.measuring.cost import count_operations, count_parameters, exhaust, quartiles, time_runs
+from slowfast_vos.measuring.cost import count_operations, count_parameters, exhaust, time_runs
 from slowfast_vos.model.streaming import detect
 from torch import nn
 
@@ -50,10 +50,6 @@ def recorded_operations(model: SlowFastMaskRCNN, frames: list[torch.Tensor]) -> 
 def test_operations_are_those_of_every_convolution_and_matrix_product(network: Build, backbone: str) -> None:
     model, frames = network(3, 7, backbone=backbone, chunk_length=2), [torch.rand(3, 64, 96)] * 3
     assert count_operations(lambda: exhaust(detect(model, frames))) == recorded_operations(model, frames)
-
-
-def test_a_spread_is_median_and_quartiles() -> None:
-    assert quartiles([4.0, 1.0, 2.0, 3.0, 5.0]) == {"median": 3, "low": 2, "high": 4, "repeats": 5}
 
 
 def test_runs_that_warm_up_do_not_count() -> None:
