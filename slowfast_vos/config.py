@@ -37,7 +37,7 @@ class Settings(sections.Section):
     switches: sections.Switches = sections.Switches()
     seeds: sections.axis(sections.Seed) = Field([63])
     setups: sections.axis(sections.SetupName) = Field(["1-1", "3-3", "7-7", "1-7", "3-7"])
-    tested: Annotated[list[sections.TestedName], AfterValidator(sections.distinct)] = []
+    tested: Annotated[list[sections.TestedName], AfterValidator(sections.distinct)] = Field([])
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: sections.Count = 1
     save_every: Annotated[float, Field(ge=0, le=60)] = 30.0

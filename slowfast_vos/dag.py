@@ -136,4 +136,15 @@ def parts(wanted: int, items: int) -> list[tuple[int, int]]:
 def table_names(settings: Settings) -> list[str]:
     """The tables of a run, in their order; each is NAME.csv, NAME.md and NAME.tex."""
     grids = [f"grid-{setup}" for setup in settings.setups]
-    return ["table1", "table2", "cost", "tuning", *grids, "per-sequence", "attributes", "records"]
+    return [
+        "claims",
+        "differences",
+        "table1",
+        "table2",
+        "cost",
+        "tuning",
+        *grids,
+        "per-sequence",
+        "attributes",
+        "records",
+    ]

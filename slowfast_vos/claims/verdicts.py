@@ -10,9 +10,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from slowfast_vos.claims.claims import Claim, asked_claims, matching
+from slowfast_vos.claims.claims import Claim, matching
 from slowfast_vos.claims.intervals import LEVEL, Estimate, complete, difference, estimate, holm
-from slowfast_vos.reporting.run import Run
 
 Verdict = Literal["supported", "contradicted", "undecided"]
 LEAST_SEEDS, LEAST_SEQUENCES = 3, 6
@@ -79,8 +78,8 @@ class Evidence:
 
     def contrast(self, plus: Iterable[str], minus: Iterable[str] = (), label: str = "") -> Contrast | None:
         """The mean of some cells minus the mean of others; None where no seed and sequence has them all."""
-        sides = [[self.cells[name] for name in names] for names in (plus, minus)]
-        if not sides[0]:
+        sides = [[self.cells.get(name) for name in names] for names in (plus, minus)]
+        if not sides[0] or any(cells is None for side in sides for cells in side):
             return None
         values = sum(sides[0]) / len(sides[0])
         if sides[1]:
@@ -89,24 +88,22 @@ class Evidence:
         return None if values.empty else Contrast(label, values, estimate(values.to_numpy()))
 
 
-def evidence(run: Run) -> Evidence:
-    """The cells of a run."""
-    columns = {"tuning": ["setup", "backbone", "lr"], "grid": ["setup", "freeze", "scale", "lr"]}
-    scored, cells = run.sequences["jf_mean"], {}
-    for kind, names in {"evaluation": ["task", "setup"], "baseline": ["task", "name"], **columns}.items():
-        for key, records in run.of(kind).groupby(names, sort=False):
-            name = "/".join(key if kind in ("evaluation", "baseline") else (kind, *key))
-            found = records[["seed"]].join(run.sequences.loc[scored.index.isin(records.index), ["sequence", "jf_mean"]])
-            cells[name] = found.pivot(index="seed", columns="sequence", values="jf_mean").rename_axis(columns=None)
-            order = [one for one in run.lengths if one in cells[name]]
-            cells[name] = cells[name][order]
-    return Evidence(cells, run.costs, run.attributes)
+def leader(cells: Mapping[str, pd.DataFrame], low: bool = False) -> str | None:
+    """The name of the best cell, if it is told apart from the runner-up; else, or with little data, None.
 
-
-def find(run: Run) -> list[Finding]:
-    """A finding for each claim of the run's family, in their order."""
-    known, margin = evidence(run), run.settings.claims.margin
-    return judge(asked_claims(run.settings), known, margin)
+    Args:
+        low: the lowest mean is best, not the highest.
+    """
+    tables = {name: complete(table) for name, table in cells.items()}
+    means = pd.Series({name: table.to_numpy().mean() for name, table in tables.items() if not table.empty}, dtype=float)
+    if len(means) < 2:
+        return None
+    first, second = means.sort_values(ascending=low, kind="stable").index[:2]
+    values = complete(cells[first] - cells[second])
+    if len(values) < LEAST_SEEDS or values.shape[1] < LEAST_SEQUENCES:
+        return None
+    lower, upper = estimate(values.to_numpy()).interval()
+    return first if lower > 0 or upper < 0 else None
 
 
 def judge(claims: Iterable[Claim], known: Evidence, margin: float) -> list[Finding]:

@@ -13,7 +13,9 @@ from matplotlib.lines import Line2D
 from slowfast_vos.claims.intervals import Estimate, complete, estimate
 from slowfast_vos.claims.verdicts import Contrast, Finding
 from slowfast_vos.dag import TASKS
-from slowfast_vos.reporting.style import DOUBLE, SINGLE, looks
+from slowfast_vos.reporting.figures import DOUBLE, SINGLE, looks
+from slowfast_vos.reporting.run import Run
+from slowfast_vos.setups import Setup
 
 VERDICTS = {
     "": ("0.2", "o"),
@@ -34,7 +36,7 @@ def forest(rows: Mapping[str, tuple[Contrast, str]], margin: float) -> Figure:
         colour, marker = VERDICTS[verdict]
         _point(axes, place, contrast.values, contrast.estimate, {"color": colour, "marker": marker})
     axes.set_yticks(range(len(rows)), rows, fontsize=7, linespacing=0.95)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
     axes.set_xlabel(f"difference of J&F (95 % interval; ticks: seeds; grey: the margin of ±{margin:g})")
     axes.grid(True, axis="x")
     shown = {verdict for _, verdict in rows.values()}
@@ -64,31 +66,25 @@ def _point(axes: Axes, row: int, values: pd.DataFrame, one: Estimate, look: Mapp
         axes.plot(values.mean(axis=1), [row + 0.27] * len(values), "|", color="0.25", markersize=6, zorder=2)
 
 
-def controls(cells: Mapping[str, pd.DataFrame], setups: Sequence[str]) -> Figure:
-    """Mean J&F, unsupervised, of setups beside their controls, with intervals: what is due to capacity, what to motion.
-
-    Args:
-        setups: every name in the order of the rows, controls after the setup that they vary.
-    """
-    known = [setup for setup in setups if f"{TASKS[0]}/{setup}" in cells]
-    figure = Figure(figsize=(SINGLE + 1, 0.8 + 0.27 * max(len(known), 1)))
+def controls(run: Run) -> Figure:
+    """Mean J&F, unsupervised, of setups beside their controls: what is due to capacity, what to motion."""
+    plain = {name: str(Setup(Setup.parse(name).slow, Setup.parse(name).fast)) for name in run.controls}
+    setups = [setup for setup in run.settings.setups if setup in plain.values()]
+    rows = [name for setup in setups for name in (setup, *(one for one in run.controls if plain[one] == setup))]
+    rows += [name for name in run.controls if name not in rows]
+    figure = Figure(figsize=(SINGLE + 1.5, 0.8 + 0.27 * len(rows)))
     axes = figure.add_subplot()
-    for row, setup in enumerate(known):
-        values = complete(cells[f"{TASKS[0]}/{setup}"])
-        if values.empty:
-            continue
-        look = {"marker": "D" if is_control(setup) else "o", "color": "white" if is_control(setup) else "0.15"}
-        _point(axes, row, values, estimate(values.to_numpy()), look | {"markeredgecolor": "0.15"})
-    axes.set_yticks(range(len(known)), [described(setup) for setup in known])
-    axes.set_ylim(len(known) - 0.5, -0.5)
+    for row, name in enumerate(rows):
+        values = complete(run.evidence.cells.get(f"{TASKS[0]}/{name}", pd.DataFrame()))
+        if not values.empty:
+            varied = name in run.controls
+            look = {"marker": "D" if varied else "o", "color": "white" if varied else "0.15"}
+            _point(axes, row, values, estimate(values.to_numpy()), look | {"markeredgecolor": "0.15"})
+    axes.set_yticks(range(len(rows)), [described(name) for name in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("J&F, unsupervised (95 % interval; ticks: seeds)")
     axes.grid(True, axis="x")
     return figure
-
-
-def is_control(setup: str) -> bool:
-    """Whether a name is that of a control, trained or at test time."""
-    return bool(set(setup) & set("+@"))
 
 
 def described(setup: str) -> str:
@@ -103,8 +99,9 @@ def described(setup: str) -> str:
     return f"{plain}, {words[control]}" if control else plain
 
 
-def fine_tuning(cells: Mapping[str, pd.DataFrame], setups: Sequence[str], order: Sequence[str]) -> Figure:
+def fine_tuning(run: Run) -> Figure:
     """What fine-tuning on the first frame gains on each validation sequence, by setup: means over the seeds."""
+    setups, order, cells = [one for one in run.settings.setups if one not in run.controls], run.val, run.evidence.cells
     figure, styles = Figure(figsize=(DOUBLE, 2.9)), looks(setups)
     axes = figure.add_subplot()
     places, width = np.arange(len(order)), 0.7 / max(len(setups), 1)
@@ -122,5 +119,6 @@ def fine_tuning(cells: Mapping[str, pd.DataFrame], setups: Sequence[str], order:
     axes.set_xlim(-0.6, len(order) - 0.4)
     axes.set_ylabel("gain of J&F")
     axes.grid(True, axis="y")
-    figure.legend(loc="outside upper center", ncols=max(len(setups), 1), handletextpad=0.2)
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside upper center", ncols=len(setups), handletextpad=0.2)
     return figure

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
@@ -17,11 +17,15 @@ from slowfast_vos.claims.intervals import LEVEL, estimate
 from slowfast_vos.claims.sentences import counted, headline, interval, sentence, signed
 from slowfast_vos.claims.verdicts import LEAST_SEEDS, LEAST_SEQUENCES, Finding
 from slowfast_vos.dag import TASKS
+from slowfast_vos.errors import UserError
 from slowfast_vos.files import write_text
+from slowfast_vos.paths import Results
 from slowfast_vos.reporting import published
-from slowfast_vos.reporting.answers import is_control
+from slowfast_vos.reporting.plots import figure_titles
+from slowfast_vos.reporting.records import read_run
 from slowfast_vos.reporting.render import Panel, Table, to_markdown
 from slowfast_vos.reporting.run import Run
+from slowfast_vos.reporting.tables import make_tables
 
 MEDIA = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
 SOURCES = {"authors": "The authors' claims", "control": "What the gain is due to"}
@@ -61,12 +65,16 @@ class Part:
         return "-".join(self.title.lower().replace("'", "").replace(",", "").split())
 
 
-def write_page(run: Run, findings: Sequence[Finding], tables: Sequence[Table], out: Path) -> list[Path]:
-    """Write `report.html`, one self-contained file, and `report.md` beside the figures that it links to.
+def write_page(results: Results, out: Path) -> list[Path]:
+    """Write `report.html`, one self-contained file, and `report.md`, which links to the run's figures and strips.
 
-    Args:
-        out: the run's reports, with its `figures` and `strips`.
+    Raises:
+        UserError: a record is missing, or the figures or strips are.
     """
+    run = read_run(results)
+    for folder in (results.reports / "figures", results.reports / "strips"):
+        if not folder.is_dir():
+            raise UserError(f"{folder}: missing; expected the run's pictures (slowfast-vos plots, slowfast-vos strips)")
     environment = Environment(
         loader=PackageLoader("slowfast_vos.reporting"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -75,8 +83,11 @@ def write_page(run: Run, findings: Sequence[Finding], tables: Sequence[Table], o
         "table": table_html,
         "markdown_table": lambda panel: to_markdown(panel, ""),
     }
-    parts = [part for part in _parts(run, findings, {table.name: table for table in tables}, out) if part.blocks]
-    about = {"run": run, "headline": headline(findings), "parts": parts, "out": out}
+    tables = {table.name: table for table in make_tables(run)}
+    parts = [part for part in _parts(run, run.findings, tables, results.reports) if part.blocks]
+    pictures = Path(os.path.relpath(results.reports, out)).as_posix()
+    about = {"run": run, "headline": headline(run.findings), "parts": parts}
+    about |= {"folder": results.reports, "pictures": "" if pictures == "." else f"{pictures}/"}
     paths = []
     for name, escaped in {"report.html": True, "report.md": False}.items():
         environment.autoescape = escaped
@@ -88,18 +99,20 @@ def write_page(run: Run, findings: Sequence[Finding], tables: Sequence[Table], o
 @pass_context
 def _inline(context: Context, path: str) -> str:
     """A picture as a data URI."""
-    file = context["out"] / path
+    file = context["folder"] / path
     return f"data:{MEDIA[file.suffix]};base64,{base64.b64encode(file.read_bytes()).decode()}"
 
 
 def _parts(run: Run, findings: Sequence[Finding], tables: dict[str, Table], out: Path) -> list[Part]:
-    has_controls = any(is_control(setup) for setup in [*run.settings.setups, *run.settings.tested])
     return [
         Part("Answers", [*_answers(findings)]),
         Part("Design", [Block("facts", rows=_design(run, findings))]),
-        Part("Paired differences", [_figure(out, "differences", run), *_tables(tables, "differences")]),
+        Part(
+            "Paired differences",
+            [_figure(out, "differences", run), *_tables(tables, "claims", "differences", folded=True)],
+        ),
         Part("Accuracy against cost", [_figure(out, "jf-vs-time", run), *_tables(tables, "table1", "cost")]),
-        Part("Capacity or motion", [_figure(out, "controls", run)] if has_controls else []),
+        Part("Capacity or motion", [_figure(out, "controls", run)] if run.controls else []),
         Part("Fine-tuning", [_figure(out, "fine-tuning", run), *_tables(tables, "table2")]),
         Part("Predictions", [*_strips(run, out)]),
         Part("Against the authors", [Block("text", text) for text in _authors(run)]),
@@ -124,7 +137,7 @@ def _design(run: Run, findings: Sequence[Finding]) -> list[tuple[str, str]]:
     chosen += ": held out of training" if held_out else ": validation sequences, as the authors did"
     counts = [counted(len(roles[role]), f"{role} sequence") for role in ("train", "selection", "val")]
     return [
-        ("Data", f"{run.data}; {', '.join(counts)}."),
+        ("Data", f"{'DAVIS' if run.is_davis else 'Generated videos'}: {', '.join(counts)}; digest {run.digest[:12]}."),
         ("Setups", f"{', '.join(settings.setups)}; slow-fast frames."),
         ("Seeds", f"{', '.join(map(str, settings.seeds))}; each is one whole training that all its sequences share."),
         ("Protocol", f"{settings.protocol_name}; {settings.option('frames')} frames are scored."),
@@ -141,7 +154,7 @@ def _design(run: Run, findings: Sequence[Finding]) -> list[tuple[str, str]]:
 
 
 def _figure(out: Path, name: str, run: Run) -> Block:
-    return Block("picture", run.figures[name], path=f"figures/{name}.svg")
+    return Block("picture", figure_titles(run)[name], path=f"figures/{name}.svg")
 
 
 def _tables(tables: dict[str, Table], *names: str, folded: bool = False) -> list[Block]:
@@ -149,7 +162,7 @@ def _tables(tables: dict[str, Table], *names: str, folded: bool = False) -> list
 
 
 def _rest(tables: dict[str, Table]) -> list[Block]:
-    shown = ("differences", "table1", "table2", "cost")
+    shown = ("claims", "differences", "table1", "table2", "cost")
     return _tables(tables, *(name for name in tables if name not in shown), folded=True)
 
 
@@ -168,10 +181,7 @@ def _strips(run: Run, out: Path) -> Iterable[Block]:
 
 def _authors(run: Run) -> list[str]:
     """What the authors' own figures say, beside ours where the data are theirs."""
-    theirs = {
-        name: pd.Series({key: sum(pair) / 2 for key, pair in scores.items()})
-        for name, scores in published.PER_SEQUENCE.items()
-    }
+    theirs = published.per_sequence()["jf_mean"]
     values = (theirs["3-7"] - theirs["1-1"]).to_numpy()
     one = estimate(values[None])
     lines = [

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from slowfast_vos.claims.intervals import complete, estimate
-from slowfast_vos.claims.verdicts import Contrast, Evidence, evidence
+from slowfast_vos.claims.verdicts import Contrast, Evidence
 from slowfast_vos.dag import TASKS
 from slowfast_vos.errors import UserError
 from slowfast_vos.reporting.run import Run
@@ -65,7 +65,7 @@ def _shared_seeds(group: Sequence[Run], run: Run) -> set[int]:
 
 
 def _joined(runs: Sequence[Run]) -> Evidence:
-    parts = [evidence(run) for run in runs]
+    parts = [run.evidence for run in runs]
     names = dict.fromkeys(name for part in parts for name in part.cells)
     cells = {name: pd.concat(part.cells[name] for part in parts if name in part.cells) for name in names}
     return Evidence(cells, parts[0].costs, parts[0].attributes)
