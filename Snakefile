@@ -64,6 +64,7 @@ rule all:
         rules.tables.output,
         rules.plots.output,
         rules.strips.output,
+        rules.page.output,
         rules.check_records.output,
 
 

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
 
+import matplotlib.style
 import pandas as pd
 
+from slowfast_vos.claims.claims import asked_claims
 from slowfast_vos.claims.intervals import complete, estimate
-from slowfast_vos.claims.verdicts import Contrast, Evidence
+from slowfast_vos.claims.sentences import headline, sentence
+from slowfast_vos.claims.verdicts import Contrast, Evidence, Finding, judge
+from slowfast_vos.config import load_settings
 from slowfast_vos.dag import TASKS
 from slowfast_vos.errors import UserError
+from slowfast_vos.paths import Results
+from slowfast_vos.reporting.answers import forest, of_claims
+from slowfast_vos.reporting.differences import NOTE, numbers, shown
+from slowfast_vos.reporting.figures import STYLE, save
+from slowfast_vos.reporting.records import read_run
+from slowfast_vos.reporting.render import Panel, Table, text
 from slowfast_vos.reporting.run import Run
 
 # What does not make runs different: names, places, and how the machine is used.
@@ -95,3 +107,67 @@ def compare(one: Merged, other: Merged) -> dict[str, Contrast]:
     if not found:
         raise UserError(f"{one.name} and {other.name}: share no setup and sequence; expected runs of the same data")
     return found
+
+
+def write_comparison(folders: Sequence[Path], out: Path) -> list[str]:
+    """Compare runs; writes `NAME.csv`, `.md`, `.tex`, `.svg` and `.png` into `out`.
+
+    Runs that are equal but for their seeds become one, whose claims are judged: `claims`. Each pair of different runs
+    is compared setup by setup: `A-and-B`.
+
+    Returns:
+        What was found, in lines.
+
+    Raises:
+        UserError: fewer than two runs, a folder without a run, or runs that share nothing.
+    """
+    if len(folders) < 2:
+        raise UserError(f"compare: found {len(folders)} run; expected two or more")
+    merged, lines = merge_runs([_read(folder) for folder in folders]), []
+    for one in merged:
+        if len(one.runs) > 1:
+            findings = judge(asked_claims(one.runs[0].settings), one.evidence, one.runs[0].settings.claims.margin)
+            lines += [f"{one.name}: equal but for their seeds; merged. {headline(findings)}"]
+            lines += [f"  {found.claim.says} {sentence(found)}" for found in findings]
+            _write_claims(one, findings, out)
+    for one, other in combinations(merged, 2):
+        found = compare(one, other)
+        lines += [f"{other.name} − {one.name}:", *_write_pair(one, other, found, out)]
+    return [*lines, f"tables and pictures: {out}"]
+
+
+def _read(folder: Path) -> Run:
+    path = folder / "settings.json"
+    if not path.is_file():
+        raise UserError(f"{folder}: found no run; expected a folder with settings.json, such as results/demo")
+    return read_run(Results(load_settings(path), folder=folder))
+
+
+def _write_claims(one: Merged, findings: Sequence[Finding], out: Path) -> None:
+    rows = [{"claim": each.claim.id, "verdict": each.verdict, **numbers(each.contrast)} for each in findings]
+    columns = [text("claim", [row["claim"] for row in rows]), text("verdict", [row["verdict"] for row in rows])]
+    columns += shown([each.contrast for each in findings])
+    panel = Panel(f"Claims of {one.name}.", columns, [each.claim.source for each in findings], [NOTE])
+    name = f"claims-{_file_name(one.name)}"
+    Table(name, pd.DataFrame(rows), [panel]).write(out, {"runs": one.name}, "")
+    with matplotlib.style.context(STYLE):
+        save(forest(of_claims(findings), one.runs[0].settings.claims.margin), out / name)
+
+
+def _write_pair(one: Merged, other: Merged, found: dict[str, Contrast], out: Path) -> Iterator[str]:
+    title = f"J&F of {other.name} minus J&F of {one.name}."
+    rows = [{"cell": cell, **numbers(contrast)} for cell, contrast in found.items()]
+    columns = [text("setup", found), *shown(list(found.values()))]
+    name = f"{_file_name(one.name)}-and-{_file_name(other.name)}"
+    Table(name, pd.DataFrame(rows), [Panel(title, columns, [""] * len(found), [NOTE])]).write(
+        out, {"from": one.name, "to": other.name}, ""
+    )
+    with matplotlib.style.context(STYLE):
+        margin = one.runs[0].settings.claims.margin
+        save(forest({cell: (contrast, "") for cell, contrast in found.items()}, margin), out / name)
+    for cell, difference, wins in zip(*(column.cells for column in columns), strict=True):
+        yield f"  {cell}: {difference} J&F, above 0 on {wins}"
+
+
+def _file_name(name: str) -> str:
+    return name.replace(" + ", "+")

@@ -42,7 +42,7 @@ def claims_table(run: Run) -> Table:
     columns = [
         text("claim", [one.claim.id for one in run.findings]),
         text("verdict", [one.verdict for one in run.findings]),
-        *_shown(contrasts),
+        *shown(contrasts),
         text("why undecided, or what was measured", [one.reason for one in run.findings]),
     ]
     margin = f"Margin {run.settings.claims.margin:g}; verdicts take p < .05 by Holm over this family, "
@@ -69,7 +69,7 @@ def differences_table(run: Run) -> Table:
                 {"task": task, "stratum": stratum, "contrast": label} | numbers(contrast)
                 for label, contrast in zip(pairs, found, strict=True)
             ]
-            columns += _shown(found, stratum if len(strata) > 1 else "")
+            columns += shown(found, stratum if len(strata) > 1 else "")
         panels.append(Panel(f"Paired differences of J&F, {task}.", columns, [""] * len(pairs), [NOTE]))
     return Table("differences", _frame(rows), panels)
 
@@ -97,7 +97,7 @@ def _within(run: Run, pair: tuple[str, str], members: list[str]) -> Contrast | N
     return None if values.empty else Contrast("", values, estimate(values.to_numpy()))
 
 
-def _shown(contrasts: Iterable[Contrast | None], group: str = "") -> list[Column]:
+def shown(contrasts: Iterable[Contrast | None], group: str = "") -> list[Column]:
     """The difference with its interval, and the sequences above 0, to read."""
     cells, wins = [], []
     for one in contrasts:

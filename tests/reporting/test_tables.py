@@ -283,7 +283,7 @@ def test_text_is_escaped() -> None:
 
 
 def graded(record: Record) -> Record:
-    """Unsupervised J&F of 3-7 is 0.2 above that of 1-1 on every sequence; semi-supervised both are equal but for noise."""
+    """Unsupervised, 3-7 is 0.2 above 1-1 on every sequence; semi-supervised the two are equal but for noise."""
     if record.task not in TASKS or record.setup is None:
         return record
     gain = 0.2 if (record.task, record.setup) == (TASKS[0], "3-7") else 0.0

@@ -75,12 +75,32 @@ rule strips:
         verb("strips")
 
 
+rule page:
+    input:
+        rules.tables.output,
+        rules.plots.output,
+        rules.strips.output,
+    output:
+        report(
+            RESULTS.reports / "report.html",
+            caption="../report/page.rst",
+            category="The run's page",
+        ),
+        RESULTS.reports / "report.md",
+    log:
+        RESULTS.log("report"),
+    localrule: True
+    conda:
+        ENVIRONMENT
+    shell:
+        verb("report")
+
+
 # The run's exit code: it fails, after all else is there, if a row of the tables is a failed record.
 rule check_records:
     input:
         RESULTS.reports / "tables" / "records.csv",
-        rules.plots.output,
-        rules.strips.output,
+        rules.page.output,
     output:
         RESULTS.root / "complete.json",
     log:
