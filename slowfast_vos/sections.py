@@ -229,7 +229,7 @@ class Cost(Section):
 
     frames: Annotated[int, Field(ge=2)] = 50
     warmup: Annotated[int, Field(ge=0)] = 2
-    repeats: Annotated[int, Field(ge=3)] = 5
+    repeats: Annotated[int, Field(ge=3)] = 6
 
 
 class Claims(Section):

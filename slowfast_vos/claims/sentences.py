@@ -33,22 +33,22 @@ def p_value(value: float | None) -> str:
 
 
 def sentence(found: Finding) -> str:
-    """The verdict and what it rests on: one sentence, or two where something is lacking."""
-    words = f"{found.verdict.capitalize()}."
+    """What a verdict rests on, and what is lacking where there is none."""
+    parts = []
     if found.contrast is not None:
         one = found.contrast.estimate
-        words += f" {found.contrast.label}: {signed(one.mean)} {interval(one)} J&F".replace("  ", " ")
+        words = " ".join(filter(None, [f"{found.contrast.label}: {signed(one.mean)}", interval(one), "J&F"]))
         words += f", above 0 on {found.contrast.wins} of {counted(found.contrast.values.shape[1], 'sequence')}"
         words += f", {counted(one.seeds, 'seed')}"
         deciding = found.p_against if found.verdict == "contradicted" else found.p_for
-        words += f" (Holm {p_value(deciding)})." if found.verdict != "undecided" else "."
+        parts.append(words + (f" (Holm {p_value(deciding)})." if found.verdict != "undecided" else "."))
     if found.reason:
-        words += f" {found.reason[0].upper()}{found.reason[1:]}."
+        parts.append(f"{found.reason[0].upper()}{found.reason[1:]}.")
     if found.verdict == "undecided" and found.contrast is not None and not math.isnan(found.contrast.estimate.error):
-        words += f" This run could see {found.contrast.estimate.detectable():.3f}."
+        parts.append(f"The smallest difference that this run could see: {found.contrast.estimate.detectable():.3f}.")
     if found.needs:
-        words += f" It would take {found.needs}."
-    return words
+        parts.append(f"It would take {found.needs}.")
+    return " ".join(parts)
 
 
 def headline(findings: Sequence[Finding]) -> str:

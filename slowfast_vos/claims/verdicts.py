@@ -125,7 +125,9 @@ def _weigh(claim: Claim, known: Evidence, margin: float) -> Finding:
     """The claim's contrast and p values, before they are adjusted."""
     contrasts = [one for one in _contrasts(claim, known) if one is not None]
     if not contrasts:
-        return Finding(claim, "undecided", reason="no seed has all the records that it compares")
+        wanted = claim.where or claim.more_where
+        lacking = "no seed has all the records that it compares"
+        return Finding(claim, "undecided", reason=f"{lacking}, or no sequence has {wanted}" if wanted else lacking)
     if any(np.isnan(one.estimate.error) for one in contrasts):
         return Finding(claim, "undecided", contrasts[0], reason="one seed and one sequence have no interval")
     rows = [(one, *_p_values(claim.kind, one.estimate, margin)) for one in contrasts]
@@ -256,7 +258,8 @@ def _costs(claim: Claim, known: Evidence) -> Finding:
         if claim.growing_steps:
             steps = [later - earlier for earlier, later in pairwise(shown)]
             holds += [later > earlier for earlier, later in pairwise(steps)]
-        values = ", ".join(f"{value:,.0f} for {setup}" for setup, value in zip(claim.order, shown, strict=True))
+        digits = 0 if names[0] == quantity else 1
+        values = ", ".join(f"{value:,.{digits}f} for {setup}" for setup, value in zip(claim.order, shown, strict=True))
         words.append(f"{COST_NAMES.get(quantity, quantity)} {values}")
     reason = "; ".join(words)
     if all(holds):

@@ -62,8 +62,8 @@ def jf_vs_time(run: Run) -> Figure:
     figure = Figure(figsize=(SINGLE, 3.0))
     axes = figure.add_subplot()
     styles = looks(run.settings.setups)
-    quartiles = [f"milliseconds_per_frame_{part}" for part in ("low", "median", "high")]
-    times = run.costs.reindex(columns=quartiles).dropna().astype(float).sort_values(quartiles[1])
+    ends = [f"milliseconds_per_frame_{part}" for part in ("low", "median", "high")]
+    times = run.costs.reindex(columns=ends).dropna().astype(float).sort_values(ends[1])
     scores = [run.over_seeds(of_task(run.records, task), ["jf_mean"], run.names) for task in TASKS]
     tops: dict[str, tuple[float, float]] = {}
     for setup, low, median, high in times.itertuples():

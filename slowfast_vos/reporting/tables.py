@@ -182,7 +182,7 @@ def cost_table(run: Run) -> Table:
     costs = run.costs.reindex(run.settings.setups)
     parameters = {"total": "total", "trained": "trained", "SlowFast": "slow_fast"}
     exact = {f"parameters_{one}": (head, ",.0f", "parameters") for head, one in parameters.items()}
-    exact["gflops_per_frame"] = ("GFLOPs/frame", ",.1f", "")
+    exact["gflops_per_frame"] = ("GFLOPs/frame", ",.2f", "")
     columns = [
         text("setup", costs.index),
         *(number(head, costs, one, form, group, bold=lowest(costs, one)) for one, (head, form, group) in exact.items()),

@@ -10,21 +10,21 @@ def test_a_clear_gain_in_words() -> None:
     found = verdict(BETTER, cells(s1_1=0, s3_3=0.1))
     low, high = found.contrast.estimate.interval()
     assert sentence(found) == (
-        f"Supported. 3-3 − 1-1: {found.contrast.estimate.mean:+.3f} [{low:+.3f}, {high:+.3f}] J&F, "
+        f"3-3 − 1-1: {found.contrast.estimate.mean:+.3f} [{low:+.3f}, {high:+.3f}] J&F, "
         "above 0 on 8 of 8 sequences, 3 seeds (Holm p < 0.001)."
     )
 
 
 def test_a_loss_in_words() -> None:
     words = sentence(verdict(BETTER, cells(s1_1=0, s3_3=-0.1)))
-    assert words.startswith("Contradicted. 3-3 − 1-1: −0.10")
+    assert words.startswith("3-3 − 1-1: −0.10")
     assert "above 0 on 0 of 8 sequences" in words
 
 
 def test_noise_in_words() -> None:
     words = sentence(verdict(BETTER, cells(noise=0.1, s1_1=0, s3_3=0.08)))
-    assert words.startswith("Undecided. 3-3 − 1-1: +0.0")
-    assert "The interval holds both answers. This run could see 0.0" in words
+    assert words.startswith("3-3 − 1-1: +0.0")
+    assert "The interval holds both answers. The smallest difference that this run could see: 0.0" in words
     assert "It would take" in words
 
 

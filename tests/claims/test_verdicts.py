@@ -144,7 +144,7 @@ def test_costs_grow_along_an_order_or_do_not() -> None:
     assert found.verdict == "supported"
     assert (
         found.reason
-        == "parameters: 1,000 for 1-1, 3,000 for 3-3, 8,000 for 7-7; ms a frame: 2 for 1-1, 4 for 3-3, 8 for 7-7"
+        == "parameters: 1,000 for 1-1, 3,000 for 3-3, 8,000 for 7-7; ms a frame: 1.5 for 1-1, 3.5 for 3-3, 8.5 for 7-7"
     )
     assert verdict(claim.model_copy(update={"growing_steps": True}), known).verdict == "supported"
     level = Evidence({}, costs(s1_1=(1, 2), s3_3=(6, 7), s7_7=(8, 9)))
