@@ -1,6 +1,7 @@
 # slowfast-vos: `snakemake --cores all` runs the embedded default; README.md tells of the rest.
 from snakemake.utils import min_version
 
+from slowfast_vos.claims.claims import asked_claims
 from slowfast_vos.config import load_settings, parse_settings
 from slowfast_vos.dag import TASKS, parts, planned_jobs, table_names
 from slowfast_vos.errors import UserError
@@ -29,6 +30,7 @@ try:
     VAL = validation_names(SETTINGS)
     JOBS = planned_jobs(Results(SETTINGS), val=VAL)
     SKIPPED = skipped_names(SETTINGS)
+    asked_claims(SETTINGS)
     GPU = gpus_per_job(SETTINGS.device)
 except UserError as error:
     raise WorkflowError(str(error)) from None

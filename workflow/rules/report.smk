@@ -1,6 +1,8 @@
 # Stage 10: tables and figures, from the records alone; pictures of the predictions.
 
 EVALUATIONS = outputs_of("baseline", *TASKS)
+# An edit of what is claimed makes the reports again, and nothing else.
+CLAIMS = [SETTINGS.claims.file] if SETTINGS.claims.file else []
 
 
 rule tables:
@@ -8,6 +10,7 @@ rule tables:
         RESULTS.dataset,
         EVALUATIONS,
         outputs_of("detector", "parent", "tuning", "grid", "selected", "cost"),
+        CLAIMS,
     output:
         [
             report(
@@ -30,6 +33,8 @@ rule tables:
     localrule: True
     conda:
         ENVIRONMENT
+    params:
+        claims=SETTINGS.digest({"claims"}),
     shell:
         verb("tables")
 
@@ -50,6 +55,8 @@ rule plots:
     localrule: True
     conda:
         ENVIRONMENT
+    params:
+        claims=SETTINGS.digest({"claims"}),
     shell:
         verb("plots")
 
@@ -58,6 +65,7 @@ rule strips:
     input:
         RESULTS.dataset,
         EVALUATIONS,
+        CLAIMS,
     output:
         report(
             directory(RESULTS.reports / "strips"),
@@ -71,6 +79,8 @@ rule strips:
     localrule: True
     conda:
         ENVIRONMENT
+    params:
+        claims=SETTINGS.digest({"claims"}),
     shell:
         verb("strips")
 
