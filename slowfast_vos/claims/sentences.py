@@ -45,16 +45,20 @@ def sentence(found: Finding) -> str:
     if found.reason:
         parts.append(f"{found.reason[0].upper()}{found.reason[1:]}.")
     if found.verdict == "undecided" and found.contrast is not None and not math.isnan(found.contrast.estimate.error):
-        parts.append(f"The smallest difference that this run could see: {found.contrast.estimate.detectable():.3f}.")
+        parts.append(f"This run sees differences from {found.contrast.estimate.detectable():.3f} on.")
     if found.needs:
         parts.append(f"It would take {found.needs}.")
     return " ".join(parts)
 
 
 def headline(findings: Sequence[Finding]) -> str:
-    """How many of the claims have which verdict."""
+    """How many of the claims have which verdict, and what most of them lack."""
     counts = Counter(one.verdict for one in findings)
     parts = [
         f"{counts[verdict]} {verdict}" for verdict in ("supported", "contradicted", "undecided") if counts[verdict]
     ]
-    return f"Of {counted(len(findings), 'claim')}: {', '.join(parts)}."
+    words = f"Of {counted(len(findings), 'claim')}: {', '.join(parts)}."
+    needs = Counter(one.needs for one in findings if one.verdict == "undecided").most_common(1)
+    if needs and 2 * needs[0][1] > len(findings):
+        words += f" Most would take {needs[0][0]}."
+    return words
