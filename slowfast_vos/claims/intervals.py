@@ -29,7 +29,7 @@ class Estimate:
         mean: of all cells.
         error: its standard error; NaN for a single cell.
         freedom: degrees of freedom of the error.
-        seeds, sequences: how many of each.
+        seeds, sequences: how many of each; of a difference of groups those of the smaller group.
         variances: between seeds, between sequences, and of the rest; a factor with one level counts as 0. None of a
             difference of groups.
     """
@@ -126,8 +126,8 @@ def difference(one: Estimate, other: Estimate) -> Estimate:
     error, freedom = sum(squares) ** 0.5, min(one.freedom, other.freedom)
     if error > 0:  # Satterthwaite
         freedom = sum(squares) ** 2 / (squares[0] ** 2 / one.freedom + squares[1] ** 2 / other.freedom)
-    seeds, sequences = min(one.seeds, other.seeds), one.sequences + other.sequences
-    return Estimate(one.mean - other.mean, error, freedom, seeds, sequences, None)
+    fewest = min(one.seeds, other.seeds), min(one.sequences, other.sequences)
+    return Estimate(one.mean - other.mean, error, freedom, *fewest, None)
 
 
 def complete(cells: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from slowfast_vos.claims.intervals import Estimate
-from slowfast_vos.claims.verdicts import Finding
+from slowfast_vos.claims.verdicts import Contrast, Finding
 
 
 def signed(value: float) -> str:
@@ -36,19 +36,31 @@ def sentence(found: Finding) -> str:
     """What a verdict rests on, and what is lacking where there is none."""
     parts = []
     if found.contrast is not None:
-        one = found.contrast.estimate
-        words = " ".join(filter(None, [f"{found.contrast.label}: {signed(one.mean)}", interval(one), "J&F"]))
-        words += f", above 0 on {found.contrast.wins} of {counted(found.contrast.values.shape[1], 'sequence')}"
-        words += f", {counted(one.seeds, 'seed')}"
-        deciding = found.p_against if found.verdict == "contradicted" else found.p_for
-        parts.append(words + (f" (Holm {p_value(deciding)})." if found.verdict != "undecided" else "."))
+        parts.append(_measured(found, found.contrast))
     if found.reason:
         parts.append(f"{found.reason[0].upper()}{found.reason[1:]}.")
-    if found.verdict == "undecided" and found.contrast is not None and not math.isnan(found.contrast.estimate.error):
-        parts.append(f"This run sees differences from {found.contrast.estimate.detectable():.3f} on.")
-    if found.needs:
+    if found.leaning is not None:
+        words = {"supported": "support it", "contradicted": "contradict it", "undecided": "leave it open"}
+        parts.append(f"These trainings and videos alone would {words[found.leaning]}.")
+    elif found.verdict == "undecided" and found.contrast is not None and not math.isnan(found.contrast.estimate.error):
+        parts.append(f"This run finds differences from {found.contrast.estimate.detectable():.3f} on.")
+        parts.append(f"It would take {found.needs} to find the margin.")
+    elif found.needs:
         parts.append(f"It would take {found.needs}.")
     return " ".join(parts)
+
+
+def _measured(found: Finding, contrast: Contrast) -> str:
+    one = contrast.estimate
+    words = " ".join(filter(None, [f"{contrast.label}: {signed(one.mean)}", interval(one), "J&F"]))
+    if found.rivals > 1:
+        what = "The largest" if found.claim.kind == "alike" else "The least favourable"
+        words = f"{what} of {found.rivals} differences, {words}"
+    if one.variances is not None:
+        words += f", above 0 on {contrast.wins} of {counted(contrast.values.shape[1], 'sequence')}"
+    words += f", {counted(one.seeds, 'seed')}"
+    deciding = found.p_against if found.verdict == "contradicted" else found.p_for
+    return words + (f" (Holm {p_value(deciding)})." if found.verdict != "undecided" else ".")
 
 
 def headline(findings: Sequence[Finding]) -> str:

@@ -15,6 +15,7 @@ from slowfast_vos.claims.intervals import LEVEL, Estimate, complete, difference,
 
 Verdict = Literal["supported", "contradicted", "undecided"]
 LEAST_SEEDS, LEAST_SEQUENCES = 3, 6
+NEEDED = f"at least {LEAST_SEEDS} seeds and {LEAST_SEQUENCES} sequences"
 COST_NAMES = {
     "parameters_total": "parameters:",
     "milliseconds_per_frame": "ms a frame:",
@@ -47,10 +48,12 @@ class Finding:
     """A claim, and what the run says of it.
 
     Attributes:
-        contrast: the one that decides: of several, the one nearest to the verdict's bound.
+        contrast: the one that decides: of several, the one farthest from what is claimed.
+        rivals: how many contrasts there are.
         p_for, p_against: one-sided p values, adjusted by Holm over the family.
         reason: why it is undecided, or what decided a claim of cost.
         needs: what would decide it.
+        leaning: what the same tests say of too few seeds or sequences: of these weights and videos alone.
     """
 
     claim: Claim
@@ -60,6 +63,8 @@ class Finding:
     p_against: float | None = None
     reason: str = ""
     needs: str = ""
+    leaning: Verdict | None = None
+    rivals: int = 1
 
 
 @dataclass(frozen=True)
@@ -128,13 +133,14 @@ def _weigh(claim: Claim, known: Evidence, margin: float) -> Finding:
         wanted = claim.where or claim.more_where
         lacking = "no seed has all the records that it compares"
         return Finding(claim, "undecided", reason=f"{lacking}, or no sequence has {wanted}" if wanted else lacking)
+    shown, rivals = max(contrasts, key=lambda one: _distance(claim.kind, one)), len(contrasts)
     if any(np.isnan(one.estimate.error) for one in contrasts):
-        return Finding(claim, "undecided", contrasts[0], reason="one seed and one sequence have no interval")
-    rows = [(one, *_p_values(claim.kind, one.estimate, margin)) for one in contrasts]
+        lacking = "one seed and one sequence have no interval"
+        return Finding(claim, "undecided", shown, reason=lacking, needs=NEEDED, rivals=rivals)
+    rows = [_p_values(claim.kind, one.estimate, margin) for one in contrasts]
     # All must hold for the claim, and one suffices against it.
-    against = min(1.0, len(rows) * min(row[2] for row in rows))
-    deciding = max(rows, key=lambda row: _distance(claim.kind, row[0]))
-    return Finding(claim, "undecided", deciding[0], max(row[1] for row in rows), against)
+    holds, fails = max(row[0] for row in rows), min(1.0, rivals * min(row[1] for row in rows))
+    return Finding(claim, "undecided", shown, holds, fails, rivals=rivals)
 
 
 def _distance(kind: str, one: Contrast) -> float:
@@ -178,13 +184,15 @@ def _of_strata(claim: Claim, found: Contrast, attributes: Mapping[str, list[str]
         return found
     named = [one for one in found.values if wanted in attributes.get(one, [])]
     others = [one for one in found.values if one not in named]
-    if not named or (claim.more_where and not others):
+    if not named or (claim.more_where and min(len(named), len(others)) < 2):
         return None
     inside = estimate(found.values[named].to_numpy())
     if claim.where:
         return Contrast(f"{found.label} ({wanted})", found.values[named], inside)
     apart = difference(inside, estimate(found.values[others].to_numpy()))
-    return Contrast(f"({found.label} with {wanted}) − (without)", found.values, apart)
+    return Contrast(
+        f"{found.label} on {len(named)} sequences with {wanted} minus the same without", found.values, apart
+    )
 
 
 def _label(plus: Iterable[str], minus: Iterable[str]) -> str:
@@ -200,19 +208,24 @@ def _words(name: Iterable[str], wanted: Iterable[bool]) -> str:
 
 def _decide(found: Finding, known: Evidence, margin: float) -> Finding:
     one = found.contrast.estimate
-    holds, fails = found.p_for < 1 - LEVEL, found.p_against < 1 - LEVEL
-    if one.seeds < LEAST_SEEDS or one.sequences < LEAST_SEQUENCES:
-        seeds = f"{one.seeds} seed{'s' * (one.seeds > 1)}"
-        sequences = f"{one.sequences} sequence{'s' * (one.sequences > 1)}"
-        needs = f"at least {LEAST_SEEDS} seeds and {LEAST_SEQUENCES} sequences"
-        return replace(found, reason=f"{seeds} and {sequences} decide nothing", needs=needs)
-    if fails and (not holds or found.claim.kind == "no better"):
-        return replace(found, verdict="contradicted")
-    if holds and found.claim.kind == "as good for less":
+    verdict = _verdict(found)
+    counts = [(one.seeds, LEAST_SEEDS, "seed"), (one.sequences, LEAST_SEQUENCES, "sequence")]
+    lacking = [f"{count} of the {least} {noun}s that a verdict takes" for count, least, noun in counts if count < least]
+    if lacking:
+        return replace(found, reason=" and ".join(lacking), needs=NEEDED, leaning=verdict)
+    if verdict == "supported" and found.claim.kind == "as good for less":
         return _cheaper(found, known.costs)
-    if holds:
-        return replace(found, verdict="supported")
-    return replace(found, reason="the interval holds both answers", needs=_needs(one, margin))
+    if verdict == "undecided":
+        return replace(found, reason="the interval holds both answers", needs=_needs(one, margin))
+    return replace(found, verdict=verdict)
+
+
+def _verdict(found: Finding) -> Verdict:
+    """What the p values say, whatever they rest on."""
+    holds, fails = found.p_for < 1 - LEVEL, found.p_against < 1 - LEVEL
+    if fails and (not holds or found.claim.kind == "no better"):
+        return "contradicted"
+    return "supported" if holds else "undecided"
 
 
 def _needs(one: Estimate, margin: float) -> str:
@@ -243,7 +256,7 @@ def _cheaper(found: Finding, costs: pd.DataFrame) -> Finding:
 
 def _costs(claim: Claim, known: Evidence) -> Finding:
     """A claim of cost: each quantity grows along the order; of a time the intervals lie apart."""
-    words, holds, fails = [], [], []
+    words, apart, steps_grow, fails = [], [], [], []
     for quantity in claim.quantities or ():
         names = [f"{quantity}_{end}" for end in ("low", "median", "high")]
         if quantity in known.costs:
@@ -253,19 +266,21 @@ def _costs(claim: Claim, known: Evidence) -> Finding:
             return Finding(claim, "undecided", reason="none measured", needs=_instrument(quantity))
         low, shown, high = (rows[name].tolist() for name in names)
         pairs = range(len(shown) - 1)
-        holds += [high[one] < low[one + 1] for one in pairs]
+        apart += [high[one] < low[one + 1] for one in pairs]
         fails += [low[one] > high[one + 1] for one in pairs]
         if claim.growing_steps:
             steps = [later - earlier for earlier, later in pairwise(shown)]
-            holds += [later > earlier for earlier, later in pairwise(steps)]
+            steps_grow += [later > earlier for earlier, later in pairwise(steps)]
         digits = 0 if names[0] == quantity else 1
         values = ", ".join(f"{value:,.{digits}f} for {setup}" for setup, value in zip(claim.order, shown, strict=True))
         words.append(f"{COST_NAMES.get(quantity, quantity)} {values}")
     reason = "; ".join(words)
-    if all(holds):
+    if all(apart) and all(steps_grow):
         return Finding(claim, "supported", reason=reason)
     if any(fails):
         return Finding(claim, "contradicted", reason=reason)
+    if all(apart):
+        return Finding(claim, "undecided", reason=f"{reason}; each grows, but not in growing steps")
     return Finding(claim, "undecided", reason=reason, needs="more repeats of the timing, whose intervals overlap")
 
 

@@ -87,7 +87,7 @@ def write_page(results: Results, out: Path) -> list[Path]:
     tables = {table.name: table for table in make_tables(run)}
     parts = [part for part in _parts(run, run.findings, tables, results.reports) if part.blocks]
     pictures = Path(os.path.relpath(results.reports, out)).as_posix()
-    about = {"run": run, "headline": headline(run.findings), "parts": parts}
+    about = {"run": run, "headline": headline(run.findings), "cautions": _cautions(run), "parts": parts}
     about |= {"folder": results.reports, "pictures": "" if pictures == "." else f"{pictures}/"}
     paths = []
     for name, escaped in {"report.html": True, "report.md": False}.items():
@@ -113,7 +113,7 @@ def _inline(context: Context, path: str) -> str:
 def _parts(run: Run, findings: Sequence[Finding], tables: dict[str, Table], out: Path) -> list[Part]:
     return [
         Part("Answers", [*_answers(findings)]),
-        Part("Design", [Block("facts", rows=_design(run, findings))]),
+        Part("Design", [Block("facts", rows=[*_design(run, findings), *WORDS])]),
         Part(
             "Paired differences",
             [_figure(out, "differences", run), *_tables(tables, "claims", "differences", folded=True)],
@@ -123,11 +123,44 @@ def _parts(run: Run, findings: Sequence[Finding], tables: dict[str, Table], out:
         Part("Fine-tuning", [_figure(out, "fine-tuning", run), *_tables(tables, "table2")]),
         Part("Predictions", [*_strips(run, out)]),
         Part("Against the authors", [Block("text", text) for text in _authors(run)]),
-        Part("Convergence", [_figure(out, "learning-curves", run), Block("text", _convergence(run))]),
+        Part("Convergence", [_figure(out, "learning-curves", run)]),
         Part("Failures", [*_failures(run)]),
         Part("Provenance", [Block("facts", rows=_provenance(run))]),
         Part("All other tables", [*_rest(tables)]),
     ]
+
+
+def _cautions(run: Run) -> list[str]:
+    """What a reader must know before the answers."""
+    seeds, chosen, failed = len(run.settings.seeds), len(run.roles["selection"]), int(run.records["failed"].sum())
+    kept, epochs = run.of("parent")["best_epoch"].dropna(), run.settings.parent.epochs
+    last = int((kept == epochs).sum())
+    lines = []
+    if seeds < LEAST_SEEDS:
+        lines.append(f"{counted(seeds, 'seed')}: a verdict takes {LEAST_SEEDS}, so that none of accuracy is given.")
+    if 2 * last > len(kept):
+        lines.append(
+            f"{last} of {counted(len(kept), 'parent')} kept the last of {counted(epochs, 'epoch')}: not converged."
+        )
+    if chosen < 2:
+        lines.append("A single sequence chose epochs and configurations.")
+    if failed:
+        lines.append(f"{counted(failed, 'record')} failed.")
+    return lines
+
+
+WORDS = [
+    ("3-7", "A setup: the slow pathway sees 3 frames, the fast one 7. 1-1 sees one frame."),
+    ("J&F", "The mean of J, the overlap of mask and annotation, and F, that of their contours; 0 to 1."),
+    (
+        "Parent",
+        "A setup's network, trained on other videos: the unsupervised task. In the semi-supervised task a copy of it is "
+        "fine-tuned on the first frame of each video, whose annotation is given.",
+    ),
+    ("All detections", "Every object that the single-frame detector finds, as one mask. All foreground: every pixel."),
+    ("7-7+still", "A control: 7-7 trained on the centre frame seven times. 7-7@still: the trained 7-7, tested so."),
+    ("LA, IM, FM", "Attributes: look-alikes, interrupted or slow motion, fast motion. The README of the data has all."),
+]
 
 
 def _answers(findings: Sequence[Finding]) -> Iterable[Block]:
@@ -201,16 +234,6 @@ def _authors(run: Run) -> list[str]:
     elif len(run.val) != published.SEQUENCES:
         lines.append(f"This run has {len(run.val)} of their {published.SEQUENCES} sequences: the means do not compare.")
     return lines
-
-
-def _convergence(run: Run) -> str:
-    parents = run.of("parent")
-    known = parents["best_epoch"].dropna()
-    last = int((known == run.settings.parent.epochs).sum())
-    words = (
-        f"Of {counted(len(known), 'parent')}, {last} kept the last of {counted(run.settings.parent.epochs, 'epoch')}"
-    )
-    return words + (": more epochs may give more." if 2 * last > len(known) else ".")
 
 
 def _failures(run: Run) -> Iterable[Block]:

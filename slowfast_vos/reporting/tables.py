@@ -22,7 +22,7 @@ from slowfast_vos.reporting.run import AXES, JOB, STATISTICS, Run, of_task
 
 MIB = 2.0**-20
 GPU_MEMORY = ("allocated", "reserved", "process")
-BOLD = "Bold: the best, where the 95 % interval of its paired difference to the runner-up leaves out 0."
+BOLD = "Bold: J&F whose paired difference to the runner-up has a 95 % interval above 0; the least of what is counted."
 FOLDED = ("grid-", "per-sequence", "attributes", "records")
 
 
@@ -91,7 +91,7 @@ def table1(run: Run) -> Table:
     notes = [
         "GPU memory: peak allocated / reserved by torch / of the process as the driver reports it. Evaluation time: "
         "loading, inference, pasting masks, writing PNGs and computing J&F over all validation sequences.",
-        BOLD,
+        *_bold_note(columns),
         *_authors_note(run),
         *_failure_notes(run, "evaluation", "baseline", "cost"),
     ]
@@ -121,6 +121,10 @@ def _authors_note(run: Run) -> list[str]:
     if len(run.val) != published.SEQUENCES:
         note += f" Ours are over {len(run.val)} of these sequences: the two do not compare."
     return [note]
+
+
+def _bold_note(columns: Sequence[Column]) -> list[str]:
+    return [BOLD] if any(column.bold for column in columns) else []
 
 
 def _failure_notes(run: Run, *kinds: str) -> list[str]:
@@ -168,7 +172,7 @@ def table2(run: Run) -> Table:
     notes = [
         "Selection: the sequences that chose the configuration. Δ unsup.: J&F minus that of the same setup's parent, "
         "not fine-tuned.",
-        BOLD,
+        *_bold_note(columns),
         *_authors_note(run),
         *_failure_notes(run, "selected", "evaluation"),
     ]

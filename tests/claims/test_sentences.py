@@ -24,14 +24,14 @@ def test_a_loss_in_words() -> None:
 def test_noise_in_words() -> None:
     words = sentence(verdict(BETTER, cells(noise=0.1, s1_1=0, s3_3=0.08)))
     assert words.startswith("3-3 − 1-1: +0.0")
-    assert "The interval holds both answers. This run sees differences from 0.0" in words
+    assert "The interval holds both answers. This run finds differences from 0.0" in words
     assert "It would take" in words
 
 
 def test_one_seed_in_words() -> None:
     words = sentence(verdict(BETTER, cells(1, 8, s1_1=0, s3_3=0.3)))
-    assert "1 seed. 1 seed and 8 sequences decide nothing." in words
-    assert "It would take at least 3 seeds and 6 sequences." in words
+    assert "1 seed. 1 of the 3 seeds that a verdict takes. These trainings and videos alone would support it." in words
+    assert "Holm" not in words
 
 
 def test_what_is_missing_in_words() -> None:

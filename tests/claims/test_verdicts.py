@@ -68,7 +68,7 @@ def test_noise_leaves_a_claim_undecided_and_says_what_would_decide_it() -> None:
 @pytest.mark.parametrize(("seeds", "sequences"), [(2, 8), (1, 8), (3, 5)])
 def test_few_seeds_or_sequences_decide_nothing(seeds: int, sequences: int) -> None:
     found = verdict(BETTER, cells(seeds, sequences, s1_1=0, s3_3=0.3))
-    assert found.verdict == "undecided"
+    assert (found.verdict, found.leaning) == ("undecided", "supported")
     assert found.needs == "at least 3 seeds and 6 sequences"
     assert found.contrast.estimate.mean == pytest.approx(0.3, abs=0.02)
 
@@ -171,15 +171,19 @@ def test_the_best_configuration_beats_every_other() -> None:
 
 
 def test_strata_are_looked_at_apart() -> None:
-    known, attributes = cells(s1_1=0, s3_3=0), {f"video-{number}": ["FM"] for number in range(0, 8, 2)}
+    known = cells(3, 12, s1_1=0, s3_3=0)
+    attributes = {f"video-{number}": ["FM"] for number in range(0, 12, 2)}
     known["unsupervised/3-3"].iloc[:, ::2] += 0.2
     found = verdict(of_kind("better", more_where="FM"), Evidence(known, attributes=attributes))
     assert found.verdict == "supported"
-    assert found.contrast.label == "(3-3 − 1-1 with FM) − (without)"
+    assert found.contrast.label == "3-3 − 1-1 on 6 sequences with FM minus the same without"
     assert found.contrast.estimate.mean == pytest.approx(0.2, abs=0.02)
     only = verdict(of_kind("better", where="FM"), Evidence(known, attributes=attributes))
-    assert only.contrast.estimate.sequences == 4
+    assert only.contrast.estimate.sequences == 6
     assert verdict(of_kind("better", where="LA"), Evidence(known, attributes=attributes)).contrast is None
+    fewer = Evidence(known, attributes={"video-0": ["FM"], "video-1": ["FM"]})
+    found = verdict(of_kind("better", more_where="FM"), fewer)
+    assert found.reason == "2 of the 6 sequences that a verdict takes"
 
 
 def test_stars_leave_controls_out() -> None:
