@@ -154,7 +154,7 @@ WORDS = [
     ("J&F", "The mean of J, the overlap of mask and annotation, and F, that of their contours; 0 to 1."),
     (
         "Parent",
-        "A setup's network, trained on other videos: the unsupervised task. In the semi-supervised task a copy of it is "
+        "A setup's network, trained on other videos: the unsupervised task. In the semi-supervised task a copy is "
         "fine-tuned on the first frame of each video, whose annotation is given.",
     ),
     ("All detections", "Every object that the single-frame detector finds, as one mask. All foreground: every pixel."),
