@@ -1,12 +1,14 @@
 # slowfast-vos: `snakemake --cores all` runs the embedded default; README.md tells of the rest.
 from snakemake.utils import min_version
 
+from slowfast_vos.claims.claims import asked_claims
 from slowfast_vos.config import load_settings, parse_settings
 from slowfast_vos.dag import TASKS, parts, planned_jobs, table_names
 from slowfast_vos.errors import UserError
 from slowfast_vos.jobs.gpus import gpus_per_job
 from slowfast_vos.jobs.runner import hold_run
 from slowfast_vos.paths import Results, shard
+from slowfast_vos.setups import Setup
 from slowfast_vos.videos.dataset import skipped_names, validation_names
 
 min_version("9.10")
@@ -28,6 +30,7 @@ try:
     VAL = validation_names(SETTINGS)
     JOBS = planned_jobs(Results(SETTINGS), val=VAL)
     SKIPPED = skipped_names(SETTINGS)
+    asked_claims(SETTINGS)
     GPU = gpus_per_job(SETTINGS.device)
 except UserError as error:
     raise WorkflowError(str(error)) from None
@@ -39,10 +42,10 @@ report: "workflow/report/workflow.rst"
 
 
 wildcard_constraints:
-    setup=r"\d+-\d+",
+    setup=r"\d+-\d+(\+[a-z]+(\d+-\d+)?)?",
     seed=r"\d+",
     task="unsupervised|semi-supervised|baseline",
-    subject=r"\d+-\d+|detector|foreground",
+    subject=r"\d+-\d+([+@][a-z]+(\d+-\d+)?)?|detector|foreground",
     backbone="frozen|trained",
 
 
@@ -63,6 +66,7 @@ rule all:
         rules.tables.output,
         rules.plots.output,
         rules.strips.output,
+        rules.page.output,
         rules.check_records.output,
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from slowfast_vos import sections
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import write_text
+from slowfast_vos.setups import Setup
 
 # Bounds on memory. They decide no result, so that lowering one makes nothing again.
 _BOUNDS = {"model": {"chunk_length"}, "parent": {"feature_cache_gib"}}
@@ -36,6 +37,7 @@ class Settings(sections.Section):
     switches: sections.Switches = sections.Switches()
     seeds: sections.axis(sections.Seed) = Field([63])
     setups: sections.axis(sections.SetupName) = Field(["1-1", "3-3", "7-7", "1-7", "3-7"])
+    tested: Annotated[list[sections.TestedName], AfterValidator(sections.distinct)] = Field([])
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: sections.Count = 1
     save_every: Annotated[float, Field(ge=0, le=60)] = 30.0
@@ -52,12 +54,16 @@ class Settings(sections.Section):
     grid: sections.Grid = sections.Grid()
     final: sections.Final = sections.Final()
     cost: sections.Cost = sections.Cost()
+    claims: sections.Claims = sections.Claims()
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         unknown = [setup for setup in self.tuning.setups if setup not in self.setups]
         if unknown:
             raise ValueError(f"tuning.setups: found {unknown}; expected some of setups {self.setups}")
+        untrained = [name for name in self.tested if Setup.parse(name).trained not in self.setups]
+        if untrained:
+            raise ValueError(f"tested: found {untrained}; expected controls of setups {self.setups}")
         if self.option("selection") == "held_out" and not self.data.held_out:
             raise ValueError(
                 "data.held_out: missing; the strict protocol selects on sequences held out of train, name them"

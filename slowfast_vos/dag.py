@@ -10,6 +10,7 @@ from pathlib import Path
 from slowfast_vos.config import Settings
 from slowfast_vos.files import read_json
 from slowfast_vos.paths import Results, shard
+from slowfast_vos.setups import Setup
 from slowfast_vos.videos.dataset import validation_names
 
 TASKS = ("unsupervised", "semi-supervised")
@@ -33,6 +34,7 @@ NEEDS: Mapping[str, Sequence[str]] = {
     "tables": ("tuning", "baseline", "unsupervised", "semi-supervised", "cost"),
     "plots": ("tuning", "baseline", "unsupervised", "semi-supervised", "cost"),
     "strips": ("baseline", "unsupervised", "semi-supervised"),
+    "report": ("tables", "plots", "strips"),
 }
 
 
@@ -44,7 +46,7 @@ class PlannedJob:
     kind: str  # one of `NEEDS`; jobs of one kind and subject take about equally long
     log: Path  # no two jobs share one
     outputs: Sequence[Path]  # records, or one file or folder
-    subject: str | None = None  # the setup, or the baseline's name
+    subject: str | None = None  # the setup, maybe with a control at test time, or the baseline's name
     seed: int | None = None
     recorded: bool = True  # whether the outputs are records
 
@@ -57,7 +59,7 @@ class PlannedJob:
         """Whether this job reads what another one writes."""
         return (
             other.kind in NEEDS[self.kind]
-            and (self.subject is None or other.subject in (None, self.subject))
+            and (self.subject is None or other.subject in (None, self.subject, self.subject.partition("@")[0]))
             and (self.seed is None or other.seed in (None, self.seed))
         )
 
@@ -83,7 +85,8 @@ def planned_jobs(results: Results, val: Sequence[str] | None = None) -> list[Pla
         jobs += _without_setup(results, seed)
         for setup in settings.setups:
             jobs += _of_setup(results, setup, seed, val)
-    for kind, name in {"tables": "tables/summary.md", "plots": "figures", "strips": "strips"}.items():
+    reports = {"tables": "tables/summary.md", "plots": "figures", "strips": "strips", "report": "report.html"}
+    for kind, name in reports.items():
         jobs.append(PlannedJob("tables", kind, results.log(kind), [results.reports / name], recorded=False))
     return jobs
 
@@ -117,6 +120,11 @@ def _of_setup(results: Results, setup: str, seed: int, val: Sequence[str]) -> It
     for task in TASKS:
         scores = results.scores(task, setup, seed)
         yield PlannedJob("evaluation", task, log("evaluate", task, setup), [scores], setup, seed)
+    for name in settings.tested:
+        if Setup.parse(name).trained == setup:
+            masks, scores = results.predictions(TASKS[0], name, seed), results.scores(TASKS[0], name, seed)
+            yield PlannedJob("predictions", "predict", log("predict", name), [masks], name, seed, recorded=False)
+            yield PlannedJob("evaluation", TASKS[0], log("evaluate", TASKS[0], name), [scores], name, seed)
     if seed == settings.seeds[0]:
         yield PlannedJob("cost", "cost", log("cost", setup), [results.cost(setup, seed)], setup, seed)
 
@@ -130,4 +138,15 @@ def parts(wanted: int, items: int) -> list[tuple[int, int]]:
 def table_names(settings: Settings) -> list[str]:
     """The tables of a run, in their order; each is NAME.csv, NAME.md and NAME.tex."""
     grids = [f"grid-{setup}" for setup in settings.setups]
-    return ["table1", "table2", "cost", "tuning", *grids, "per-sequence", "attributes", "records"]
+    return [
+        "claims",
+        "differences",
+        "table1",
+        "table2",
+        "cost",
+        "tuning",
+        *grids,
+        "per-sequence",
+        "attributes",
+        "records",
+    ]

@@ -18,11 +18,12 @@ class Results:
 
     settings: Settings
     base: Path = Path()
+    folder: Path | None = None  # of the records, if they do not lie where the run left them
 
     @property
     def root(self) -> Path:
         """The run's results."""
-        return self.base / "results" / self.settings.name
+        return self.folder or self.base / "results" / self.settings.name
 
     @property
     def reports(self) -> Path:

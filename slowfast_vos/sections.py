@@ -5,6 +5,7 @@ Rates and scales are strings, since they name paths and keys: "0.001" stays "0.0
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -44,14 +45,20 @@ def _scale(value: str) -> str:
     return value
 
 
-def _setup(value: str) -> str:
+def _setup(value: str, tested: bool = False) -> str:
     try:
-        return str(Setup.parse(value))
+        setup = Setup.parse(value)
     except UserError as error:
         raise ValueError(str(error)) from error
+    if setup.tested != tested:
+        raise ValueError(
+            'expected a trained setup, and "7-7@still" under tested' if setup.tested else 'expected "7-7@still"'
+        )
+    return str(setup)
 
 
-def _distinct(values: list[Any]) -> list[Any]:
+def distinct(values: list[Any]) -> list[Any]:
+    """The values, each of which may come once."""
     if len(set(values)) != len(values):
         raise ValueError("expected each value once")
     return values
@@ -60,6 +67,7 @@ def _distinct(values: list[Any]) -> list[Any]:
 Rate = Annotated[str, BeforeValidator(_number_in_quotes), AfterValidator(_rate)]
 Scale = Annotated[Rate, AfterValidator(_scale)]
 SetupName = Annotated[str, AfterValidator(_setup)]
+TestedName = Annotated[str, AfterValidator(partial(_setup, tested=True))]
 
 
 class Section(BaseModel):
@@ -70,7 +78,7 @@ class Section(BaseModel):
 
 def axis(kind: Any, **limits: Any) -> Any:
     """A non-empty list of distinct values."""
-    return Annotated[list[kind], Field(min_length=1, **limits), AfterValidator(_distinct)]
+    return Annotated[list[kind], Field(min_length=1, **limits), AfterValidator(distinct)]
 
 
 class SyntheticData(Section):
@@ -182,7 +190,7 @@ class Parent(Training):
 class Tuning(Section):
     """The unsupervised stage's own search, on some of the setups."""
 
-    setups: Annotated[list[SetupName], AfterValidator(_distinct)] = ["3-7"]
+    setups: Annotated[list[SetupName], AfterValidator(distinct)] = ["3-7"]
     lr: axis(Rate) = ["0.0001", "0.001", "0.005"]
     epochs: Count = 20
     train_frames: Frames = None
@@ -221,7 +229,15 @@ class Cost(Section):
 
     frames: Annotated[int, Field(ge=2)] = 50
     warmup: Annotated[int, Field(ge=0)] = 2
-    repeats: Annotated[int, Field(ge=3)] = 5
+    repeats: Annotated[int, Field(ge=3)] = 6
+
+
+class Claims(Section):
+    """What the run is to decide, declared before it."""
+
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    family: axis(str) | None = None
+    file: str | None = None
 
 
 class Switches(Section):

@@ -1,11 +1,17 @@
-"""The five setups and all others: how many frames the two pathways see, and the kernels that follow from it."""
+"""The five setups, their controls and all others: how many frames the two pathways see, and what follows from it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slowfast_vos.errors import UserError
+
+# What a control does to the module; `wide` may name the setup whose parameters it matches.
+CONTROLS = ("none", "still", "shuffled", "strided", "wide")
+TESTED = ("still", "shuffled")
+WIDE_AS = "7-7"
 
 
 def temporal_kernels(frames: int) -> tuple[int, int, int]:
@@ -19,14 +25,23 @@ def temporal_kernels(frames: int) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class Setup:
-    """How many frames the slow and the fast pathway see, `slow`-`fast` in the paper's notation.
+    """How many frames the slow and the fast pathway see, `slow`-`fast` in the paper's notation, and maybe a control.
+
+    Controls tell what an effect is due to: `none` has no module at all; `still` sees the centre frame in place of
+    every other; `shuffled` sees the other frames of the window in random order; `strided` spreads the slow frames
+    over the fast window, as SlowFast does, instead of taking its centre; `wide` has inner channels for as many
+    parameters as setup 7-7, `wide3-7` for as many as 3-7. A control may act at test time alone: `7-7@still` has the
+    weights of 7-7.
 
     Raises:
-        UserError: unless 1 ≤ slow ≤ fast and fast − slow is even, so that the slow window is the fast one's centre.
+        UserError: unless 1 ≤ slow ≤ fast and fast − slow is even, so that the slow window is the fast one's centre;
+            or the control is unknown, or cannot be.
     """
 
     slow: int
     fast: int
+    control: str = ""
+    tested: bool = False  # at test time alone
 
     def __post_init__(self) -> None:
         if not 1 <= self.slow <= self.fast:
@@ -38,27 +53,58 @@ class Setup:
                 f"setup {self}: fast − slow is {self.fast - self.slow}; expected an even number, "
                 "so that the slow window lies in the centre of the fast one"
             )
+        self._check_control()
+
+    def _check_control(self) -> None:
+        known = self.control in ("", *CONTROLS) or (self.control.startswith("wide") and self.wide_as)
+        if not known:
+            raise UserError(f"setup {self}: found control {self.control!r}; expected one of {', '.join(CONTROLS)}")
+        if self.tested and self.control not in TESTED:
+            raise UserError(
+                f"setup {self}: found control {self.control!r} at test time; expected one of {', '.join(TESTED)}"
+            )
+        if self.control == "strided" and (self.slow < 2 or (self.fast - 1) % (self.slow - 1)):
+            raise UserError(
+                f"setup {self}: {self.slow} slow frames cannot be spread evenly over {self.fast}; "
+                "expected fast − 1 to be a multiple of slow − 1, such as 3-7+strided"
+            )
 
     @classmethod
     def parse(cls, name: str) -> Setup:
-        """Read a setup's name, such as "3-7"."""
-        slow, dash, fast = str(name).partition("-")
-        if not (dash and slow.isdecimal() and fast.isdecimal()):
-            raise UserError(f'setup {name!r}: expected "slow-fast" in frames, such as "3-7"')
-        return cls(int(slow), int(fast))
+        """Read a setup's name, such as "3-7", "7-7+still" or "7-7@still"."""
+        found = re.fullmatch(r"([0-9]+)-([0-9]+)(?:([+@])(.+))?", str(name))
+        if not found:
+            raise UserError(f'setup {name!r}: expected "slow-fast" in frames, such as "3-7", or "slow-fast+control"')
+        return cls(int(found[1]), int(found[2]), found[4] or "", found[3] == "@")
 
     def __str__(self) -> str:
-        return f"{self.slow}-{self.fast}"
+        mark = "@" if self.tested else "+"
+        return f"{self.slow}-{self.fast}" + (f"{mark}{self.control}" if self.control else "")
+
+    @property
+    def trained(self) -> str:
+        """The name of the setup that has the weights."""
+        return f"{self.slow}-{self.fast}" if self.tested else str(self)
+
+    @property
+    def wide_as(self) -> Setup | None:
+        """The setup whose parameters a `wide` control matches."""
+        return Setup.parse(self.control.removeprefix("wide") or WIDE_AS) if self.control.startswith("wide") else None
+
+    @property
+    def seen(self) -> int:
+        """Frames of the video that a window covers: `fast`, but one where neighbours are not looked at."""
+        return 1 if self.control in ("none", "still") else self.fast
 
     @property
     def before(self) -> int:
-        """Frames of the fast window that precede the centre frame."""
-        return self.fast // 2
+        """Frames of the window that precede the centre frame."""
+        return self.seen // 2
 
     @property
     def after(self) -> int:
-        """Frames of the fast window that follow the centre frame."""
-        return self.fast - 1 - self.before
+        """Frames of the window that follow the centre frame."""
+        return self.seen - 1 - self.before
 
     def window(self, centres: Sequence[int], length: int) -> range:
         """Frames of a video of `length` that the windows of consecutive centre frames cover."""

@@ -155,7 +155,7 @@ def tables(config: Config, out: Out = None) -> None:
 def plots(config: Config, out: Out = None) -> None:
     """Draw the figures of a run, from its records alone."""
     with report_job(config, "plots") as results, folder_for(out, results.reports / "figures") as folder:
-        from slowfast_vos.reporting.figures import write_plots
+        from slowfast_vos.reporting.plots import write_plots
 
         write_plots(results, folder)
 
@@ -167,6 +167,15 @@ def strips(config: Config, out: Out = None) -> None:
         from slowfast_vos.reporting.qualitative import write_strips
 
         write_strips(results, folder)
+
+
+@app.command()
+def report(config: Config, out: Out = None) -> None:
+    """Write a run's page, report.html and report.md, from its records, figures and strips."""
+    with report_job(config, "report") as results:
+        from slowfast_vos.reporting.page import write_page
+
+        typer.echo(f"the run's page: {write_page(results, out or results.reports)[0]}")
 
 
 def folder_for(out: Path | None, default: Path) -> AbstractContextManager[Path]:
@@ -181,7 +190,7 @@ def check_records(config: Config, out: Annotated[Path, typer.Option(help="File t
     Snakemake does not know the settings of jobs that ended while it was dead.
     """
     with report_job(config, "check-records") as results:
-        from slowfast_vos.reporting.run import has_settings
+        from slowfast_vos.reporting.records import has_settings
 
         paths = [path for job in planned_jobs(results) if job.recorded for path in job.outputs]
         records = {path: read_record(path) for path in paths}

@@ -55,6 +55,20 @@ def summary(config: Config) -> None:
         console.print(Markdown((reports / "tables" / "table1.md").read_text(encoding="utf-8")))
         typer.echo("".join(f"{name}: {reports / name}\n" for name in ("tables", "figures", "strips")), nl=False)
     typer.echo("\n".join(last_lines(status)))
+    if (reports / "report.html").is_file():
+        typer.echo(f"what the run answers: {reports / 'report.html'}")
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, such as results/demo; two or more.")],
+    out: Annotated[Path, typer.Option(help="Folder for the tables and pictures.")] = Path("reports/compare"),
+) -> None:
+    """Compare runs: seeds of equal runs are merged and judged, different runs are paired by seed and sequence."""
+    from slowfast_vos.reporting.compare import write_comparison
+
+    for line in write_comparison(runs, out):
+        typer.echo(line)
 
 
 @app.command()

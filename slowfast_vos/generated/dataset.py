@@ -22,7 +22,7 @@ from slowfast_vos.generated.rendering import attributes_of, render
 from slowfast_vos.generated.scenes import Recipe, Scene, sequences
 from slowfast_vos.videos.pngs import write_mask
 
-VERSION = 1
+VERSION = 2
 RESOLUTION = "480p"  # the folder's name in DAVIS, whatever the frames' size
 JPEG_QUALITY = 92
 LEAST = {"seed": 0, "train": 1, "val": 1, "frames": 2, "height": 64, "width": 96, "processes": 1}
@@ -34,6 +34,7 @@ ATTRIBUTES = {
     "DB": "dynamic background: a different-looking thing moves too and is not annotated",
     "DEF": "deformation: the body bends by 8 % of its length or more",
     "FM": "fast motion: more than 1/12 of the frame's height per frame on average",
+    "IM": "interrupted or slow motion (our own): often no motion shows in three adjacent frames, and some in seven",
     "LA": "look-alikes (our own): things of the object's family that stand still and are not annotated",
     "MB": "motion blur",
     "OCC": "occlusion: in some frame more than a fifth of an object's pixels is hidden",

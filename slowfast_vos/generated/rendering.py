@@ -132,6 +132,7 @@ def attributes_of(scene: Scene, areas: np.ndarray) -> list[str]:
         "DB": bool(recipe.passer),
         "DEF": recipe.wobble >= 0.08,
         "FM": speed.mean() > scene.height / 12,
+        "IM": _rests(place, 0.03 * scene.height),
         "LA": recipe.distractors > 0,
         "MB": recipe.blur,
         "OCC": (visible < 0.8 * inside).any(),
@@ -141,3 +142,15 @@ def attributes_of(scene: Scene, areas: np.ndarray) -> list[str]:
         "SV": ((scale.max(1) / scale.min(1)) ** 2 >= 2).any(),
     }
     return [name for name, holds in rules.items() if holds]
+
+
+def _rests(place: np.ndarray, least: float) -> bool:
+    """Whether objects at `place` [K, T, 2] often move less than `least` pixels in three frames, and more in seven."""
+
+    def reach(before: int) -> np.ndarray:
+        """How far an object gets from its place in up to `before` frames, before or after: [K, T − 6]."""
+        middle = place[:, 3 : place.shape[1] - 3]
+        shifts = [place[:, 3 + k : place.shape[1] - 3 + k] for k in range(-before, before + 1)]
+        return np.max([np.linalg.norm(shift - middle, axis=-1) for shift in shifts], axis=0)
+
+    return bool(place.shape[1] > 6 and ((reach(1) < least) & (reach(3) >= least)).mean() >= 0.25)

@@ -25,6 +25,8 @@ class Motion:
     swell: float = 1.0  # largest over smallest scale
     leaves: bool = False  # goes out of the frame and comes back
     crosses: bool = False  # one object passes in front of another
+    steps: int = 1  # frames of going before each rest
+    rests: int = 0  # frames of standing still between them
 
 
 WALK = Motion()
@@ -34,6 +36,10 @@ LEAVE = Motion(speed=(14.0, 17.0), leaves=True)
 SPIN = Motion(faces=False)
 DRIFT = Motion(speed=(12.0, 17.0), faces=False)
 DART = Motion(speed=(22.0, 26.0), turn=0.55, faces=False)
+# What three adjacent frames often do not show, and seven do.
+PAUSE = Motion(steps=3, rests=5)
+JERK = Motion(speed=(24.0, 30.0), rests=3)
+CREEP = Motion(speed=(3.2, 4.4), turn=0.3)
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,10 @@ TRAIN = {
     ),
     "turtle-leaves-and-returns": Recipe("turtle rings 3.0 48301e be8246 78603c", "soil", "sand", LEAVE),
     "two-kinds-at-dusk": Recipe(BLOB_AND_STAR, "grass", "meadow", SPIN, objects=2, distractors=0, relit=True),
+    "beetle-stops-and-goes": Recipe("beetle rings 3.0 2a2436 8a5ab4 2c2030", "planks", "heather", PAUSE),
+    "koi-in-jerks": Recipe("fish spots 2.8 283246 c8d2dc 8c96aa", "water", "lagoon", JERK, distractors=3),
+    "turtle-that-creeps": Recipe("turtle marble 3.0 3c2c1e a08250 64503c", "pebbles", "shingle", CREEP),
+    "moth-stops-and-goes": Recipe("moth stripes 2.6 5a3214 e6b478 463220", "litter", "driftwood", PAUSE),
 }
 
 VAL = {
@@ -108,6 +118,26 @@ VAL = {
     "starfish-in-fading-light": Recipe(
         INDIGO_STAR, "pebbles", "shingle", SPIN, distractors=0, passer=SLUG, relit=True, shake=True
     ),
+    "turtle-stops-and-goes": Recipe("turtle bands 3.0 1e3228 5aa078 3c6e50", "grass", "moss", PAUSE),
+    "beetle-in-jerks": Recipe("beetle marble 2.8 501e14 e6a03c 3c2820", "tiles", "terrazzo", JERK, distractors=3),
+    "ray-alone": Recipe("ray rings 3.2 3c5064 b4c8d2 506478", "ripples", "lagoon", WALK, distractors=0),
+    "leaf-past-snail": Recipe(
+        "leaf bands 2.6 6e2814 dc7832 5a3220", "soil", "autumn", DRIFT, distractors=0, passer=SLUG
+    ),
+    "moth-in-the-heather": Recipe("moth rings 2.6 3c283c c896c8 503c50", "grass", "heather", WALK, distractors=0),
+    "stone-in-shaky-hands": Recipe(
+        "pebble spots 3.0 2c3c50 a0b4c8 3c4650", "pebbles", "slate", SPIN, distractors=0, shake=True
+    ),
+    "koi-past-turtle": Recipe(
+        "fish stripes 2.8 a0321e fae6c8 dc8c50", "water", "deep", APPROACH, distractors=0, passer=TURTLE
+    ),
+    "amoeba-at-dusk": Recipe(
+        "blob scales 3.0 28503c 8cd2aa 468264", "litter", "timber", SPIN, distractors=0, wobble=0.1, relit=True
+    ),
+    "moth-that-creeps": Recipe("moth marble 2.6 3c3c28 c8c88c 505032", "soil", "sand", CREEP),
+    "koi-stops-and-goes": Recipe("fish rings 2.6 1e2850 8cb4e6 5078b4", "water", "lagoon", PAUSE, distractors=3),
+    "ray-in-jerks": Recipe("ray marble 3.4 503c28 d2b48c 78643c", "ripples", "shingle", JERK),
+    "beetle-that-creeps": Recipe("beetle spots 3.0 143228 46c8a0 1e3c32", "tiles", "snow", CREEP),
 }
 
 
@@ -215,6 +245,9 @@ class Scene:
         track = np.column_stack([places, np.exp(0.5 * math.log(motion.swell) * swing)])
         if not motion.faces:
             track[:, 2] = spin
+        if motion.rests:
+            goes = (np.arange(frames) + rng.integers(8)) % (motion.steps + motion.rests) < motion.steps
+            track = track[np.cumsum(goes) - goes[0]]
         still = self.recipe.objects <= thing < self.recipe.objects + self.recipe.distractors
         return np.broadcast_to(track[rng.integers(frames)], track.shape) if still else track
 

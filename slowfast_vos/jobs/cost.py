@@ -19,7 +19,7 @@ from slowfast_vos.measuring.cost import (
     count_parameters,
     exhaust,
     host_peak_bytes,
-    quartiles,
+    median_interval,
     time_runs,
 )
 from slowfast_vos.measuring.devices import process_gpu_bytes
@@ -41,7 +41,7 @@ def measure_cost(job: Job, setup: str) -> Record:
     clip = [frame.to(job.device.torch) for frame in frames_read]
     runs = {"warmup": settings.cost.warmup, "repeats": settings.cost.repeats}
     seconds = np.array(time_runs(lambda: exhaust(detect(model, clip)), job.device.torch, **runs)) / len(clip)
-    per_frame = Spread(**quartiles(seconds * 1000))
+    per_frame = Spread(**median_interval(seconds * 1000))
     log.info("inference: %.1f ms a frame", per_frame.median)
     cost = Cost(
         parameters_total=count_parameters(model),
@@ -49,7 +49,7 @@ def measure_cost(job: Job, setup: str) -> Record:
         parameters_slow_fast=count_parameters(model.slow_fast),
         gflops_per_frame=count_operations(lambda: exhaust(detect(model.eval(), clip))) / len(clip) / 1e9,
         milliseconds_per_frame=per_frame,
-        frames_per_second=Spread(**quartiles(1 / seconds)),
+        frames_per_second=Spread(**median_interval(1 / seconds)),
         timed_frames=len(clip),
         frame_size=tuple(clip[0].shape[-2:]),
         end_to_end_seconds=end_to_end,

@@ -155,6 +155,7 @@ class Job:
         model = SlowFastMaskRCNN(
             frames.slow,
             frames.fast,
+            control=frames.control,
             border=self.settings.option("border"),
             chunk_length=self.settings.model.chunk_length,
             precision=self.settings.precision,
@@ -170,11 +171,12 @@ class Job:
         """
         from slowfast_vos.model.checkpoints import load_state, read_checkpoint
 
-        path = path or self.results.parent(setup, self.seed) / "model.safetensors"
+        trained = Setup.parse(setup).trained
+        path = path or self.results.parent(trained, self.seed) / "model.safetensors"
         model = self.network(setup)
         state, about = read_checkpoint(path)
-        if about.get("setup") != setup:
-            raise UserError(f"{path}: found a checkpoint of setup {about.get('setup')}; expected {setup}")
+        if about.get("setup") != trained:
+            raise UserError(f"{path}: found a checkpoint of setup {about.get('setup')}; expected {trained}")
         load_state(model, state, source=str(path))
         return model.eval()
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
+from scipy.stats import binom
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -39,10 +40,15 @@ def time_runs(run: Callable[[], object], device: torch.device, *, warmup: int, r
     return seconds
 
 
-def quartiles(values: Sequence[float]) -> dict[str, float]:
-    """Median, lower and upper quartile, and how many values: the fields of a record's `Spread`."""
-    low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
-    return {"median": float(median), "low": float(low), "high": float(high), "repeats": len(values)}
+def median_interval(values: Sequence[float]) -> dict[str, float]:
+    """Median, its 95 % interval, and how many values: the fields of a record's `Spread`.
+
+    The interval is that of the sign test, whatever the distribution: from the k-th lowest to the k-th highest value,
+    k as large as 95 % allow. It needs six values; of fewer it has all, and covers less.
+    """
+    ordered, count = sorted(values), len(values)
+    k = max(int(binom.ppf(0.025, count, 0.5)), 1)
+    return {"median": float(np.median(ordered)), "low": ordered[k - 1], "high": ordered[count - k], "repeats": count}
 
 
 def host_peak_bytes() -> int:

@@ -61,7 +61,7 @@ class Epoch(Part):
 
 
 class Spread(Part):
-    """Several measurements: median, quartiles and how many."""
+    """Several measurements: median, its 95 % interval, and how many."""
 
     median: float
     low: float

@@ -13,7 +13,7 @@ from torchvision.models.detection.image_list import ImageList
 from slowfast_vos.errors import UserError
 from slowfast_vos.model.backbones import Precision
 from slowfast_vos.model.detector import ROI_LEVELS, build_detector
-from slowfast_vos.model.pathways import SlowFast
+from slowfast_vos.model.pathways import temporal_module
 from slowfast_vos.model.streaming import Features, check_sizes, detect, paste
 from slowfast_vos.setups import Setup
 
@@ -36,6 +36,7 @@ class SlowFastMaskRCNN(nn.Module):
     Args:
         slow: frames of the slow pathway.
         fast: frames of the fast pathway; fast − slow is even.
+        control: what the module sees or is, if not the setup's own (see `Setup`).
         border: what lies beyond the video's ends: all-zero features, or the end frame's features again.
         chunk_length: frames that inference holds in memory at a time, whatever the video's length.
         precision: "fp32", or "bf16" to run backbone, FPN and SlowFast module in bfloat16; weights, features between the
@@ -54,6 +55,7 @@ class SlowFastMaskRCNN(nn.Module):
         slow: int = 3,
         fast: int = 7,
         *,
+        control: str = "",
         border: Border = "zeros",
         chunk_length: int = 16,
         precision: Precision = "fp32",
@@ -64,13 +66,13 @@ class SlowFastMaskRCNN(nn.Module):
             raise UserError(f'border: found {border!r}; expected "zeros" or "replicate"')
         if chunk_length < 1:
             raise UserError(f"chunk_length: found {chunk_length}; expected at least 1 frame")
-        self.setup = Setup(slow, fast)
+        self.setup = Setup(slow, fast, control)
         self.border = border
         self.chunk_length = chunk_length
         # Convolutions run faster with the channels last: 10 against 19 ms a frame for the small backbone on a CPU.
         self.maskrcnn_model = build_detector(precision=precision, **detector_options)
         self.maskrcnn_model.to(memory_format=torch.channels_last)
-        self.slow_fast = SlowFast(self.setup, self.maskrcnn_model.backbone.out_channels, precision)
+        self.slow_fast = temporal_module(self.setup, self.maskrcnn_model.backbone.out_channels, precision)
         self.roi_levels = tuple(self.maskrcnn_model.roi_heads.box_roi_pool.featmap_names)
         self._never_trained = [p for p in self.parameters() if not p.requires_grad]
         self._frozen: frozenset[str] = frozenset()

@@ -73,7 +73,7 @@ def check_sizes(frames: Sequence[Tensor]) -> None:
 @torch.inference_mode()
 def encode_chunk(model: Network, frames: Sequence[Tensor]) -> Chunk:
     """Run backbone, FPN and RPN once on consecutive frames, each `[3, H, W]` in [0, 1]."""
-    device = next(model.slow_fast.parameters()).device
+    device = next(model.maskrcnn_model.parameters()).device
     frames = [frame.to(device, non_blocking=True) for frame in frames]
     check_sizes(frames)
     images = model.maskrcnn_model.transform(frames)[0]
@@ -98,6 +98,7 @@ def detect_chunks(model: Network, chunks: Iterable[Chunk]) -> Iterator[Detection
     before, after = model.setup.before, model.setup.after
     features: Features = {}
     waiting: list[Tensor] = []
+    done = 0
     for chunk in chunks:
         if not features:
             features = {level: _beyond(model, maps[:1], before) for level, maps in chunk.features.items()}
@@ -106,12 +107,13 @@ def detect_chunks(model: Network, chunks: Iterable[Chunk]) -> Iterator[Detection
         waiting += chunk.proposals
         ready = len(next(iter(features.values()))) - before - after
         if ready > 0:
-            yield from _detect_ready(model, features, waiting[:ready], sizes)
+            yield from _detect_ready(model, features, waiting[:ready], sizes, done)
+            done += ready
             features = {level: maps[ready:] for level, maps in features.items()}
             waiting = waiting[ready:]
     if waiting:
         features = {level: torch.cat([maps, _beyond(model, maps[-1:], after)]) for level, maps in features.items()}
-        yield from _detect_ready(model, features, waiting, sizes)
+        yield from _detect_ready(model, features, waiting, sizes, done)
 
 
 def _beyond(model: Network, end: Tensor, count: int) -> Tensor:
@@ -122,12 +124,16 @@ def _beyond(model: Network, end: Tensor, count: int) -> Tensor:
 
 @torch.inference_mode()
 def _detect_ready(
-    model: Network, features: Features, proposals: list[Tensor], sizes: tuple[tuple[int, int], tuple[int, int]]
+    model: Network,
+    features: Features,
+    proposals: list[Tensor],
+    sizes: tuple[tuple[int, int], tuple[int, int]],
+    first: int,
 ) -> list[Detection]:
-    """RoI heads on the frames whose whole window is there: `len(proposals)` + `fast` − 1 frames of features."""
+    """RoI heads on the frames from `first` on whose whole window is there: the others of `features` are context."""
     # [T, C, h, w] → [1, C, T, h, w] → the module → [len(proposals), C, h, w]
     enhanced = {
-        level: model.slow_fast(maps.transpose(0, 1)[None])[0].transpose(0, 1) for level, maps in features.items()
+        level: model.slow_fast(maps.transpose(0, 1)[None], first)[0].transpose(0, 1) for level, maps in features.items()
     }
     resized, original = sizes
     found, _ = model.maskrcnn_model.roi_heads(enhanced, proposals, [resized] * len(proposals))

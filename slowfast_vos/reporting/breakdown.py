@@ -10,7 +10,7 @@ import pandas as pd
 from slowfast_vos.dag import TASKS
 from slowfast_vos.reporting import published
 from slowfast_vos.reporting.render import NOTHING, Column, Panel, Table, number, shorten, show, text
-from slowfast_vos.reporting.run import AXES, LOOK_ALIKE, MEASURES, STATISTICS, Run, over_seeds
+from slowfast_vos.reporting.run import AXES, LOOK_ALIKE, MEASURES, STATISTICS, Run
 
 
 def grid_table(run: Run, setup: str) -> Table:
@@ -23,13 +23,16 @@ def grid_table(run: Run, setup: str) -> Table:
     marks = [mark.format(seeds.replace(" ", ", ")) if seeds else "" for seeds in frame["chosen_by_seeds"]]
     columns = [
         *(text(head, frame[axis]) for axis, head in AXES.items()),
-        *(number(head, frame, name, best="high") for head, name in MEASURES.items()),
+        *(number(head, frame, name) for head, name in MEASURES.items()),
         text("remark", _remarks(marks, frame["error"])),
     ]
-    before = show(",.3f", *run.before_tuning().loc[setup, ["jf_mean", "jf_mean_std", "failed"]])
+    before = show(",.3f", *run.before_tuning().loc[setup, ["jf_mean", "jf_mean_half", "failed"]])
     sequences = ", ".join(run.roles["selection"])
     title = f"Grid of setup {setup}: {len(frame)} configurations, scored on the selection sequences ({sequences})."
-    notes = [f"The parent before fine-tuning: J&F {before} on the same sequences."]
+    notes = [
+        f"The parent before fine-tuning: J&F {before} on the same sequences.",
+        _near_the_best(run, f"grid/{setup}/"),
+    ]
     frame.insert(0, "setup", setup)
     return Table(f"grid-{setup}", frame, [Panel(title, columns, [*frame["freeze"]], notes=notes)])
 
@@ -47,13 +50,13 @@ def tuning_table(run: Run) -> Table:
     """The unsupervised stage: each parent's J&F on the sequences that chose its epoch, that epoch and its last loss."""
     tuning, parent = run.settings.tuning, run.settings.parent
     index = pd.MultiIndex.from_product([tuning.setups, tuning.backbone, tuning.lr], names=["setup", "backbone", "lr"])
-    frame = over_seeds(run.of("tuning"), ["jf_mean", "last_loss"], index)
+    frame = run.over_seeds(run.of("tuning"), ["jf_mean", "last_loss"], index)
     frame.insert(4, "best_epochs", run.of("tuning").groupby(index.names)["best_epoch"].agg(_words))
     frame["main"] = [(backbone, lr) == (parent.backbone, parent.lr) for _, backbone, lr in index]
     frame = frame.reset_index()
     columns = [
         *(text(head, frame[name]) for head, name in {"setup": "setup", "backbone": "backbone", "rate": "lr"}.items()),
-        number("J&F", frame, "jf_mean", best="high"),
+        number("J&F", frame, "jf_mean"),
         Column("kept epoch", [epochs.replace(" ", ", ") or NOTHING for epochs in frame["best_epochs"]]),
         number("last loss", frame, "last_loss"),
         text("remark", _remarks(frame["main"].map({True: "as the parents are trained", False: ""}), frame["error"])),
@@ -63,7 +66,22 @@ def tuning_table(run: Run) -> Table:
         scored_on = f"the selection sequences ({', '.join(run.roles['selection'])})"
     budget = f"{tuning.epochs} epoch{'s' * (tuning.epochs > 1)}"
     title = f"Tuning of the unsupervised stage, {budget}, scored on {scored_on}."
-    return Table("tuning", frame, [Panel(title, columns, [*frame["setup"]], best_in="block")])
+    notes = [f"Setup {setup}: {_near_the_best(run, f'tuning/{setup}/')}" for setup in tuning.setups]
+    return Table("tuning", frame, [Panel(title, columns, [*frame["setup"]], notes=notes)])
+
+
+def _near_the_best(run: Run, start: str) -> str:
+    """How many configurations are near the best: their paired difference to it is within its standard error."""
+    cells = {name: table for name, table in run.evidence.cells.items() if name.startswith(start)}
+    if len(cells) < 2:
+        return "No two configurations to compare."
+    best = max(cells, key=lambda name: cells[name].to_numpy().mean())
+    pairs = [run.evidence.contrast([best], [name]) for name in cells if name != best]
+    known = [pair.estimate for pair in pairs if pair is not None]
+    if all(one.error != one.error for one in known):
+        return "One seed and one sequence have no standard error: how many configurations equal the best is unknown."
+    near = sum(one.mean <= one.error for one in known)
+    return f"{near} of the {len(known)} other configurations lie within one standard error of the best."
 
 
 def per_sequence_table(run: Run) -> Table:
@@ -78,14 +96,14 @@ def per_sequence_table(run: Run) -> Table:
     notes = [f"{LOOK_ALIKE}: a look-alike stands beside the object."] if run.distractors else []
     panels = []
     for task, measure in product(TASKS, MEASURES):
-        columns = [number(name, scores.loc[task].loc[name], MEASURES[measure], best="high") for name in run.names]
+        columns = [number(name, scores.loc[task].loc[name], MEASURES[measure]) for name in run.names]
         beside = [setup for setup in run.settings.setups if setup in authors.index and task == TASKS[0]]
         for setup in beside:
             theirs = authors.loc[setup].reindex(run.val)[MEASURES[measure]]
             columns.append(Column(setup, [show(",.3f", value) for value in [*theirs, theirs.mean()]], "authors"))
         told = ["Authors: their final report, rounded to three digits, all frames scored."] if beside else []
         title = f"{measure} of each sequence, {task}."
-        panels.append(Panel(title, [*heads, *columns], blocks, "row", [*notes, *told]))
+        panels.append(Panel(title, [*heads, *columns], blocks, [*notes, *told]))
     frame = _raw(run, scores.drop("mean", level="group"), "sequence")
     frame.insert(3, "frames", frame["sequence"].map(run.lengths))
     frame.insert(4, "attributes", [" ".join(run.attributes.get(name, [])) for name in frame["sequence"]])
@@ -115,9 +133,13 @@ def attribute_table(run: Run) -> Table:
     heads = [text("attribute", groups), Column("sequences", [f"{size:,}" for size in sizes.values()])]
     panels = []
     for task in TASKS:
-        columns = [number(name, scores.loc[task].loc[name], "jf_mean", best="high") for name in run.names]
+        best = {group: run.leaders(task, only=members) for group, members in groups.items()}
+        columns = []
+        for name in run.names:
+            bold = [group for group, names in best.items() if name in names]
+            columns.append(number(name, scores.loc[task].loc[name], "jf_mean", bold=bold))
         blocks = [name not in general for name in groups]
-        panels.append(Panel(f"Mean J&F by attribute, {task}.", [*heads, *columns], blocks, "row", notes))
+        panels.append(Panel(f"Mean J&F by attribute, {task}.", [*heads, *columns], blocks, notes))
     frame = _raw(run, scores, "attribute")
     frame.insert(1, "attribute", frame.pop("attribute"))
     frame.insert(2, "sequences", frame["attribute"].map(sizes))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
-import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -20,8 +19,7 @@ from matplotlib.patheffects import Normal, Stroke
 
 from slowfast_vos.dag import BASELINES, TASKS
 from slowfast_vos.files import atomic_write
-from slowfast_vos.paths import Results
-from slowfast_vos.reporting.run import Run, of_task, over_seeds, read_run
+from slowfast_vos.reporting.run import Run, of_task
 
 STYLE = Path(__file__).with_suffix(".mplstyle")
 SINGLE, DOUBLE = 3.5, 7.2  # inches: the width of one or two columns
@@ -49,17 +47,6 @@ def looks(setups: Sequence[str]) -> dict[str, Look]:
     return {setup: Look(shades(0.88 * index / last), *next(marks)) for index, setup in enumerate(setups)}
 
 
-@matplotlib.style.context(STYLE)
-def write_plots(results: Results, out: Path) -> list[Path]:
-    """Write every figure as SVG and PNG (see `read_run` for what it raises)."""
-    run, paths = read_run(results), []
-    makers = {maker.__name__: maker for maker in (jf_vs_time, look_alikes, per_sequence, learning_curves)}
-    for name in run.figures:
-        maker = makers.get(name.replace("-", "_"))
-        paths += save(maker(run) if maker else grid_map(run, name.removeprefix("grid-")), out / name)
-    return paths
-
-
 def save(figure: Figure, path: Path) -> list[Path]:
     """Write `path`.svg and `path`.png; the same figure gives the same bytes."""
     paths = []
@@ -75,22 +62,26 @@ def jf_vs_time(run: Run) -> Figure:
     figure = Figure(figsize=(SINGLE, 3.0))
     axes = figure.add_subplot()
     styles = looks(run.settings.setups)
-    quartiles = [f"milliseconds_per_frame_{part}" for part in ("low", "median", "high")]
-    times = run.costs.reindex(columns=quartiles).dropna().astype(float).sort_values(quartiles[1])
-    scores = [over_seeds(of_task(run.records, task), ["jf_mean"], run.names) for task in TASKS]
+    ends = [f"milliseconds_per_frame_{part}" for part in ("low", "median", "high")]
+    times = run.costs.reindex(columns=ends).dropna().astype(float).sort_values(ends[1])
+    scores = [run.over_seeds(of_task(run.records, task), ["jf_mean"], run.names) for task in TASKS]
     tops: dict[str, tuple[float, float]] = {}
     for setup, low, median, high in times.itertuples():
         heights = [score.loc[setup, "jf_mean"] for score in scores]
         for score, marker, face in zip(scores, "oD", (styles[setup].colour, "white"), strict=True):
-            mean, deviation = score.loc[setup, ["jf_mean", "jf_mean_std"]]
+            mean, half = score.loc[setup, ["jf_mean", "jf_mean_half"]]
             axes.errorbar(
-                median, mean, xerr=[[median - low], [high - median]], yerr=deviation, marker=marker,
+                median, mean, xerr=[[median - low], [high - median]], yerr=half, marker=marker,
                 color=styles[setup].colour, markeredgecolor="0.1", markeredgewidth=0.7, markerfacecolor=face,
                 elinewidth=0.9, capsize=1.8, zorder=3,
             )  # fmt: skip
         if not np.isnan(heights).all():
             axes.plot([median, median], heights, color="0.75", linewidth=0.7, zorder=1)
             tops[setup] = (median, np.nanmax(heights))
+    best = scores[0].loc[run.settings.setups, "jf_mean"].max()
+    if best == best:
+        line = {"color": "0.45", "linewidth": 0.8, "linestyle": (0, (4, 3)), "zorder": 0}
+        axes.axhline(best - run.settings.claims.margin, **line)
     axes.margins(0.08, 0.08)
     _label_above(axes, tops)
     axes.set_xlabel("inference alone [ms per frame]\n" + textwrap.shorten(run.device, 48, placeholder="…"))
@@ -99,8 +90,9 @@ def jf_vs_time(run: Run) -> Figure:
     handles = [
         Line2D([], [], linestyle="", marker="o", color="0.3", markeredgecolor="0.1", label=TASKS[0]),
         Line2D([], [], linestyle="", marker="D", markerfacecolor="white", markeredgecolor="0.1", label=TASKS[1]),
+        Line2D([], [], color="0.45", linewidth=0.8, linestyle=(0, (4, 3)), label="best − margin"),
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=2, handletextpad=0.2)
+    figure.legend(handles=handles, loc="outside upper center", ncols=2, handletextpad=0.4)
     return figure
 
 
@@ -157,13 +149,13 @@ def look_alikes(run: Run) -> Figure:
         for shift, (group, means) in zip((-0.19, 0.19), scores.loc[task].groupby("group", sort=False), strict=False):
             places = np.arange(len(run.names)) + shift
             _bars(axes, places, means, 0.36, styles[group])
-            heights = means["jf_mean"] + means["jf_mean_std"].fillna(0)
+            heights = means["jf_mean"] + means["jf_mean_half"].fillna(0)
             for place, mean, height in zip(places, means["jf_mean"], heights, strict=True):
                 if mean == mean:
                     axes.text(place, height + 0.012, f"{mean:.3f}".lstrip("0"), ha="center", va="bottom")
         axes.axvline(len(BASELINES) - 0.5, color="0.6", linewidth=0.7, linestyle=(0, (4, 3)))
         axes.set_xticks(np.arange(len(run.names)), run.names)
-    top = (scores["jf_mean"] + scores["jf_mean_std"].fillna(0)).fillna(0).max()
+    top = (scores["jf_mean"] + scores["jf_mean_half"].fillna(0)).fillna(0).max()
     axes.set_ylim(0, min(1.12, top + 0.13))
     figure.legend(handles=_patches(styles), loc="outside upper center", ncols=2)
     return figure
@@ -180,9 +172,9 @@ def _row_per_task(height: float, label: str) -> tuple[Figure, dict[str, Axes]]:
 
 
 def _bars(axes: Axes, places: np.ndarray, scores: pd.DataFrame, width: float, look: Look) -> None:
-    """A bar for each row of `scores`, with its deviation over the seeds; a word where there is none."""
+    """A bar for each row of `scores`, with its 95 % interval; a word where there is none."""
     axes.bar(
-        places, scores["jf_mean"].fillna(0), width, yerr=scores["jf_mean_std"], color=look.colour, hatch=look.hatch,
+        places, scores["jf_mean"].fillna(0), width, yerr=scores["jf_mean_half"], color=look.colour, hatch=look.hatch,
         zorder=2, error_kw={"color": "0.1", "elinewidth": 0.7, "capsize": 1, "zorder": 3}, **EDGE,
     )  # fmt: skip
     missing = scores["jf_mean"].isna().to_numpy()

@@ -17,7 +17,8 @@ from slowfast_vos.dag import TASKS
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import atomic_write
 from slowfast_vos.paths import Results
-from slowfast_vos.reporting.run import LOOK_ALIKE, Run, read_run
+from slowfast_vos.reporting.records import read_run
+from slowfast_vos.reporting.run import LOOK_ALIKE, Run
 from slowfast_vos.videos.davis import DavisTree, open_video, read_frame
 from slowfast_vos.videos.pngs import read_mask
 
@@ -57,13 +58,6 @@ def overlay(frame: np.ndarray, mask: np.ndarray, width: int, colour: tuple[int, 
     return cv2.resize(drawn, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def choose_sequences(run: Run, count: int = 3) -> list[str]:
-    """Validation sequences worth showing: those with distractors first, then those on which setups differ most."""
-    scores = _scores(run, TASKS[0])
-    spread = (scores.max() - scores.min()).fillna(0)
-    return sorted(run.val, key=lambda name: (name not in run.distractors, -spread[name], name))[:count]
-
-
 def _scores(run: Run, task: str) -> pd.DataFrame:
     """J&F of the first seed by setup and sequence; missing where the evaluation failed."""
     first = run.records[(run.records["task"] == task) & (run.records["seed"] == run.settings.seeds[0])]
@@ -78,7 +72,7 @@ def write_strips(results: Results, out: Path) -> list[Path]:
         UserError: a record, a frame or a mask is missing.
     """
     run, settings = read_run(results, TASKS), results.settings
-    chosen, paths = choose_sequences(run), []
+    chosen, paths = list(run.shown), []
     for task, sequence in product(TASKS, chosen):
         paths.append(out / f"{task}-{sequence}.png")
         with atomic_write(paths[-1]) as temporary:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, repeat
 from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
 from slowfast_vos.files import write_text
 
-Best = Literal["high", "low", None]
 NOTHING = "–"  # a cell without a value
 LATEX: dict[str, str] = {letter: "\\" + letter for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -39,7 +38,7 @@ class Column:
     head: str
     cells: Sequence[str]
     group: str = ""  # the heading that it shares with its neighbours
-    best: Best = None  # which of the numbers that its cells begin with is best
+    bold: Collection[int] = ()  # the rows whose cells are bold
     align: Literal["l", "r"] = "r"
 
 
@@ -50,24 +49,12 @@ class Panel:
     title: str
     columns: Sequence[Column]
     blocks: Sequence[str | bool]  # a label for each row; a line parts rows with different labels
-    best_in: Literal["column", "block", "row"] = "column"  # where a best value is sought; a block is a part of a column
     notes: Sequence[str] = ()  # sentences below the table
 
-    def best(self) -> pd.DataFrame:
-        """Whether each cell is among the best, to be printed in bold: none is where all are equal."""
-        rows = range(len(self.blocks))
-        numbers = pd.DataFrame({place: _numbers(column) for place, column in enumerate(self.columns)}, rows)
-        if self.best_in == "row":
-            return numbers.eq(numbers.max(axis=1), axis=0) & numbers.ne(numbers.min(axis=1), axis=0)
-        rivals = numbers.groupby(pd.Series(self.blocks if self.best_in == "block" else 0, rows))
-        return numbers.eq(rivals.transform("max")) & numbers.ne(rivals.transform("min"))
-
     def rows(self, write: Callable[[str, bool], str]) -> list[list[str]]:
-        """The cells by row, each as `write(text, is_best)` gives it."""
-        best = self.best().to_numpy()
+        """The cells by row, each as `write(text, is_bold)` gives it."""
         return [
-            [write(column.cells[row], best[row, place]) for place, column in enumerate(self.columns)]
-            for row in range(len(self.blocks))
+            [write(column.cells[row], row in column.bold) for column in self.columns] for row in range(len(self.blocks))
         ]
 
 
@@ -93,33 +80,43 @@ class Table:
         return [out / f"{self.name}{suffix}" for suffix in texts]
 
 
-def _numbers(column: Column) -> pd.Series:
-    """The numbers that a column's cells begin with, the higher the better; missing where nothing competes."""
-    words = pd.Series([cell.split(" ")[0].replace(",", "").replace("−", "-") for cell in column.cells], dtype=object)
-    numbers = pd.to_numeric(words if column.best else words.map({}), errors="coerce")
-    return -numbers if column.best == "low" else numbers
-
-
 def text(head: str, cells: Iterable[str], group: str = "") -> Column:
     """A column of words."""
     return Column(head, list(cells), group, align="l")
 
 
 def number(
-    head: str, frame: pd.DataFrame, name: str, form: str = ",.3f", group: str = "", factor: float = 1, best: Best = None
+    head: str,
+    frame: pd.DataFrame,
+    name: str,
+    form: str = ",.3f",
+    group: str = "",
+    factor: float = 1,
+    bold: Collection[Any] = (),
 ) -> Column:
-    """A column of a frame's quantity `name`, with the deviations (`NAME_std`) and failures that the frame has."""
-    frame = frame.reindex(columns=[name, f"{name}_std", "failed"])
+    """A column of a frame's quantity `name`, with the intervals (`NAME_half`) and failures that the frame has.
+
+    Args:
+        bold: labels of the rows that are bold.
+    """
+    places = [place for place, label in enumerate(frame.index) if label in bold]
+    frame = frame.reindex(columns=[name, f"{name}_half", "failed"])
     values = frame.iloc[:, :2].astype(float).mul(factor).assign(failed=frame["failed"])
-    return Column(head, [show(form, *row) for row in values.itertuples(index=False)], group, best)
+    return Column(head, [show(form, *row) for row in values.itertuples(index=False)], group, places)
 
 
-def show(form: str, mean: float | None, deviation: float | None = None, failed: float | None = 0) -> str:
+def lowest(frame: pd.DataFrame, name: str) -> set[Any]:
+    """The rows of the least value, to be bold: of an exact count; none where all are equal."""
+    values = frame[name].dropna() if name in frame else pd.Series(dtype=float)
+    return set(values.index[values == values.min()]) if values.nunique() > 1 else set()
+
+
+def show(form: str, mean: float | None, half: float | None = None, failed: float | None = 0) -> str:
     """A quantity as a cell: `0.676`, `0.676 ± 0.004`, `failed` if seeds did, or `–` where there is none."""
     if pd.isna(mean):
         return NOTHING if pd.isna(failed) or not failed else "failed"
     shown = format(mean, form).replace("-", "−")
-    return shown if pd.isna(deviation) else f"{shown} ± {format(deviation, form.lstrip('+'))}"
+    return shown if pd.isna(half) else f"{shown} ± {format(half, form.lstrip('+'))}"
 
 
 def shorten(text: str, length: int = 72) -> str:
@@ -132,7 +129,7 @@ def to_markdown(panel: Panel, caption: str) -> str:
     """A panel as a Markdown pipe table below its caption."""
     heads = [_markdown(f"{column.group} {column.head}") for column in panel.columns]
     rules = [":---" if column.align == "l" else "---:" for column in panel.columns]
-    rows = panel.rows(lambda cell, best: f"**{_markdown(cell)}**" if best else _markdown(cell))
+    rows = panel.rows(lambda cell, bold: f"**{_markdown(cell)}**" if bold else _markdown(cell))
     lines = [f"**{panel.title}** {caption}".rstrip(), "", f"| {' | '.join(heads)} |", f"|{'|'.join(rules)}|"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([*lines, "", *(f"{_markdown(note)}\n" for note in panel.notes)])
@@ -144,7 +141,7 @@ def _markdown(text: str) -> str:
 
 def to_latex(panel: Panel, caption: str, label: str) -> str:
     """A panel as a LaTeX table; needs the package booktabs."""
-    rows = panel.rows(lambda cell, best: rf"\textbf{{{escape(cell)}}}" if best else escape(cell))
+    rows = panel.rows(lambda cell, bold: rf"\textbf{{{escape(cell)}}}" if bold else escape(cell))
     lines = [
         r"\begin{table}[htbp]",
         r"\centering",

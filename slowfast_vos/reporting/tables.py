@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -15,11 +14,15 @@ from slowfast_vos.files import write_text
 from slowfast_vos.paths import Results
 from slowfast_vos.reporting import published
 from slowfast_vos.reporting.breakdown import attribute_table, grid_table, per_sequence_table, tuning_table
-from slowfast_vos.reporting.render import NOTHING, Column, Panel, Table, number, shorten, text, to_markdown
-from slowfast_vos.reporting.run import AXES, JOB, STATISTICS, Run, of_task, over_seeds, read_run
+from slowfast_vos.reporting.differences import claims_table, differences_table
+from slowfast_vos.reporting.plots import figure_titles
+from slowfast_vos.reporting.records import read_run
+from slowfast_vos.reporting.render import NOTHING, Column, Panel, Table, lowest, number, shorten, text, to_markdown
+from slowfast_vos.reporting.run import AXES, JOB, STATISTICS, Run, of_task
 
 MIB = 2.0**-20
 GPU_MEMORY = ("allocated", "reserved", "process")
+BOLD = "Bold: J&F whose paired difference to the runner-up has a 95 % interval above 0; the least of what is counted."
 FOLDED = ("grid-", "per-sequence", "attributes", "records")
 
 
@@ -33,11 +36,16 @@ def write_tables(results: Results, out: Path) -> list[Path]:
         "seeds": " ".join(map(str, settings.seeds)),
         "device": run.device,
     }
-    tables = [table1(run), table2(run), cost_table(run), tuning_table(run)]
-    tables += [grid_table(run, setup) for setup in settings.setups]
-    tables += [per_sequence_table(run), attribute_table(run), records_table(run)]
+    tables = make_tables(run)
     paths = [path for table in tables for path in table.write(out, context, run.context)]
     return [*paths, _write_summary(run, tables, out)]
+
+
+def make_tables(run: Run) -> list[Table]:
+    """Every table of a run, in the order of `table_names`."""
+    tables = [claims_table(run), differences_table(run), table1(run), table2(run), cost_table(run), tuning_table(run)]
+    tables += [grid_table(run, setup) for setup in run.settings.setups]
+    return [*tables, per_sequence_table(run), attribute_table(run), records_table(run)]
 
 
 def _write_summary(run: Run, tables: Sequence[Table], out: Path) -> Path:
@@ -53,7 +61,7 @@ def _write_summary(run: Run, tables: Sequence[Table], out: Path) -> Path:
         lines += ["</details>", ""] if fold else []
     lines += ["## Figures", ""]
     folder = Path(os.path.relpath(run.results.reports / "figures", out)).as_posix()
-    for name, title in run.figures.items():
+    for name, title in figure_titles(run).items():
         lines += [f"![{title}]({folder}/{name}.png)", "", f"*{title}* ([SVG]({folder}/{name}.svg))", ""]
     path = out / "summary.md"
     write_text(path, "\n".join(lines).rstrip() + "\n")
@@ -67,22 +75,23 @@ def table1(run: Run) -> Table:
     columns, parts = [text("setup", names)], []
     for task, head in zip(TASKS, ("J&F unsup.", "J&F semi-sup."), strict=True):
         records = run.records[run.records["task"] == task] if parts else of_task(run.records, task)
-        scores, key = over_seeds(records, STATISTICS, names), task.replace("-", "_")
-        columns += _beside(number(head, scores, "jf_mean", best="high"), authors, key, ",.3f")
+        scores, key = run.over_seeds(records, STATISTICS, names), task.replace("-", "_")
+        columns += _beside(number(head, scores, "jf_mean", bold=run.leaders(task)), authors, key, ",.3f")
         parts += [scores.add_prefix(f"{key}_"), authors.filter([key]).add_prefix("authors_").add_suffix("_jf_mean")]
     peaks = (number("", costs, f"gpu_{kind}_bytes", ",.0f", factor=MIB).cells for kind in GPU_MEMORY)
     memory = zip(*peaks, strict=True)
-    time = number("evaluation time [s]", costs, "end_to_end_seconds", ",.1f", best="low")
+    time = number("evaluation time [s]", costs, "end_to_end_seconds", ",.1f")
     columns += [
-        number("parameters", costs, "parameters_total", ",.0f", best="low"),
+        number("parameters", costs, "parameters_total", ",.0f", bold=lowest(costs, "parameters_total")),
         Column("GPU memory [MiB]", [one[0] if len(set(one)) == 1 else " / ".join(one) for one in memory]),
-        number("host memory [MiB]", costs, "host_peak_bytes", ",.0f", factor=MIB, best="low"),
+        number("host memory [MiB]", costs, "host_peak_bytes", ",.0f", factor=MIB),
         *_beside(time, authors, "seconds", ",.0f"),
     ]
     parts += [authors.filter(["parameters", "seconds"]).add_prefix("authors_"), costs.drop(columns="failed")]
     notes = [
         "GPU memory: peak allocated / reserved by torch / of the process as the driver reports it. Evaluation time: "
         "loading, inference, pasting masks, writing PNGs and computing J&F over all validation sequences.",
+        *_bold_note(columns),
         *_authors_note(run),
         *_failure_notes(run, "evaluation", "baseline", "cost"),
     ]
@@ -114,6 +123,10 @@ def _authors_note(run: Run) -> list[str]:
     return [note]
 
 
+def _bold_note(columns: Sequence[Column]) -> list[str]:
+    return [BOLD] if any(column.bold for column in columns) else []
+
+
 def _failure_notes(run: Run, *kinds: str) -> list[str]:
     """One sentence for each failed record of some kinds."""
     failed = run.records[run.records["failed"] & run.records["kind"].isin(kinds)]
@@ -125,28 +138,33 @@ def table2(run: Run) -> Table:
     setups = pd.Index(run.settings.setups, name="setup")
     plain, semi = (run.records[run.records["task"] == task].set_index(["setup", "seed"]) for task in TASKS)
     semi = semi.assign(gain=semi["jf_mean"] - plain["jf_mean"]).reset_index()
-    scores, authors = over_seeds(semi, [*STATISTICS, "gain"], setups), _authors(run, setups)
+    numbers = run.of("evaluation").query("task == @TASKS[1]").index
+    scores, authors = run.over_seeds(semi.set_axis(numbers), [*STATISTICS, "gain"], setups), _authors(run, setups)
+    for setup in setups:
+        gain = run.evidence.contrast([f"{TASKS[1]}/{setup}"], [f"{TASKS[0]}/{setup}"])
+        scores.loc[setup, "gain_half"] = gain.estimate.half_width() if gain else float("nan")
     selected = run.of("selected")
-    selection = over_seeds(selected, ["jf_mean"], setups)
+    selection = run.over_seeds(selected, ["jf_mean"], setups)
     found = selected.fillna(dict.fromkeys(AXES, NOTHING)).groupby("setup")[[*AXES]]
     chosen = found.agg(lambda values: " / ".join(values.unique())).reindex(setups)
     columns = [
         text("setup", setups),
         *(text(head, chosen[name], "best configuration") for name, head in AXES.items()),
         number("J&F", selection, "jf_mean", group="selection"),
-        number("J&F", scores, "jf_mean", group="validation", best="high"),
+        number("J&F", scores, "jf_mean", group="validation", bold=run.leaders(TASKS[1])),
         *([number("authors", authors, "semi_supervised", group="validation")] if run.is_davis else []),
         *(
-            number(part, scores, f"{measure.lower()}_{part}", group=measure, best="low" if part == "decay" else "high")
+            number(part, scores, name, group=measure, bold=run.leaders(TASKS[1], name, low=part == "decay"))
             for measure in "JF"
             for part in ("mean", "recall", "decay")
+            for name in [f"{measure.lower()}_{part}"]
         ),
-        number("Δ unsup.", scores, "gain", "+,.3f", best="high"),
+        number("Δ unsup.", scores, "gain", "+,.3f"),
     ]
-    gains = {"gain": "gain_over_unsupervised", "gain_std": "gain_over_unsupervised_std"}
+    gains = {f"gain{end}": f"gain_over_unsupervised{end}" for end in ("", "_std", "_half")}
     parts = [
         chosen,
-        selection[["jf_mean", "jf_mean_std"]].add_prefix("selection_"),
+        selection[["jf_mean", "jf_mean_std", "jf_mean_half"]].add_prefix("selection_"),
         scores.drop(columns=[*gains]).add_prefix("val_"),
         scores[[*gains]].rename(columns=gains),
         authors.filter(["semi_supervised"]).set_axis(["authors_jf_mean"] * run.is_davis, axis=1),
@@ -154,6 +172,7 @@ def table2(run: Run) -> Table:
     notes = [
         "Selection: the sequences that chose the configuration. Δ unsup.: J&F minus that of the same setup's parent, "
         "not fine-tuned.",
+        *_bold_note(columns),
         *_authors_note(run),
         *_failure_notes(run, "selected", "evaluation"),
     ]
@@ -165,22 +184,22 @@ def table2(run: Run) -> Table:
 def cost_table(run: Run) -> Table:
     """What each setup costs, in full."""
     costs = run.costs.reindex(run.settings.setups)
-    low: dict[str, Any] = {"form": ",.0f", "best": "low"}
     parameters = {"total": "total", "trained": "trained", "SlowFast": "slow_fast"}
+    exact = {f"parameters_{one}": (head, ",.0f", "parameters") for head, one in parameters.items()}
+    exact["gflops_per_frame"] = ("GFLOPs/frame", ",.2f", "")
     columns = [
         text("setup", costs.index),
-        *(number(head, costs, f"parameters_{one}", group="parameters", **low) for head, one in parameters.items()),
-        number("GFLOPs/frame", costs, "gflops_per_frame", ",.1f", best="low"),
+        *(number(head, costs, one, form, group, bold=lowest(costs, one)) for one, (head, form, group) in exact.items()),
         _milliseconds(costs),
-        number("frames/s", costs, "frames_per_second_median", ",.1f", "inference alone", best="high"),
-        number("end to end [s]", costs, "end_to_end_seconds", ",.1f", best="low"),
-        *(number(one, costs, f"gpu_{one}_bytes", group="GPU memory [MiB]", factor=MIB, **low) for one in GPU_MEMORY),
-        number("host [MiB]", costs, "host_peak_bytes", factor=MIB, **low),
+        number("frames/s", costs, "frames_per_second_median", ",.1f", "inference alone"),
+        number("end to end [s]", costs, "end_to_end_seconds", ",.1f"),
+        *(number(one, costs, f"gpu_{one}_bytes", ",.0f", "GPU memory [MiB]", MIB) for one in GPU_MEMORY),
+        number("host [MiB]", costs, "host_peak_bytes", ",.0f", factor=MIB),
     ]
     notes = [
-        f"Inference alone: synchronised, after warm-up, median and quartiles{_timed(costs)}. GFLOPs by torch's "
+        f"Inference alone: synchronised, after warm-up, median and its interval{_timed(costs)}. GFLOPs by torch's "
         "counter, a multiply-add is two. Trained: in the unsupervised stage. Memory: peaks. Measured with seed "
-        f"{run.settings.seeds[0]}.",
+        f"{run.settings.seeds[0]}. Bold: the least of what is counted, and the least time whose interval lies apart.",
         *_failure_notes(run, "cost"),
     ]
     panel = Panel("Cost of each setup.", columns, [""] * len(costs), notes=notes)
@@ -188,13 +207,15 @@ def cost_table(run: Run) -> Table:
 
 
 def _milliseconds(costs: pd.DataFrame) -> Column:
-    """The time of a frame, inference alone: median and quartiles."""
-    key = "milliseconds_per_frame"
-    column = number("ms/frame [quartiles]", costs, f"{key}_median", ",.1f", "inference alone", best="low")
-    low, high = (number("", costs, f"{key}_{end}", ",.1f").cells for end in ("low", "high"))
-    triples = zip(column.cells, low, high, strict=True)
-    cells = [one if bottom in ("failed", NOTHING) else f"{one} [{bottom}, {top}]" for one, bottom, top in triples]
-    return replace(column, cells=cells)
+    """The time of a frame, inference alone: median and its interval; bold where that lies below all others."""
+    names = [f"milliseconds_per_frame_{end}" for end in ("median", "low", "high")]
+    times = costs.reindex(columns=names).astype(float).set_axis(["median", "low", "high"], axis=1)
+    known = times.dropna().sort_values("median")
+    apart = len(known) > 1 and known["high"].iloc[0] < known["low"].iloc[1:].min()
+    bold = set(known.index[:1]) if apart else set()
+    column = number("ms/frame [interval]", costs, names[0], ",.1f", "inference alone", bold=bold)
+    ends = zip(column.cells, times["low"], times["high"], strict=True)
+    return replace(column, cells=[one if low != low else f"{one} [{low:,.1f}, {high:,.1f}]" for one, low, high in ends])
 
 
 def _timed(costs: pd.DataFrame) -> str:
@@ -210,7 +231,7 @@ def records_table(run: Run) -> Table:
     """Every record in one CSV, each row with its hardware and versions; its panel only counts them."""
     stages = run.records.groupby("kind", sort=False)
     frame = pd.concat(group for _, group in stages)
-    frame = frame.drop(columns=["path", "name", "failed", "reason", "last_loss"])
+    frame = frame.drop(columns=["path", "name", "cell", "failed", "reason", "last_loss"])
     frame = frame.rename(columns={key: f"job_{key}" for key in JOB})
     counts = pd.DataFrame({"records": stages.size(), "failures": stages["failed"].sum()})
     counts["minutes"] = run.records[~run.records["failed"]].groupby("kind")["record_seconds"].sum() / 60

@@ -33,7 +33,7 @@ def runs_table(records: list[dict[str, Any]], unit: str) -> pd.DataFrame:
 
 
 def readable(table: pd.DataFrame) -> str:
-    """The runs as Markdown: rounded, medians with their quartiles, without columns that are empty."""
+    """The runs as Markdown: rounded, medians with their intervals, without columns that are empty."""
     shown = table[FIRST].copy()
     for name in table.columns.drop([*FIRST, "parameters"]):
         if name.endswith(("_low", "_high", "_repeats")) or table[name].isna().all():
@@ -68,8 +68,8 @@ def caption(records: list[dict[str, Any]]) -> str:
         f"{first['network']['backbone']} with random weights, not trained; {first['data']} of "
         f"{width}×{height} resized to {resized_width}×{resized_height}. No real video and no score: time, operations "
         f"and memory alone. {' / '.join(devices)}; torch {packages['torch']}, torchvision {packages['torchvision']}; "
-        f"commit {', '.join(commits)}. Medians and [quartiles], synchronised, after {first['warmup']} runs of warm-up; "
-        f"memory: peaks of torch's allocator, and what the driver says of the process and of the device. "
+        f"commit {', '.join(commits)}. Medians and their [intervals], synchronised, after {first['warmup']} runs of "
+        f"warm-up; memory: peaks of torch's allocator, and what the driver says of the process and of the device. "
         f"fp32: on a GPU {' and '.join(tf32) or 'nothing'} in TF32, as torch has it. Every frame keeps its best "
         "detections whatever their score, and a training samples its full quota of RoIs."
     )

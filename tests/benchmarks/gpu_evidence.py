@@ -32,7 +32,7 @@ from slowfast_vos.measuring.cost import (  # noqa: E402
     count_parameters,
     exhaust,
     host_peak_bytes,
-    quartiles,
+    median_interval,
     time_runs,
 )
 from slowfast_vos.measuring.devices import Device, find_device, is_out_of_memory, process_gpu_bytes  # noqa: E402
@@ -67,8 +67,8 @@ def measure(run: Run, per: int, device: torch.device, arguments: argparse.Namesp
             raise
         return {"error": "out of memory"}
     found: dict[str, Any] = {
-        "milliseconds": quartiles([one / per * 1000 for one in taken]),
-        "per_second": quartiles([per / one for one in taken]),
+        "milliseconds": median_interval([one / per * 1000 for one in taken]),
+        "per_second": median_interval([per / one for one in taken]),
         "host_peak_bytes": host_peak_bytes(),
     }
     if device.type == "cuda":

@@ -71,7 +71,7 @@ def make_network(setup: str, options: dict[str, Any], precision: str, device: to
     torch.manual_seed(0)
     frames = Setup.parse(setup)
     busy = {"box_score_thresh": 0.0, "box_fg_iou_thresh": 0.01, "box_bg_iou_thresh": 0.01}
-    model = SlowFastMaskRCNN(frames.slow, frames.fast, precision=precision, **options | busy)
+    model = SlowFastMaskRCNN(frames.slow, frames.fast, control=frames.control, precision=precision, **options | busy)
     return model.to(device).eval()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from slowfast_vos import SlowFastMaskRCNN
-from slowfast_vos.measuring.cost import count_operations, count_parameters, exhaust, time_runs
+from slowfast_vos.measuring.cost import count_operations, count_parameters, exhaust, median_interval, time_runs
 from slowfast_vos.model.streaming import detect
 from torch import nn
 
@@ -57,3 +57,18 @@ def test_runs_that_warm_up_do_not_count() -> None:
     seconds = time_runs(lambda: time.sleep(next(waits)), torch.device("cpu"), warmup=1, repeats=2)
     assert len(seconds) == 2
     assert max(seconds) < 0.1
+
+
+@pytest.mark.parametrize(("count", "low", "high"), [(3, 1, 3), (5, 1, 5), (6, 1, 6), (8, 1, 8), (9, 2, 8), (20, 6, 15)])
+def test_the_interval_of_a_median_is_that_of_the_sign_test(count: int, low: int, high: int) -> None:
+    found = median_interval([float(value) for value in range(count, 0, -1)])
+    assert found == {"median": (count + 1) / 2, "low": low, "high": high, "repeats": count}
+
+
+@pytest.mark.parametrize("count", [6, 9, 20])
+def test_the_interval_of_a_median_covers_95_percent(count: int) -> None:
+    random, covered = np.random.default_rng(63), 0
+    for _ in range(2000):
+        found = median_interval(random.exponential(1, count).tolist())
+        covered += found["low"] <= np.log(2) <= found["high"]
+    assert 0.945 <= covered / 2000 <= 0.985

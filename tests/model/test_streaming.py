@@ -78,9 +78,9 @@ def test_features_held_are_bounded_by_the_chunk(network: Build, chunk: int, monk
         encoded.append(weakref.ref(features["0"]))
         return features
 
-    def recording_slow_fast(features: Tensor) -> Tensor:
+    def recording_slow_fast(features: Tensor, first: int) -> Tensor:
         lengths.append(features.shape[2])
-        return slow_fast(features)
+        return slow_fast(features, first)
 
     def frames() -> Iterator[Tensor]:
         nonlocal read

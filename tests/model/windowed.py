@@ -10,7 +10,7 @@ from torch import Tensor
 @torch.no_grad()
 def windowed(model: SlowFastMaskRCNN, frames: list[Tensor]) -> list[dict[str, Tensor]]:
     """Detections of one video, as the paper describes them."""
-    maskrcnn, fast = model.maskrcnn_model, model.setup.fast
+    maskrcnn, seen = model.maskrcnn_model, model.setup.seen
     features, proposals = [], []
     for frame in frames:
         images, _ = maskrcnn.transform([frame])
@@ -19,11 +19,11 @@ def windowed(model: SlowFastMaskRCNN, frames: list[Tensor]) -> list[dict[str, Te
         proposals.append(maskrcnn.rpn(images, levels)[0][0])
     found = []
     for centre, frame in enumerate(frames):
-        window = range(centre - fast // 2, centre - fast // 2 + fast)
-        enhanced = {
-            level: model.slow_fast(torch.stack([_at(features, t, level, model.border) for t in window], dim=2))[:, :, 0]
-            for level in model.roi_levels
-        }
+        window = range(centre - seen // 2, centre - seen // 2 + seen)
+        enhanced = {}
+        for level in model.roi_levels:
+            maps = torch.stack([_at(features, t, level, model.border) for t in window], dim=2)
+            enhanced[level] = model.slow_fast(maps, centre)[:, :, 0]
         size = images.image_sizes[0]
         detections, _ = maskrcnn.roi_heads(enhanced, [proposals[centre]], [size])
         found += maskrcnn.transform.postprocess(detections, [size], [tuple(frame.shape[-2:])])

@@ -12,13 +12,15 @@ from matplotlib.text import Text
 from PIL import Image
 from slowfast_vos.measuring.record import Record
 from slowfast_vos.paths import Results
-from slowfast_vos.reporting.figures import STYLE, grid_map, grid_scale, jf_vs_time, save, write_plots
-from slowfast_vos.reporting.run import read_run
+from slowfast_vos.reporting.figures import STYLE, grid_map, grid_scale, jf_vs_time, save
+from slowfast_vos.reporting.plots import write_plots
+from slowfast_vos.reporting.records import read_run
 
 
 def test_every_figure_as_svg_and_png(tmp_path: Path) -> None:
     paths = write_plots(write_run(settings_for(**SMALL), tmp_path), tmp_path / "out")
-    names = ["jf-vs-time", "look-alikes", "per-sequence", "learning-curves", "grid-1-1", "grid-3-7"]
+    names = ["differences", "jf-vs-time", "fine-tuning", "look-alikes", "per-sequence", "learning-curves"]
+    names += ["grid-1-1", "grid-3-7"]
     assert [path.name for path in paths] == [f"{name}{suffix}" for name in names for suffix in (".svg", ".png")]
     assert all(path.stat().st_size for path in paths)
     for path in paths:
@@ -82,4 +84,4 @@ def test_colours_of_a_grid_are_gains_over_the_parent(
 
 def test_figures_of_a_run_in_which_everything_failed(tmp_path: Path) -> None:
     results = write_run(settings_for(**(SMALL | {"setups": ["3-7"]})), tmp_path, edit=fail)
-    assert len(write_plots(results, tmp_path / "out")) == 10
+    assert len(write_plots(results, tmp_path / "out")) == 14

@@ -11,8 +11,8 @@ from PIL import Image
 from slowfast_vos.dag import TASKS
 from slowfast_vos.errors import UserError
 from slowfast_vos.paths import Results
-from slowfast_vos.reporting.qualitative import PREDICTION, choose_sequences, overlay, write_strips, write_video
-from slowfast_vos.reporting.run import read_run
+from slowfast_vos.reporting.qualitative import PREDICTION, overlay, write_strips, write_video
+from slowfast_vos.reporting.records import read_run
 from slowfast_vos.videos.pngs import write_mask
 
 
@@ -46,9 +46,15 @@ def videos(tmp_path: Path) -> Results:
     return results
 
 
-def test_strips_show_look_alikes_first(videos: Results, tmp_path: Path) -> None:
-    chosen = choose_sequences(read_run(videos, TASKS))
-    assert set(chosen) == {name for name, attributes in SYNTHETIC.items() if "LA" in attributes}
+def test_strips_show_the_best_the_median_and_the_worst_difference_and_the_lowest_score(
+    videos: Results, tmp_path: Path
+) -> None:
+    run = read_run(videos, TASKS)
+    chosen = list(run.shown)
+    gains = run.findings[0].contrast.values.mean()
+    assert chosen[:3] == [gains.idxmax(), gains.sort_values(ascending=False).index[3], gains.idxmin()]
+    assert run.evidence.cells["unsupervised/3-7"].mean().idxmin() in chosen
+    assert list(read_run(videos).shown) == chosen
     paths = write_strips(videos, tmp_path / "strips")
     assert [path.name for path in paths] == [
         *(f"{task}-{name}.png" for task in TASKS for name in chosen),
@@ -67,10 +73,11 @@ def test_video_keeps_below_its_limit(videos: Results, tmp_path: Path) -> None:
 
 
 def test_a_missing_or_misshapen_prediction_is_named(videos: Results, tmp_path: Path) -> None:
-    folder = videos.predictions(TASKS[0], "3-7", 63) / "kites"
+    first = next(iter(read_run(videos).shown))
+    folder = videos.predictions(TASKS[0], "3-7", 63) / first
     write_mask(folder / "00003.png", np.zeros((4, 5), np.uint8))
     with pytest.raises(UserError, match=r"00003\.png: found 5×4 pixels; expected 80×48"):
-        write_video(videos.settings.data_root / "JPEGImages/480p/kites", {"3-7": folder}, tmp_path / "kites.webp")
+        write_video(videos.settings.data_root / "JPEGImages/480p" / first, {"3-7": folder}, tmp_path / "first.webp")
     (folder / "00003.png").unlink()
     with pytest.raises(UserError, match=r"00003\.png: missing"):
         write_strips(videos, tmp_path / "strips")

@@ -9,17 +9,19 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
 import pytest
-from fake_runs import FAILED, fail, scores_of, settings_for, write_run
+from fake_runs import FAILED, SYNTHETIC, fail, scores_of, settings_for, write_run
+from slowfast_vos.claims.intervals import estimate
 from slowfast_vos.cli import app
 from slowfast_vos.config import Settings
-from slowfast_vos.dag import planned_jobs, table_names
+from slowfast_vos.dag import TASKS, planned_jobs, table_names
 from slowfast_vos.errors import UserError
 from slowfast_vos.measuring.record import Record, read_record
 from slowfast_vos.paths import Results
 from slowfast_vos.reporting import published
+from slowfast_vos.reporting.records import read_run
 from slowfast_vos.reporting.render import Column, Panel, escape, to_latex, to_markdown
-from slowfast_vos.reporting.run import read_run
 from slowfast_vos.reporting.tables import write_tables
 from typer.testing import CliRunner
 
@@ -87,13 +89,15 @@ def hand_set(record: Record) -> Record:
 def test_cells_of_hand_set_records(tmp_path: Path) -> None:
     out = tables_of(write_run(small(precision="bf16"), tmp_path, edit=hand_set))
     assert "protocol strict; bf16; " in (out / "table1.md").read_text()
-    assert cells(out / "table1.md", "1-1")[1] == "0.487"
-    assert cells(out / "table1.md", "3-7")[1:5] == ["**0.625**", "**0.812**", "46,570,779", "–"]
+    # J&F of 1-1 are 0.6 and 0.375: t = 12.706 for one degree of freedom, times half of their distance.
+    assert cells(out / "table1.md", "1-1")[1] == f"0.487 ± {12.7062 * 0.1125:.3f}"
+    assert cells(out / "table1.md", "3-7")[1:5] == ["0.625 ± 1.588", "0.812 ± 2.382", "46,570,779", "–"]
+    assert cells(out / "table1.md", "1-1")[3] == "**45,421,851**"
     row = cells(out / "table2.md", "3-7")
     assert row[1:4] == ["SF", "0.25", "0.001"]
-    assert row[5] == "**0.812**"
-    assert row[-1] == "**+0.188**"
-    assert cells(out / "per-sequence.md", "kites (LA)")[4:] == ["**0.600**", "0.500"]
+    assert row[5] == "0.812 ± 2.382"
+    assert row[-1] == f"+0.188 ± {12.7062 * 0.0625:.3f}"
+    assert cells(out / "per-sequence.md", "kites (LA)")[4:] == ["0.600", "0.500"]
     assert cells(out / "cost.md", "3-7")[5] == "34.3 [33.3, 36.0]"
 
 
@@ -138,14 +142,18 @@ def test_a_run_in_which_everything_failed_still_has_its_tables(tmp_path: Path) -
     assert "Failed: scores/unsupervised/3-7/seed=1/record.json: out of memory at step 3" in text
 
 
-def test_seeds_give_mean_and_sample_deviation(davis: Results, davis_tables: Path) -> None:
-    found = [read_record(davis.scores("unsupervised", "3-7", seed)).scores.jf_mean for seed in (63, 64)]
+def test_seeds_give_mean_deviation_and_interval(davis: Results, davis_tables: Path) -> None:
+    records = [read_record(davis.scores("unsupervised", "3-7", seed)) for seed in (63, 64)]
+    found = [record.scores.jf_mean for record in records]
+    values = np.array([[one.jf_mean for one in record.scores.sequences.values()] for record in records])
+    half = estimate(values).half_width()
     row = row_of(davis_tables / "table1.csv", setup="3-7")
     assert float(row["unsupervised_jf_mean"]) == fmean(found)
     assert float(row["unsupervised_jf_mean_std"]) == stdev(found)
     assert row["unsupervised_n"] == "2"
     shown = cells(davis_tables / "table1.md", "3-7")[1].strip("*")
-    assert shown == f"{fmean(found):.3f} ± {stdev(found):.3f}"
+    assert shown == f"{fmean(found):.3f} ± {half:.3f}"
+    assert float(row["unsupervised_jf_mean_half"]) == pytest.approx(half)
 
 
 def test_one_failed_seed_is_counted_and_named(tmp_path: Path) -> None:
@@ -172,7 +180,7 @@ def test_authors_figures_stand_beside_davis_only(demo_tables: Path, davis_tables
     assert (row[2], row[4], row[9]) == ("0.676", "0.758", "584")
     assert cells(davis_tables / "per-sequence.md", "mean")[-2:] == ["0.645", "0.676"]
     assert cells(davis_tables / "per-sequence.md", "goat")[-1] == "0.872"
-    for path in demo_tables.iterdir():
+    for path in demo_tables.glob("table*"):
         assert "authors" not in path.read_text().lower()
 
 
@@ -243,6 +251,7 @@ def test_terminal_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             if not path.exists():
                 path.write_bytes(results.selected("3-7", 63).read_bytes())
     verb = ["summary", "--config", str(results.root / "settings.json")]
+    monkeypatch.setenv("COLUMNS", "160")
     output = CliRunner().invoke(app, verb).output
     assert "tables: reports/fake-synthetic/tables" in output
     assert all(cell.strip("*") in output for cell in cells(results.reports / "tables/table1.md", "3-7"))
@@ -268,25 +277,36 @@ def test_latex_is_well_formed(demo_tables: Path, davis_tables: Path) -> None:
 def test_text_is_escaped() -> None:
     assert escape(r"5% of a_b & c\d") == r"5\% of a\_b \& c\textbackslash{}d"
     assert escape("0.1 ± 0.2 – ñ 漢") == r"0.1 $\pm$ 0.2 -- ñ ?"
-    panel = Panel("T.", [Column("a", ["x|y", "z"]), Column("b", ["1", "2"], best="high")], ["", ""])
+    panel = Panel("T.", [Column("a", ["x|y", "z"]), Column("b", ["1", "2"], bold=[1])], ["", ""])
     assert r"| x\|y | 1 |" in to_markdown(panel, "")
     assert r"z & \textbf{2} \\" in to_latex(panel, "", "t")
 
 
-@pytest.mark.parametrize(
-    ("best_in", "blocks", "bests", "expected"),
-    [
-        ("column", "xxxx", ("high", "high"), {(1, 0), (0, 1), (1, 1)}),
-        ("row", "xxxx", ("high", "high"), {(0, 1), (1, 0)}),
-        ("block", "xyzz", ("high", "high"), set()),
-        ("column", "xxxx", ("low", None), {(0, 0)}),
-        ("column", "xxxx", ("low", "low"), {(0, 0), (3, 1)}),
-    ],
-)
-def test_best_is_a_number_and_sought_where_the_panel_says(
-    best_in: Any, blocks: str, bests: tuple[Any, Any], expected: set[tuple[int, int]]
-) -> None:
-    cells = (["1,000.5 ± 0.1", "+3,000 [1, 2]", "failed", "–"], ["2,000"] * 2 + ["–", "−0.1"])
-    columns = [Column("", cell, best=best) for cell, best in zip(cells, bests, strict=True)]
-    best = Panel("", columns, [*blocks], best_in).best().to_numpy()
-    assert {(int(row), int(column)) for row, column in zip(*best.nonzero(), strict=True)} == expected
+def graded(record: Record) -> Record:
+    """Unsupervised, 3-7 is 0.2 above 1-1 on every sequence; semi-supervised the two are equal but for noise."""
+    if record.task not in TASKS or record.setup is None:
+        return record
+    gain = 0.2 if (record.task, record.setup) == (TASKS[0], "3-7") else 0.0
+    noise = np.random.default_rng([record.seed, len(record.setup), record.task == TASKS[0]])
+    spread = 0.01 if record.task == TASKS[0] else 0.1
+    levels = {name: 0.5 + gain + 0.01 * place + noise.normal(0, spread) for place, name in enumerate(SYNTHETIC)}
+    return record.model_copy(update={"scores": scores_of({name: (level, level) for name, level in levels.items()})})
+
+
+@pytest.mark.parametrize(("seeds", "bold"), [([1, 2, 3], True), ([1], False)])
+def test_bold_is_what_is_told_apart_from_the_runner_up(tmp_path: Path, seeds: list[int], bold: bool) -> None:
+    out = tables_of(write_run(small(seeds=seeds), tmp_path, edit=graded))
+    rows = [cells(out / "table1.md", setup) for setup in ("1-1", "3-7", "all detections")]
+    assert [row[1].startswith("**") for row in rows] == [False, bold, False]
+    assert not any(row[2].startswith("**") for row in rows)
+    strata = [cells(out / "attributes.md", name)[-1].startswith("**") for name in ("all", "LC")]
+    assert strata == [bold, False]  # three sequences tell nothing apart
+
+
+def test_tables_of_differences_by_stratum(tmp_path: Path) -> None:
+    out = tables_of(write_run(small(seeds=[1, 2, 3]), tmp_path, edit=graded))
+    row = row_of(out / "differences.csv", task=TASKS[0], stratum="with LA", contrast="3-7 − 1-1")
+    assert (row["n_seeds"], row["n_sequences"], row["above_zero_on"]) == ("3", "3", "3")
+    assert float(row["low"]) < float(row["difference"]) < float(row["high"])
+    assert float(row["difference"]) == pytest.approx(0.2, abs=0.02)
+    assert cells(out / "differences.md", "3-7 − 1-1")[2] == "8 of 8"

@@ -40,7 +40,9 @@ def test_a_tiny_run_reaches_the_last_table_and_says_where_it_is(local_run: Local
         with Image.open(path) as image:
             assert (image.mode, image.size) == ("P", (160, 96))
     assert "reports/tiny/tables" in done.stdout + done.stderr
-    assert "run tiny: 30 of 30 jobs done\n" in done.stdout + done.stderr
+    assert done.stdout.rstrip().endswith("what the run answers: reports/tiny/report.html")
+    assert (folder / "reports/tiny/report.md").stat().st_size
+    assert "run tiny: 31 of 31 jobs done\n" in done.stdout + done.stderr
     assert all((folder / job.status_file).exists() for job in planned_jobs(Results(load_settings(TINY))))
 
 
@@ -49,13 +51,13 @@ def test_failed_records_make_the_exit_code_once_all_else_is_there(local_run: Loc
     folder, done = local_run
     assert done.returncode == 1
     assert "reports/tiny/tables/records.csv: found 4 of 27 records failed" in done.stdout + done.stderr
-    assert "36 results: 32 done, 4 failed, 0 skipped\nfailed: results/tiny/grid/" in done.stdout
+    assert "37 results: 33 done, 4 failed, 0 skipped\nfailed: results/tiny/grid/" in done.stdout
     assert not (folder / "results/tiny/complete.json").exists()
     status = subprocess.run(
         ["slowfast-vos", "status"], env=ENVIRONMENT, cwd=folder, capture_output=True, text=True, check=False
     )
     assert status.returncode == 3
-    assert status.stdout.splitlines()[-1] == "30 of 30 jobs done"
+    assert status.stdout.splitlines()[-1] == "31 of 31 jobs done"
 
 
 @pytest.mark.slow
@@ -65,7 +67,7 @@ def test_without_failed_records_the_exit_code_is_0_and_nothing_is_left(local_run
     folder = shutil.copytree(local_run[0], tmp_path / "copy", symlinks=True)
     done = snakemake(folder, "--cores", "2", configfile=mended)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "36 results: 36 done, 0 failed, 0 skipped\n" in done.stdout
+    assert "37 results: 37 done, 0 failed, 0 skipped\n" in done.stdout
     assert (folder / "results/tiny/complete.json").exists()
     again = snakemake(folder, "--cores", "1", "-n", configfile=mended)
     assert "Nothing to be done" in again.stdout + again.stderr
@@ -134,6 +136,31 @@ def test_the_paper_protocol_and_several_seeds_reach_the_tables(local_run: LocalR
     assert list(parent["scores"]["sequences"]) == validation
     point = folder / "results/paper/grid/1-3/freeze=SF/scale=0/lr=0.001/seed=64.json"
     assert list(json.loads(point.read_text())["scores"]["sequences"]) == validation[:1]
+
+
+@pytest.mark.slow
+def test_controls_run_like_any_setup(local_run: LocalRun, tmp_path: Path) -> None:
+    folder, setups = tmp_path / "run", ["1-1", "1-3", "1-3+still", "1-3+shuffled", "1-1+wide1-3", "1-1+none"]
+    shutil.copytree(local_run[0] / "data", folder / "data")
+    own = tmp_path / "own.yaml"
+    own.write_text("[{id: own, says: Own., kind: better, plus: [unsupervised/1-3], minus: [unsupervised/1-3@still]}]")
+    values = {"setups": setups, "tested": ["1-3@still", "1-3@shuffled"], "tuning": {"setups": []}}
+    values["claims"] = {"file": str(own), "margin": 0.05}
+    grid = {"freeze": ["SF"], "scale": ["0"], "lr": ["0.001"], "iterations": 2, "shards": 1}
+    path = tmp_path / "controls.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | values | {"grid": grid}))
+    done = snakemake(folder, "--cores", "2", configfile=path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    tables = folder / "reports/tiny/tables"
+    assert all(f"| {setup} |" in (tables / name).read_text() for setup in setups for name in ("table1.md", "table2.md"))
+    assert "1-3 − 1-3@still" in (tables / "differences.csv").read_text()
+    assert "own,Own.,authors,better,undecided,1-3 − 1-3@still" in (tables / "claims.csv").read_text()
+    assert (folder / "reports/tiny/figures/controls.svg").stat().st_size
+    assert "Differences of J&amp;F below 0.05 do not matter." in (folder / "reports/tiny/report.html").read_text()
+    # What is claimed is no result: only the reports are made again.
+    path.write_text(path.read_text().replace("margin: 0.05", "margin: 0.1"))
+    jobs = job_counts(snakemake(folder, "--cores", "1", "-n", configfile=path))
+    assert set(jobs) - {"total"} == {"tables", "plots", "strips", "page", "check_records", "all"}
 
 
 def test_the_jobs_that_status_counts_are_those_of_the_workflow(tmp_path: Path) -> None:

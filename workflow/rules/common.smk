@@ -29,6 +29,12 @@ def outputs_of(*kinds):
     return [path for job in JOBS if job.kind in kinds for path in job.outputs]
 
 
+def weights(wildcards):
+    """The parent that predicts: a control at test time has another setup's weights."""
+    trained = Setup.parse(wildcards.subject).trained
+    return RESULTS.parent(trained, wildcards.seed) / "model.safetensors"
+
+
 def predictions(wildcards):
     """What an evaluation reads: a folder of predictions, or the records of the final models."""
     if wildcards.task != "semi-supervised":

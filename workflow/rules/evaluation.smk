@@ -4,18 +4,18 @@
 rule predict_parent:
     input:
         RESULTS.dataset,
-        rules.parent.output.model,
+        weights,
     output:
-        directory(RESULTS.predictions("unsupervised", "{setup}", "{seed}")),
+        directory(RESULTS.predictions("unsupervised", "{subject}", "{seed}")),
     log:
-        RESULTS.log("predict", "{setup}", seed="{seed}"),
+        RESULTS.log("predict", "{subject}", seed="{seed}"),
     conda:
         ENVIRONMENT
     threads: THREADS
     resources:
         gpu=GPU,
     shell:
-        verb("predict-parent") + "--setup {wildcards.setup} --seed {wildcards.seed}"
+        verb("predict-parent") + "--setup {wildcards.subject} --seed {wildcards.seed}"
 
 
 rule predict_baseline:

@@ -1,6 +1,8 @@
 # Stage 10: tables and figures, from the records alone; pictures of the predictions.
 
 EVALUATIONS = outputs_of("baseline", *TASKS)
+# An edit of what is claimed makes the reports again, and nothing else.
+CLAIMS = [SETTINGS.claims.file] if SETTINGS.claims.file else []
 
 
 rule tables:
@@ -8,6 +10,7 @@ rule tables:
         RESULTS.dataset,
         EVALUATIONS,
         outputs_of("detector", "parent", "tuning", "grid", "selected", "cost"),
+        CLAIMS,
     output:
         [
             report(
@@ -30,6 +33,8 @@ rule tables:
     localrule: True
     conda:
         ENVIRONMENT
+    params:
+        claims=SETTINGS.digest({"claims"}),
     shell:
         verb("tables")
 
@@ -50,6 +55,8 @@ rule plots:
     localrule: True
     conda:
         ENVIRONMENT
+    params:
+        claims=SETTINGS.digest({"claims"}),
     shell:
         verb("plots")
 
@@ -58,6 +65,7 @@ rule strips:
     input:
         RESULTS.dataset,
         EVALUATIONS,
+        CLAIMS,
     output:
         report(
             directory(RESULTS.reports / "strips"),
@@ -71,16 +79,38 @@ rule strips:
     localrule: True
     conda:
         ENVIRONMENT
+    params:
+        claims=SETTINGS.digest({"claims"}),
     shell:
         verb("strips")
+
+
+rule page:
+    input:
+        rules.tables.output,
+        rules.plots.output,
+        rules.strips.output,
+    output:
+        report(
+            RESULTS.reports / "report.html",
+            caption="../report/page.rst",
+            category="The run's page",
+        ),
+        RESULTS.reports / "report.md",
+    log:
+        RESULTS.log("report"),
+    localrule: True
+    conda:
+        ENVIRONMENT
+    shell:
+        verb("report")
 
 
 # The run's exit code: it fails, after all else is there, if a row of the tables is a failed record.
 rule check_records:
     input:
         RESULTS.reports / "tables" / "records.csv",
-        rules.plots.output,
-        rules.strips.output,
+        rules.page.output,
     output:
         RESULTS.root / "complete.json",
     log:

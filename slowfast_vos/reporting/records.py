@@ -1,0 +1,113 @@
+"""A run read from its records."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import pandas as pd
+
+from slowfast_vos.config import Settings, parse_settings
+from slowfast_vos.dag import BASELINES, NEEDS, planned_jobs
+from slowfast_vos.errors import UserError
+from slowfast_vos.files import read_json
+from slowfast_vos.measuring.record import Epoch, Record, read_record
+from slowfast_vos.paths import Results
+from slowfast_vos.reporting.run import JOB, STATISTICS, Run
+
+MISSING_SHOWN = 10
+
+
+def read_run(results: Results, kinds: Collection[str] = NEEDS) -> Run:
+    """Read the records of a run, or of some kinds of its jobs.
+
+    Raises:
+        UserError: records are missing (the first ten are named) or do not follow the schema.
+    """
+    jobs = [job for job in planned_jobs(results, val=()) if job.recorded and job.kind in kinds]
+    paths = {path: job.kind for job in jobs for path in job.outputs}
+    missing = [path for path in (results.dataset, *paths) if not path.is_file()]
+    if missing:
+        shown = [f"{path}: missing; expected a record of run {results.settings.name}" for path in missing]
+        more = [f"and {len(missing) - MISSING_SHOWN} more of {len(paths) + 1} files"] * (len(missing) > MISSING_SHOWN)
+        raise UserError("\n".join(shown[:MISSING_SHOWN] + more))
+    records = {}
+    for path, kind in paths.items():
+        record = records[path.relative_to(results.root).as_posix()] = read_record(path)
+        if (found := record.task or record.kind) != kind:
+            raise UserError(f"{path}: found a record of kind {found}; expected {kind}")
+    dataset = read_json(results.dataset)
+    about = (dataset["sequences"], dataset["attributes"], dataset["roles"], dataset["digest"])
+    return Run(results, *about, **_frames(records))
+
+
+def _frames(records: dict[str, Record]) -> dict[str, pd.DataFrame]:
+    """The frames of a `Run`, from its records by path."""
+    scores, epochs, costs = [], [], {}
+    for number, record in enumerate(records.values()):
+        for name, one in record.scores.sequences.items() if record.scores else ():
+            scores.append({"record": number, "sequence": name, "jf_mean": one.jf_mean} | one.model_dump())
+        identity = {"kind": record.kind, "setup": record.setup, "seed": record.seed}
+        epochs += [identity | epoch.model_dump() for epoch in record.curve]
+        if record.kind == "cost":
+            costs[record.setup] = _cost(record)
+    frame = pd.DataFrame([_row(path, record) for path, record in records.items()])
+    frame = frame.astype(dict.fromkeys([*STATISTICS, "last_loss"], float))
+    frame["best_epoch"] = frame["best_epoch"].astype("Int64").astype(object)  # integers beside missing values
+    sequences = pd.DataFrame(scores, columns=["record", "sequence", *STATISTICS]).set_index("record")
+    return {
+        "records": frame,
+        "sequences": sequences.astype(dict.fromkeys(STATISTICS, float)),
+        "curves": pd.DataFrame(epochs, columns=["kind", "setup", "seed", *Epoch.model_fields]),
+        "costs": pd.DataFrame(list(costs.values()), pd.Index(costs, name="setup"), dtype=object),
+    }
+
+
+def _row(path: str, record: Record) -> dict[str, Any]:
+    failed = record.status == "failed"
+    packages = sorted(record.provenance.packages.items())
+    return {
+        "kind": "baseline" if record.task == "baseline" else record.kind,
+        "task": record.task,
+        "setup": record.setup,
+        "seed": record.seed,
+        **{key: record.job.get(key) for key in JOB},
+        "status": record.status,
+        "error": record.error,
+        "best_epoch": record.best_epoch,
+        **{name: getattr(record.scores, name, None) for name in STATISTICS},
+        **{f"record_{key}": value for key, value in record.provenance if key != "packages"},
+        "packages": " ".join(f"{name}={version}" for name, version in packages),
+        "path": path,
+        "name": record.setup or BASELINES.get(record.job.get("baseline", "")),
+        "cell": _cell(record),
+        "failed": failed,
+        "reason": f"seed {record.seed}: {record.error}" if failed else None,
+        "last_loss": record.curve[-1].loss if record.curve and not failed else None,
+    }
+
+
+def _cell(record: Record) -> str:
+    """The record's name in claims, such as "unsupervised/3-7" or "grid/3-7/SF/0.25/0.001"."""
+    if record.kind == "evaluation":
+        return f"{record.task}/{record.setup or BASELINES[record.job['baseline']]}"
+    return "/".join([record.kind, record.setup or "", *(record.job[key] for key in JOB if key in record.job)])
+
+
+def _cost(record: Record) -> dict[str, Any]:
+    row: dict[str, Any] = {"failed": record.status == "failed"}
+    for name, value in record.cost.model_dump().items() if record.cost else ():
+        if isinstance(value, dict):
+            row |= {f"{name}_{part}": inner for part, inner in value.items()}
+        else:
+            row[name] = "x".join(map(str, value)) if isinstance(value, tuple) else value
+    return row | ({"cost_error": record.error} if record.error else {})
+
+
+def has_settings(record: Record, settings: Settings) -> bool:
+    """Whether a record was made with what the settings say of its kind of job."""
+    try:
+        own = parse_settings(record.settings, record.name)
+    except UserError:  # of a version with other keys
+        return False
+    return own.key(record.kind) == settings.key(record.kind)
