@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from os import PathLike
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,16 @@ from slowfast_vos.setups import Setup
 Border = Literal["zeros", "replicate"]
 Target = dict[str, Tensor]
 PARTS = ("backbone", "rpn", "slow_fast", "roi_heads")
+
+
+class Prepared(NamedTuple):
+    """Frames as the RoI heads need them in training."""
+
+    enhanced: Features  # of the centre frames, each [B, C, h, w]
+    proposals: list[Tensor]  # of each, [P, 4], in pixels of the resized frame
+    image_sizes: list[tuple[int, int]]  # height and width of the resized frame
+    targets: list[Target]  # resized
+    rpn_losses: dict[str, Tensor]  # while the RPN trains
 
 
 class SlowFastMaskRCNN(nn.Module):
@@ -137,7 +147,16 @@ class SlowFastMaskRCNN(nn.Module):
         targets: Sequence[Target | None],
         order: Sequence[int] | None = None,
     ) -> dict[str, Tensor]:
-        """Losses of the frames that have a target; RPN losses only while the RPN trains.
+        """Losses of the frames that have a target; RPN losses only while the RPN trains (see `prepare`)."""
+        return self.head_losses(self.prepare(frames, targets, order))
+
+    def prepare(
+        self,
+        frames: Sequence[Tensor],
+        targets: Sequence[Target | None],
+        order: Sequence[int] | None = None,
+    ) -> Prepared:
+        """All that comes before the RoI heads.
 
         Args:
             frames: each `[3, H, W]` in [0, 1].
@@ -160,7 +179,12 @@ class SlowFastMaskRCNN(nn.Module):
             features = {level: maps[list(order)] for level, maps in features.items()}
             places = [[place for place, i in enumerate(order) if i == centre] for centre in centres]
             centres = [some[len(some) // 2] for some in places]
-        return self.roi_losses(self.windows(features, centres), proposals, sizes, scaled) | rpn_losses
+        return Prepared(self.enhance(self.windows(features, centres)), proposals, sizes, scaled, rpn_losses)
+
+    def head_losses(self, prepared: Prepared) -> dict[str, Tensor]:
+        """RoI losses of prepared frames, and their RPN losses."""
+        enhanced, proposals, sizes, targets, rpn_losses = prepared
+        return self.maskrcnn_model.roi_heads(enhanced, list(proposals), sizes, targets)[1] | rpn_losses
 
     def encode(self, images: Tensor) -> Features:
         """Backbone and FPN: `[T, 3, H, W]` → levels `[T, C, h, w]`; no graph is built for a frozen backbone."""
@@ -180,20 +204,13 @@ class SlowFastMaskRCNN(nn.Module):
             windows[level] = (window * inside if self.border == "zeros" else window).transpose(1, 2)
         return windows
 
-    def roi_losses(
-        self,
-        windows: Features,
-        proposals: list[Tensor],
-        image_sizes: list[tuple[int, int]],
-        targets: list[Target],
-    ) -> dict[str, Tensor]:
-        """RoI losses of one centre frame per window.
+    def enhance(self, windows: Features) -> Features:
+        """The module on one window per centre frame: levels `[B, C, fast, h, w]` → `[B, C, h, w]`.
 
         In training the level that no RoI reads (`pool`) passes through the module too, as in the authors' code: it
         shares in the batch norm's running statistics. Where RoIs are pooled from some levels only, no other passes.
         """
         every = self.slow_fast.training and self.roi_levels == ROI_LEVELS
-        enhanced = {
+        return {
             level: self.slow_fast(maps)[:, :, 0] for level, maps in windows.items() if every or level in self.roi_levels
         }
-        return self.maskrcnn_model.roi_heads(enhanced, list(proposals), image_sizes, targets)[1]
