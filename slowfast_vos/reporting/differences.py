@@ -75,9 +75,9 @@ def differences_table(run: Run) -> Table:
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame(rows).astype(
-        {name: "Int64" for name in ("n_seeds", "n_sequences", "above_zero_on") if name in rows[0]}
-    )
+    frame = pd.DataFrame(rows)
+    counts = [name for name in ("n_seeds", "n_sequences", "above_zero_on") if name in frame]
+    return frame.astype(dict.fromkeys(counts, "Int64"))
 
 
 def _pairs(run: Run, task: str) -> list[tuple[str, str]]:

@@ -303,6 +303,11 @@ def test_bold_is_what_is_told_apart_from_the_runner_up(tmp_path: Path, seeds: li
     assert strata == [bold, False]  # three sequences tell nothing apart
 
 
+def test_one_setup_has_no_differences_and_all_its_tables(tmp_path: Path) -> None:
+    out = tables_of(write_run(small(setups=["3-3"], tuning={"setups": []}), tmp_path))
+    assert all((out / f"{name}.csv").is_file() for name in table_names(small(setups=["3-3"], tuning={"setups": []})))
+
+
 def test_tables_of_differences_by_stratum(tmp_path: Path) -> None:
     out = tables_of(write_run(small(seeds=[1, 2, 3]), tmp_path, edit=graded))
     row = row_of(out / "differences.csv", task=TASKS[0], stratum="with LA", contrast="3-7 − 1-1")
