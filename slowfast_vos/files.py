@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import yaml
+
 from slowfast_vos.errors import UserError
 
 
@@ -84,3 +86,31 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path}: missing; expected a JSON file") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML in which a key of a mapping comes once."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if (name := (key.tag, str(key.value))) in seen:
+                line = key.start_mark.line + 1
+                raise UserError(f"{self.name}: found key {key.value!r} twice, again in line {line}; expected it once")
+            seen.add(name)
+        return node
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Parse YAML strictly.
+
+    Raises:
+        UserError: the text is not YAML, or names a key twice in one mapping.
+    """
+    try:
+        loader = _StrictLoader(text)
+        loader.name = source
+        return loader.get_single_data()
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date of month 13
+        raise UserError(f"{source}: cannot be read as YAML ({' '.join(str(error).split())})") from None
