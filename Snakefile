@@ -24,7 +24,8 @@ try:
         read_values(path)  # Snakemake takes the last of equal keys
     given = workflow.config_settings.config
     SETTINGS = parse_settings(
-        config, " + ".join(map(str, [*workflow.configfiles, *["--config"][: len(given)]]))
+        config,
+        " + ".join(map(str, [*workflow.configfiles, *["--config"][: len(given)]])),
     )
     # Every verb reads the settings from here; rules name the sections that matter to them as params, so that an edit
     # reruns those jobs alone.
