@@ -63,6 +63,17 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def expect_writable(folder: Path) -> None:
+    """Make a folder, and write an empty file into it; a UserError where that fails, before hours of work do."""
+    probe = folder / f".{uuid4().hex[:8]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` to `path` as a whole file (UTF-8)."""
     with atomic_write(path) as temporary:

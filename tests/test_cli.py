@@ -62,6 +62,12 @@ def test_a_name_and_a_folder_that_the_dataset_lacks_are_named(inside: Run) -> No
     refused(inside.verb("train-parent", "--setup", SETUP, name="new"), "model.safetensors: missing; expected a checkpo")
 
 
+def test_results_that_cannot_be_written_are_found_before_the_work(inside: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slowfast_vos.jobs.train.train_detector", lambda *_, **__: pytest.fail("it trained"))
+    (inside.folder / "results" / "taken").write_text("a file")
+    refused(inside.verb("train-detector", name="taken"), "results/taken: cannot be written (File exists)")
+
+
 @pytest.mark.parametrize(
     ("words", "verb", "options"),
     [
