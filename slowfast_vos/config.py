@@ -153,7 +153,8 @@ def read_values(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: missing; expected a configuration file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as YAML ({error})") from None
-    values = parse_yaml(text, str(path))
+    # JSON may be indented by tabs, and has them in no string; YAML may not.
+    values = parse_yaml(text.replace("\t", " ") if str(path).endswith(".json") else text, str(path))
     if not isinstance(values, dict):
         raise UserError(f"{path}: found {type(values).__name__}; expected keys and values")
     return values

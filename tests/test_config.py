@@ -243,6 +243,15 @@ def test_a_key_may_override_what_is_merged_in(tmp_path: Path) -> None:
     assert (load_settings(path).parent.lr, load_settings(path).parent.epochs) == ("1", 3)
 
 
+def test_json_may_be_indented_by_tabs_and_names_a_key_once_too(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.write_text('{\n\t"name": "a",\n\t"data": {\n\t\t"held_out": ["bear"]\n\t}\n}\n')
+    assert load_settings(path).name == "a"
+    path.write_text('{"name": "a", "name": "b"}')
+    with pytest.raises(UserError, match=r"run\.json: found key 'name' twice, again in line 1; expected it once"):
+        load_settings(path)
+
+
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "config").glob("*.yaml")), ids=lambda p: p.stem)
 def test_the_configurations_that_come_along_are_valid(path: Path) -> None:
     values = yaml.safe_load(path.read_text())

@@ -58,7 +58,8 @@ class SlowFastMaskRCNN(nn.Module):
     Shape: a frame is `[3, H, W]` in [0, 1]; all frames of a call have one size.
 
     Raises:
-        UserError: a setup that cannot be, or an unknown border, precision, backbone or size.
+        UserError: a setup that cannot be, or an unknown option, border, precision, backbone or size.
+        ValueError: when called, frames or targets that cannot be (see `inputs`).
     """
 
     def __init__(
