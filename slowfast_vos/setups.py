@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 from slowfast_vos.errors import UserError
 
@@ -44,6 +45,9 @@ class Setup:
     tested: bool = False  # at test time alone
 
     def __post_init__(self) -> None:
+        for frames in (self.slow, self.fast):
+            if not isinstance(frames, Integral) or isinstance(frames, bool):
+                raise UserError(f"setup {self}: found {frames!r} frames; expected a whole number")
         if not 1 <= self.slow <= self.fast:
             raise UserError(
                 f"setup {self}: found {self.slow} slow and {self.fast} fast frames; expected 1 ≤ slow ≤ fast"

@@ -62,6 +62,12 @@ def test_a_name_and_a_folder_that_the_dataset_lacks_are_named(inside: Run) -> No
     refused(inside.verb("train-parent", "--setup", SETUP, name="new"), "model.safetensors: missing; expected a checkpo")
 
 
+def test_results_that_cannot_be_written_are_found_before_the_work(inside: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slowfast_vos.jobs.train.train_detector", lambda *_, **__: pytest.fail("it trained"))
+    (inside.folder / "results" / "taken").write_text("a file")
+    refused(inside.verb("train-detector", name="taken"), "results/taken: cannot be written (File exists)")
+
+
 @pytest.mark.parametrize(
     ("words", "verb", "options"),
     [
@@ -195,7 +201,7 @@ def test_predict_refuses_what_is_no_video_or_no_parent(
     video, out = frames_of(dataset_root), tmp_path / "out"
     (tmp_path / "empty").mkdir()
     refused(predict(inside, parent, tmp_path / "empty", out), "empty: found no pictures")
-    refused(predict(inside, parent, tmp_path / "gone", out), "gone: found no pictures")
+    refused(predict(inside, parent, tmp_path / "gone", out), "gone: found no such folder; expected frames")
     refused(predict(inside, tmp_path / "gone.safetensors", video, out), "gone.safetensors: missing; expected a checkpo")
     refused(predict(inside, detector, video, out), "model.safetensors: found no setup in its header")
     refused(predict(inside, video / "00000.jpg", video, out), "00000.jpg: cannot be read; expected a safetensors")

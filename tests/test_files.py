@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from slowfast_vos.errors import UserError
-from slowfast_vos.files import atomic_folder, atomic_write, read_json, write_json, write_text
+from slowfast_vos.files import atomic_folder, atomic_write, expect_writable, read_json, write_json, write_text
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -112,3 +112,12 @@ def test_a_file_that_is_no_json_or_missing_is_named(content: bytes, tmp_path: Pa
     assert len(str(error.value).splitlines()) == 1
     with pytest.raises(UserError, match=r"gone\.json: missing; expected a JSON file"):
         read_json(tmp_path / "gone.json")
+
+
+def test_a_folder_that_cannot_be_written_is_found_beforehand(tmp_path: Path) -> None:
+    expect_writable(tmp_path / "new")
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "file").write_text("a file")
+    for folder in (tmp_path / "file", tmp_path / "file" / "results", Path("/proc/nothing")):
+        with pytest.raises(UserError, match=rf"^{folder}: cannot be written \(.*\)$"):
+            expect_writable(folder)

@@ -43,12 +43,13 @@ ATTRIBUTES = {
     "SC": "shape complexity: limbs, arms or wings",
     "SV": "scale variation: an object's area changes by a factor of 2 or more",
 }
+GENERATOR = """Generator: slowfast-vos synthesize, version {version}; seed {seed}; {train} training and {val} validation
+sequences of {frames} frames, {height} x {width} pixels."""
 README = """Generated videos for slowfast-vos
 =================================
 
 Format: DAVIS (JPEGImages, Annotations, ImageSets, Annotations/db_info.yml).
-Generator: slowfast-vos synthesize, version {version}; seed {seed}; {train} training and {val} validation
-sequences of {frames} frames, {height} x {width} pixels.
+{generator}
 Licence: CC0 1.0 (public domain). No photograph was used: every pixel is computed.
 
 The object is what moves relative to the ground. Training masks number the objects from 1, as DAVIS 2017 does;
@@ -95,7 +96,7 @@ def synthesize(
     if (root / "ImageSets").exists() and not ours:
         raise UserError(f"{root}: found another dataset; expected an empty folder or one of generated videos")
     meanings = "\n".join(f"  {name:<4}{meaning}" for name, meaning in ATTRIBUTES.items())
-    write_text(readme, README.format(version=VERSION, attributes=meanings, **numbers))
+    write_text(readme, README.format(generator=GENERATOR.format(version=VERSION, **numbers), attributes=meanings))
     splits = {"train": sequences("train", train), "val": sequences("val", val)}
     work = [(split, name, recipe) for split, recipes in splits.items() for name, recipe in recipes.items()]
     draw = partial(_draw_sequence, root, seed=seed, frames=frames, height=height, width=width)
@@ -116,6 +117,17 @@ def synthesize(
         for folder, text in (("2016", listing), ("2017", listing), (RESOLUTION, pairs)):
             write_text(root / "ImageSets" / folder / f"{split}.txt", text)
     write_text(root / "Annotations" / "db_info.yml", info)
+
+
+def check_drawn(root: Path, **numbers: int) -> None:
+    """Raise UserError unless the tree at `root` was drawn with these arguments of `synthesize`."""
+    readme, wanted = root / "README.txt", GENERATOR.format(version=VERSION, **numbers)
+    text = readme.read_text(encoding="utf-8", errors="replace") if readme.is_file() else ""
+    if wanted not in text:
+        start, line_ends = text.find(GENERATOR[:10]), wanted.count("\n") + 1
+        found = " ".join(text[start:].splitlines()[:line_ends]) if start >= 0 else "no generated videos"
+        remedy = "run `slowfast-vos synthesize --config …`, or name another data.root"
+        raise UserError(f"{readme}: found {found}; expected {' '.join(wanted.split())} ({remedy})")
 
 
 def _draw_sequence(root: Path, split: str, name: str, recipe: Recipe, *, frames: int, **options: int) -> str:

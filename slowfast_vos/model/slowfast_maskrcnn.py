@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from os import PathLike
 from typing import Any, Literal, NamedTuple
 
@@ -13,12 +14,12 @@ from torchvision.models.detection.image_list import ImageList
 from slowfast_vos.errors import UserError
 from slowfast_vos.model.backbones import Precision
 from slowfast_vos.model.detector import ROI_LEVELS, build_detector
+from slowfast_vos.model.inputs import Target, check_frames, check_range, check_targets
 from slowfast_vos.model.pathways import temporal_module
-from slowfast_vos.model.streaming import Features, check_sizes, detect, paste
+from slowfast_vos.model.streaming import Features, detect, paste
 from slowfast_vos.setups import Setup
 
 Border = Literal["zeros", "replicate"]
-Target = dict[str, Tensor]
 PARTS = ("backbone", "rpn", "slow_fast", "roi_heads")
 
 
@@ -57,7 +58,8 @@ class SlowFastMaskRCNN(nn.Module):
     Shape: a frame is `[3, H, W]` in [0, 1]; all frames of a call have one size.
 
     Raises:
-        UserError: a setup that cannot be, or an unknown border, precision, backbone or size.
+        UserError: a setup that cannot be, or an unknown option, border, precision, backbone or size.
+        ValueError: when called, frames or targets that cannot be (see `inputs`).
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class SlowFastMaskRCNN(nn.Module):
         super().__init__()
         if border not in ("zeros", "replicate"):
             raise UserError(f'border: found {border!r}; expected "zeros" or "replicate"')
-        if chunk_length < 1:
+        if not isinstance(chunk_length, Integral) or chunk_length < 1:
             raise UserError(f"chunk_length: found {chunk_length}; expected at least 1 frame")
         self.setup = Setup(slow, fast, control)
         self.border = border
@@ -115,8 +117,14 @@ class SlowFastMaskRCNN(nn.Module):
             parts: names as in `part`.
             drifting_statistics: leave a frozen SlowFast module in training mode, so that its batch norm uses the
                 batch's statistics and goes on updating its own, as the 2020 code did.
+
+        Raises:
+            UserError: a name that is none of a part.
         """
-        self._frozen = frozenset(parts)
+        frozen = frozenset([parts] if isinstance(parts, str) else parts)
+        if unknown := sorted(frozen - set(PARTS)):
+            raise UserError(f"freeze: found {', '.join(unknown)}; expected some of {', '.join(PARTS)}")
+        self._frozen = frozen
         self._drifting_statistics = drifting_statistics
         for name in PARTS:
             self.part(name).requires_grad_(name not in self._frozen)
@@ -167,7 +175,9 @@ class SlowFastMaskRCNN(nn.Module):
         centres = [i for i, target in enumerate(targets) if target is not None]
         if not centres:
             raise ValueError("no frame has a target; expected at least one")
-        check_sizes(frames)
+        check_frames(frames)
+        check_range(frames)
+        check_targets(targets, frames)
         nothing = {"boxes": frames[0].new_zeros((0, 4))}
         images, scaled = self.maskrcnn_model.transform(list(frames), [target or nothing for target in targets])
         features = self.encode(images.tensors)

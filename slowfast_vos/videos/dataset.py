@@ -34,13 +34,17 @@ def open_dataset(settings: Settings) -> Dataset:
     """Find the sequences that the settings name; reads folders, not pictures.
 
     Raises:
-        UserError: all sequences and files that are missing, one a line.
+        UserError: all sequences and files that are missing, one a line; generated videos of other numbers or sizes.
     """
     data, trees = settings.data, _trees(settings)
     for tree, key in zip(trees, ("davis_root", "davis_val_root"), strict=True):
         if not tree.root.is_dir():
             hint = "run `slowfast-vos synthesize`" if data.kind == "synthetic" else f"give it as --config {key}=DIR"
             raise UserError(f"{tree.root}: no such folder; expected a DAVIS tree ({hint})")
+    if data.kind == "synthetic":
+        from slowfast_vos.generated import check_drawn
+
+        check_drawn(trees[0].root, **data.synthetic.model_dump())
     roles = _roles(settings, *trees)
     videos: dict[str, Video] = {}
     problems = []

@@ -24,12 +24,32 @@ if TYPE_CHECKING:
     from click.testing import Result
 
 ROLES = ("train", "selection", "epoch_selection", "val")
+DRAWN = {"train": 3, "val": 2, "frames": 5, "height": 96, "width": 160}
 TRAIN, VAL = sequence_names("train", 3), sequence_names("val", 2)
 
 
 def settings(root: Path, protocol: str = "strict", sequences: list[str] = VAL[:1], **data: Any) -> Settings:
-    values = {"kind": "synthetic", "root": str(root), "held_out": TRAIN[1:2], **data}
+    values = {"kind": "synthetic", "root": str(root), "held_out": TRAIN[1:2], "synthetic": DRAWN, **data}
     return parse_settings({"protocol": protocol, "data": values, "grid": {"sequences": sequences}}, "tests")
+
+
+@pytest.mark.parametrize(("key", "value"), [("frames", 6), ("width", 128), ("seed", 64), ("val", 1)])
+def test_generated_videos_of_other_numbers_are_refused(dataset_root: Path, key: str, value: int) -> None:
+    wrong = settings(dataset_root, synthetic={**DRAWN, key: value})
+    found = (
+        "found Generator: slowfast-vos synthesize, version 2; seed 63; 3 training and 2 validation sequences of 5 fra"
+    )
+    with pytest.raises(
+        UserError, match=rf"^{dataset_root}/README\.txt: {found}.*; expected Generator: .* {value}"
+    ) as error:
+        open_dataset(wrong)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_generated_videos_are_no_other_tree(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "davis", ("bear", "boat"), ("cows",), year=2016)
+    with pytest.raises(UserError, match=r"README\.txt: found no generated videos; expected Generator: "):
+        open_dataset(settings(root))
 
 
 def partial(root: Path, protocol: str = "strict", sequences: tuple[str, ...] = ("cows",), **data: Any) -> Settings:

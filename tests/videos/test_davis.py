@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +30,7 @@ PAIRS = "".join(
 def split_file(root: Path, place: str, text: str) -> Path:
     path = root / "ImageSets" / place
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -39,6 +40,7 @@ def split_file(root: Path, place: str, text: str) -> Path:
         *[(year, f"{year}/val.txt", "goat\nbear\n") for year in (2016, 2017)],
         (2017, "2017/val.txt", "goat\n\nbear"),
         (2017, "2017/val.txt", "goat \r\nbear\r\ngoat\n"),
+        (2017, "2017/val.txt", "\ufeffgoat\nbear\n"),
         (2016, "480p/val.txt", PAIRS),
         (2016, "2016/val.txt", PAIRS),
     ],
@@ -162,6 +164,46 @@ def test_any_folder_of_pictures_of_one_size_is_a_video(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((4, 7, 3), np.uint8)).save(tmp_path / "b.jpg")
     with pytest.raises(UserError, match=r"found frames of several sizes: 6×4 \(a\.PNG\), 7×4 \(b\.jpg\); expected one"):
         open_video(tmp_path)
+
+
+def picture(path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(path)
+    return path
+
+
+def test_a_video_has_one_frame_of_each_name_and_a_name_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = picture(tmp_path / "clip" / "00000.jpg").parent
+    (clip / "sub").mkdir()
+    monkeypatch.chdir(clip)
+    assert {open_video(folder).name for folder in (clip, clip / "sub" / "..", Path())} == {"clip"}
+    picture(clip / "00000.png")
+    with pytest.raises(UserError, match=r"00000\.png: found 00000\.jpg beside it; expected one frame of this name"):
+        open_video(clip)
+
+
+def test_no_folder_and_a_file_are_no_video(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gone: found no such folder; expected frames in it"):
+        open_video(tmp_path / "gone")
+    with pytest.raises(UserError, match=r"a\.jpg: found a file; expected frames in it"):
+        open_video(picture(tmp_path / "a.jpg"))
+
+
+def test_a_named_pipe_is_no_frame(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "00000.jpg")
+    for read in (read_frame, lambda path: open_video(path.parent)):
+        with pytest.raises(UserError, match=r"00000\.jpg: cannot be read; expected a picture"):
+            read(tmp_path / "00000.jpg")
+
+
+def test_hidden_files_are_no_frames(make_video: MakeVideo, tmp_path: Path) -> None:
+    video = make_video()
+    for path in (video.frames[0], video.masks[0]):
+        path.with_name(f"._{path.name}").write_bytes(b"what macOS leaves")
+    assert DavisTree(tmp_path).video("square") == video
+    assert open_video(video.frames[0].parent).frames == video.frames
 
 
 @pytest.mark.davis

@@ -178,12 +178,22 @@ def test_the_jobs_that_status_counts_are_those_of_the_workflow(tmp_path: Path) -
     assert {path.name for path in tmp_path.iterdir()} <= {".snakemake"}  # planning writes nothing of a run
 
 
-def test_a_wrong_configuration_is_refused_in_one_line_before_anything_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "option", "words"),
+    [
+        ("speed: 9", (), "wrong.yaml: speed: unknown key"),
+        ("", ("--config", "speed=9"), "wrong.yaml + --config: speed: unknown key"),
+        ("seeds: [64]", (), "wrong.yaml: found key 'seeds' twice, again in line "),
+    ],
+)
+def test_a_wrong_configuration_is_refused_in_one_line_before_anything_runs(
+    tmp_path: Path, line: str, option: tuple[str, ...], words: str
+) -> None:
     wrong = tmp_path / "wrong.yaml"
-    wrong.write_text(TINY.read_text() + "\nspeed: 9\n")
-    done = snakemake(tmp_path, "--cores", "1", configfile=wrong)
+    wrong.write_text(f"{TINY.read_text()}\n{line}\n")
+    done = snakemake(tmp_path, "--cores", "1", *option, configfile=wrong)
     assert done.returncode != 0
-    assert "speed: unknown key" in done.stderr
+    assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "results").exists()
 
