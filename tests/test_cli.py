@@ -187,6 +187,39 @@ def test_predict_takes_other_pictures_in_the_order_of_their_names(inside: Run, t
     assert all(read_mask(path).shape == (50, 70) for path in (out / "clip").iterdir())
 
 
+@pytest.mark.parametrize(
+    ("video", "out", "words"),
+    [
+        ("clip", ".", "clip: found the frames themselves; expected another --out"),
+        ("clip", "sub/..", "clip: found the frames themselves; expected another --out"),
+        ("clip", "link", "clip: found the frames themselves; expected another --out"),
+        ("clip", "tree/Annotations/480p", "clip: found a place inside a DAVIS tree; expected another --out"),
+        ("clip", "other", "00000.png: found a picture that is no mask; expected another --out"),
+    ],
+)
+def test_predict_overwrites_nothing_but_masks(
+    inside: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, video: str, out: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("clip", "other/clip"):
+        Path(folder).mkdir(parents=True)
+        for index in range(2):
+            Image.new("RGB", (70, 50), (90, 40, index)).save(Path(folder) / f"{index:05d}.png")
+    for folder in ("sub", "tree/ImageSets", "tree/Annotations/480p/clip"):
+        Path(folder).mkdir(parents=True)
+    Path("link").symlink_to(tmp_path)
+    before = hashes(tmp_path)
+    checkpoint = inside.folder / inside.results.parent(SETUP, SEED) / "model.safetensors"
+    refused(predict(inside, checkpoint, Path(video), Path(out)), words)
+    assert hashes(tmp_path) == before
+
+
+def test_predict_replaces_its_own_masks(inside: Run, dataset_root: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        checkpoint = inside.results.parent(SETUP, SEED) / "model.safetensors"
+        assert predict(inside, checkpoint, frames_of(dataset_root), tmp_path).exit_code == 0
+
+
 def test_predict_refuses_what_is_no_video_or_no_parent(
     inside: Run, dataset_root: Path, tmp_path: Path, network: Callable[..., torch.nn.Module]
 ) -> None:
