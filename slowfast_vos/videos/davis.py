@@ -129,6 +129,8 @@ class DavisTree:
         names = [Path(line).parent.name if "/" in line else line for line in lines]
         if not names or not all(names):
             raise UserError(f"{path}: found no sequence; expected one name a line")
+        if odd := [name for name in names if name in (".", "..") or {*name} & {*"{}"}]:  # they name paths of a run
+            raise UserError(f"{path}: found sequence {odd[0]!r}; expected the name of a folder, without braces")
         return list(dict.fromkeys(names))
 
     def split_places(self, name: str, year: int) -> list[Path]:

@@ -56,7 +56,8 @@ def results(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for job in planned_jobs(results):
         for path in job.outputs:
             if job.kind == "final":
-                template.save(path)
+                about = {"kind": "final", "setup": job.subject, "job": {"sequence": path.stem}}
+                template.model_copy(update=about).save(path)
             elif not job.recorded and path.suffix and not path.exists():
                 write_json(path, {})
             elif not job.recorded and not path.suffix:

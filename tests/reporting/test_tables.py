@@ -236,7 +236,7 @@ def test_missing_records_are_named(tmp_path: Path) -> None:
 def test_a_record_of_another_kind_is_refused(tmp_path: Path) -> None:
     results = write_run(small(), tmp_path)
     results.cost("3-7", 63).write_bytes(results.selected("3-7", 63).read_bytes())
-    with pytest.raises(UserError, match="found a record of kind selected; expected cost"):
+    with pytest.raises(UserError, match="found the record of kind 'selected'; expected 'cost', as its path says"):
         read_run(results)
 
 
