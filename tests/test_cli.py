@@ -96,6 +96,19 @@ def test_a_checkpoint_of_another_setup_or_width_is_refused(copied: Run) -> None:
     refused(done, "model.safetensors: does not fit this model; ", "size mismatch for ")
 
 
+def test_a_record_in_anothers_place_is_refused(copied: Run) -> None:
+    results = copied.results
+    first, *_, last = copied.grid_paths
+    final, other = sorted(results.final(SETUP, SEED, "any").parent.iterdir())
+    for source, place, verb, words in (
+        (first, last, ("select",), "found the record of freeze 'SF'; expected 'BB_SF', as its path says"),
+        (first, results.selected(SETUP, SEED), ("finetune",), "found the record of kind 'grid'; expected 'selected'"),
+        (final, other, ("evaluate", "--task", "semi-supervised"), "found the record of sequence "),
+    ):
+        shutil.copy(source, place)
+        refused(copied.verb(*verb, "--setup", SETUP), f"{place.relative_to(copied.folder)}: {words}")
+
+
 @pytest.mark.parametrize(
     ("verb", "stage"), [(("train-parent", "--setup", SETUP), "parent"), (("train-detector",), "detector")]
 )
