@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save
 from slowfast_vos.cli import app
 from slowfast_vos.model.checkpoints import read_checkpoint, save_checkpoint
 from slowfast_vos.videos.pngs import read_mask, write_mask
@@ -245,6 +247,11 @@ def test_predict_refuses_what_is_no_video_or_no_parent(
     refused(predict(inside, tmp_path / "gone.safetensors", video, out), "gone.safetensors: missing; expected a checkpo")
     refused(predict(inside, detector, video, out), "model.safetensors: found no setup in its header")
     refused(predict(inside, video / "00000.jpg", video, out), "00000.jpg: cannot be read; expected a safetensors")
+    state, about = read_checkpoint(parent)
+    for key, lost in (("setup", 5), ("settings", None), ("settings", []), ("seed", None), ("seed", "x")):
+        edited = tmp_path / "edited.safetensors"
+        edited.write_bytes(save(state, {"about": json.dumps(about | {key: lost})}))
+        refused(predict(inside, edited, video, out), f"{edited}: found no {key} in its header; expected the checkpoint")
     liar = tmp_path / "liar.safetensors"  # whose setup is not that of its weights
     save_checkpoint(liar, network(3, 7), read_checkpoint(parent)[1])
     refused(predict(inside, liar, video, out), "liar.safetensors: does not fit this model")
@@ -267,3 +274,4 @@ def test_predict_refuses_frames_of_several_sizes_and_broken_ones(
     shutil.copytree(frames_of(dataset_root), video)
     (video / "00003.jpg").write_bytes(b"no picture")
     refused(predict(inside, parent, video, out), "00003.jpg: cannot be read; expected a picture")
+    assert not (out / "broken").exists()

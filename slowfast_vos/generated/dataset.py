@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -134,11 +135,18 @@ def _end_at_once() -> None:
 @contextmanager
 def _no_interrupts() -> Iterator[None]:
     """Ctrl-C waits until this ends, and in a process that starts here until that unblocks it."""
+    asked: list[int] = []
+    main = threading.current_thread() is threading.main_thread()  # where Python runs handlers, whoever gets the signal
+    handler = signal.signal(signal.SIGINT, lambda number, _: asked.append(number)) if main else None
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if main:
+            signal.signal(signal.SIGINT, handler)
+    if asked:
+        raise KeyboardInterrupt
 
 
 def _draw_sequence(root: Path, split: str, name: str, recipe: Recipe, *, frames: int, **options: int) -> str:

@@ -49,8 +49,9 @@ def predict_video(checkpoint: Path, frames: Path, out: Path, device: str) -> Pat
             masks.
     """
     _, about = read_checkpoint(checkpoint)
-    if not about.get("setup"):
-        raise UserError(f"{checkpoint}: found no setup in its header; expected the checkpoint of a parent")
+    for key, kind in {"setup": str, "seed": int, "settings": dict}.items():
+        if not isinstance(about.get(key), kind):
+            raise UserError(f"{checkpoint}: found no {key} in its header; expected the checkpoint of a parent")
     video = open_video(frames)
     _check_place(video, frames, out / video.name)
     job = Job(parse_settings(about["settings"] | {"device": device}, str(checkpoint)), about["seed"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 YEARS = (2016, 2017)
 VOID = 255
+MAX_RATIO = 50  # of a frame's sides
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,16 @@ def open_picture(path: Path) -> Iterator[Image.Image]:
             yield image
     except FileNotFoundError:
         raise UserError(f"{path}: missing; expected a frame") from None
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: cannot be read; expected a picture ({error})") from None
+
+
+def frame_size(image: Image.Image, path: Path) -> tuple[int, int]:
+    """Height and width of a picture; a UserError where it is so thin that nothing is left of it once it is resized."""
+    if max(image.size) > MAX_RATIO * min(image.size):
+        found = f"found {image.width}×{image.height} pixels"
+        raise UserError(f"{path}: {found}; expected a frame whose sides differ by a factor of {MAX_RATIO} at most")
+    return image.height, image.width
 
 
 def targets(ids: np.ndarray) -> dict[str, Tensor]:
@@ -196,7 +205,7 @@ def open_video(folder: Path) -> Video:
     """Any folder of pictures as a video, in the order of their names.
 
     Raises:
-        UserError: no such folder, no picture in it, or pictures of several sizes.
+        UserError: no such folder, no picture in it, what is no picture, or pictures of several sizes.
     """
     suffixes = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
     files = sorted(path for path in folder.glob("*") if path.suffix.lower() in suffixes)
@@ -204,9 +213,9 @@ def open_video(folder: Path) -> Video:
         raise UserError(f"{folder}: found no pictures ({', '.join(suffixes)}); expected a folder of frames")
     sizes: dict[tuple[int, int], Path] = {}
     for path in files:
-        with suppress(OSError), Image.open(path) as image:  # what is no picture is named when it is read
-            sizes.setdefault(image.size, path)
+        with open_picture(path) as image:
+            sizes.setdefault(frame_size(image, path), path)
     if len(sizes) > 1:
-        found = ", ".join(f"{width}×{height} ({path.name})" for (width, height), path in sizes.items())
+        found = ", ".join(f"{width}×{height} ({path.name})" for (height, width), path in sizes.items())
         raise UserError(f"{folder}: found frames of several sizes: {found}; expected one")
     return Video(folder.name, tuple(files))

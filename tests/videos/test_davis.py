@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -162,6 +164,33 @@ def test_any_folder_of_pictures_of_one_size_is_a_video(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((4, 7, 3), np.uint8)).save(tmp_path / "b.jpg")
     with pytest.raises(UserError, match=r"found frames of several sizes: 6×4 \(a\.PNG\), 7×4 \(b\.jpg\); expected one"):
         open_video(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "words"),
+    [
+        (20_000, 20_000, "cannot be read; expected a picture (Image size (400000000 pixels) exceeds limit"),
+        (2000, 1, "found 2000×1 pixels; expected a frame whose sides differ by a factor of 50 at most"),
+        (1, 2000, "found 1×2000 pixels; expected a frame whose sides differ by a factor of 50 at most"),
+    ],
+)
+def test_pictures_too_large_or_too_thin_are_refused(tmp_path: Path, width: int, height: int, words: str) -> None:
+    path = tmp_path / "00000.png"
+    Image.new("RGB", (1, 1)).save(path)
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">II", width, height)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+    with pytest.raises(UserError) as error:
+        open_video(tmp_path)
+    assert str(error.value).startswith(f"{path}: {words}")
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a{b}", "/JPEGImages/480p/../00000.jpg"])
+def test_names_that_are_no_folders_are_refused(tmp_path: Path, name: str) -> None:
+    path = split_file(tmp_path, "2016/val.txt", f"goat\n{name}\n")
+    with pytest.raises(UserError, match=f"{path}: found sequence .*; expected the name of a folder, without braces"):
+        DavisTree(tmp_path).split("val", 2016)
 
 
 @pytest.mark.davis
