@@ -186,8 +186,12 @@ class DavisTree:
         for path in (self.root / "Annotations" / "db_info.yml", self.root / "db_info.yml"):
             if path.is_file():
                 try:
-                    return {entry["name"]: entry for entry in yaml.safe_load(path.read_bytes())["sequences"]}
-                except (yaml.YAMLError, TypeError, KeyError, ValueError):
+                    entries = {entry["name"]: entry for entry in yaml.safe_load(path.read_bytes())["sequences"]}
+                    names = [[name, *(entry.get("attributes") or [])] for name, entry in entries.items()]
+                    if not all(isinstance(one, str) for some in names for one in some):
+                        raise TypeError
+                    return entries
+                except (yaml.YAMLError, TypeError, KeyError, ValueError, AttributeError, RecursionError):
                     expected = "sequences with a name and attributes, as in DAVIS 2016"
                     raise UserError(f"{path}: cannot be read; expected {expected}") from None
         return {}

@@ -107,6 +107,15 @@ def test_attributes_come_from_db_info(tmp_path: Path, place: str) -> None:
     assert DavisTree(tmp_path).info() == {"bear": bear, "cow": cow}
 
 
+@pytest.mark.parametrize(
+    "text", ["[" * 10_000, "3", "sequences: 3", "sequences: [3]", "sequences: [{name: bear, attributes: [1]}]"]
+)
+def test_what_lists_no_sequences_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "db_info.yml").write_text(text)
+    with pytest.raises(UserError, match=r"db_info\.yml: cannot be read; expected sequences with a name and attributes"):
+        DavisTree(tmp_path).info()
+
+
 def test_an_unreadable_frame_is_named_in_one_line(make_video: MakeVideo) -> None:
     path = make_video().frames[0]
     path.write_bytes(path.read_bytes()[:-200])
