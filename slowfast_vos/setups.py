@@ -35,7 +35,7 @@ class Setup:
     weights of 7-7.
 
     Raises:
-        UserError: unless 1 ≤ slow ≤ fast ≤ 255 and fast − slow is even, so that the slow window is the fast one's centre;
+        UserError: unless 1 ≤ slow ≤ fast ≤ 255 and fast − slow is even: the slow window is the centre of the fast one;
             or the control is unknown, or cannot be.
     """
 
