@@ -239,6 +239,8 @@ def test_a_run_that_is_not_there_and_a_broken_record_are_named_in_one_line(
 ) -> None:
     results.cost("1-1", 63).write_text('{"status": "do')
     assert "cost/1-1/seed=63.json: cannot be read as JSON" in invoke("status").stderr
+    results.cost("1-1", 63).write_bytes(results.cost("3-7", 63).read_bytes())
+    assert "cost/1-1/seed=63.json: found the record of setup '3-7'; expected '1-1'" in invoke("status").stderr
     results.cost("1-1", 63).write_text("{}")
     assert "cost/1-1/seed=63.json: is no record" in invoke("status").stderr
     monkeypatch.chdir(tmp_path / "reports")
