@@ -55,7 +55,7 @@ class Scores(Part):
     f_mean: Share
     f_recall: Share
     f_decay: Decay
-    sequences: Annotated[dict[str, SequenceScores], Field(min_length=1)]
+    sequences: dict[str, SequenceScores]
 
 
 class Epoch(Part):
@@ -140,6 +140,8 @@ class Record(Part):
         lacking = "error" if self.status == "failed" else OUTCOMES.get(self.kind)
         if lacking and not getattr(self, lacking):
             raise ValueError(f"found {self.status} without {lacking}; expected both")
+        if self.scores and not self.scores.sequences:
+            raise ValueError("found scores of no sequence; expected one at least")
         if self.settings.get("name") != self.name:
             raise ValueError(f"found settings of {self.settings.get('name')!r}; expected those of {self.name!r}")
         return self

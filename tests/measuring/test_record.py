@@ -36,7 +36,7 @@ def record(**values: Any) -> Record:
         ({"settings": {"name": "other"}}, "found settings of 'other'; expected those of 'demo'"),
         *[({"scores": SCORES | {"jf_mean": share}}, "scores.jf_mean: Input should be ") for share in (7.5, -0.1)],
         ({"scores": SCORES | {"j_decay": -1.5}}, "scores.j_decay: Input should be "),
-        ({"scores": SCORES | {"sequences": {}}}, "scores.sequences: "),
+        ({"scores": SCORES | {"sequences": {}}}, "found scores of no sequence; expected one at least"),
         ({"scores": SCORES | {"sequences": {"bear": STATISTICS | {"f_mean": 2}}}}, "scores.sequences.bear.f_mean: "),
     ],
 )
