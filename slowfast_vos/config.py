@@ -48,8 +48,8 @@ class Settings(sections.Section):
     save_every: Annotated[float, Field(ge=0, le=60)] = 30.0
     precision: Literal["fp32", "bf16"] = "fp32"
     loading_workers: Annotated[int, Field(ge=0)] = 0
-    davis_root: str | None = None
-    davis_val_root: str | None = None
+    davis_root: sections.Folder | None = None
+    davis_val_root: sections.Folder | None = None
     data: sections.Data = sections.Data()
     model: sections.Model = sections.Model()
     detector: sections.Detector = sections.Detector()
@@ -76,6 +76,12 @@ class Settings(sections.Section):
         for key, root in (("davis_root", self.davis_root), ("davis_val_root", self.davis_val_root)):
             if root is not None and self.data.kind != "davis":
                 raise ValueError(f"{key}: found {root!r} with data.kind {self.data.kind!r}; expected davis")
+        # Snakemake takes these paths for patterns.
+        for key, path in (("data.root", self.data.root), ("claims.file", self.claims.file or "")):
+            if {*path} & {*"{}"} and (key != "data.root" or self.data.kind == "synthetic"):
+                raise ValueError(
+                    f"{key}: found {path!r}; expected a path without braces, which name wildcards in Snakemake"
+                )
         if self.data.allow_partial and self.data.kind != "davis":
             raise ValueError(f"data.allow_partial: found true with data.kind {self.data.kind!r}; expected davis")
         return self

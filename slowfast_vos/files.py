@@ -89,13 +89,13 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing or is not JSON, which has no NaN and no infinity.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except FileNotFoundError as error:
         raise UserError(f"{path}: missing; expected a JSON file") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({error})") from error
 
 
@@ -125,3 +125,7 @@ def parse_yaml(text: str, source: str) -> Any:
         return loader.get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date of month 13
         raise UserError(f"{source}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"found {name}; expected a finite number")

@@ -22,6 +22,7 @@ FREEZES: dict[str, tuple[str, ...]] = {
 }
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Folder = Annotated[str, Field(min_length=1)]
 
 
 def _number_in_quotes(value: Any) -> Any:
@@ -114,7 +115,7 @@ class Data(Section):
     """Where the videos come from, and which are used for what."""
 
     kind: Literal["synthetic", "davis"] = "davis"
-    root: str = "data/davis"
+    root: Folder = "data/davis"
     train_year: Literal[2016, 2017] = 2017
     resolution: Annotated[str, AfterValidator(_folder_name)] = "480p"
     held_out: axis(str) | None = None

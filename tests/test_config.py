@@ -121,6 +121,18 @@ def test_defaults_of_the_network_are_the_configurations() -> None:
         ({"name": "../up"}, "name", "found '../up'"),
         ({"switches": {"border": "wrap"}}, "switches.border", "found 'wrap'; it should be 'zeros' or 'replicate'"),
         ({"data": 5}, "data", "found 5"),
+        ({"data": {"root": ""}}, "data.root", "found ''"),
+        ({"davis_root": "", "data": {"held_out": ["a"]}}, "davis_root", "found ''"),
+        *[
+            (values, key, "found 'a/{b}'; expected a path without braces, which name wildcards in Snakemake")
+            for key, values in {
+                "data.root": {"data": {"kind": "synthetic", "held_out": ["a"], "root": "a/{b}"}},
+                "claims.file": {"claims": {"file": "a/{b}"}, "data": {"held_out": ["a"]}},
+            }.items()
+        ],
+        ({"setups": ["1-999999"]}, "setups.0", "found 999999 fast frames; expected at most 255"),
+        ({"setups": ["1-" + "9" * 5000]}, "setups.0", 'expected "slow-fast" in frames'),
+        ({"setups": ["3-7+wide3-7+still"]}, "setups.0", "found control 'wide3-7+still'"),
         ({"data": {"held_out": ["a"], "synthetic": {"width": 10}}}, "data.synthetic.width", "found 10"),
     ],
 )

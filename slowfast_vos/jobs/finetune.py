@@ -14,7 +14,7 @@ from slowfast_vos.files import atomic_folder
 from slowfast_vos.jobs.job import Job, gather_scores
 from slowfast_vos.jobs.predict import write_predictions
 from slowfast_vos.jobs.train import Selection, weights_digest
-from slowfast_vos.measuring.record import Epoch, Record, read_record
+from slowfast_vos.measuring.record import Epoch, Record
 from slowfast_vos.model.slowfast_maskrcnn import Prepared, SlowFastMaskRCNN
 from slowfast_vos.paths import shard
 from slowfast_vos.progress import progress_lines
@@ -112,7 +112,8 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
 
     A sequence that fails leaves a failed record and no predictions; so do all where no configuration was chosen.
     """
-    videos, selected = shard(job.dataset.val, index, count), read_record(job.results.selected(setup, job.seed))
+    videos = shard(job.dataset.val, index, count)
+    selected = job.read_record(job.results.selected(setup, job.seed), "selected", setup)
     # Without a configuration there may be no parent either.
     parent = None if selected.error else job.parent(setup)
     start = None if parent is None else weights_digest(parent)

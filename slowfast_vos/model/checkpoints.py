@@ -36,8 +36,10 @@ def read_checkpoint(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {}).get("about", "{}"))
+            if not isinstance(about, dict):
+                raise ValueError(f"found {type(about).__name__} in its header; expected keys and values")
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
-    except (SafetensorError, ValueError, OSError) as error:
+    except (SafetensorError, ValueError, RecursionError, OSError) as error:
         raise UserError(f"{path}: cannot be read; expected a safetensors checkpoint ({error})") from error
 
 

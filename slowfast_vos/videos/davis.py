@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 YEARS = (2016, 2017)
 VOID = 255
+MAX_RATIO = 50  # of a frame's sides
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,16 @@ def open_picture(path: Path) -> Iterator[Image.Image]:
             yield image
     except FileNotFoundError:
         raise UserError(f"{path}: missing; expected a frame") from None
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: cannot be read; expected a picture ({error})") from None
+
+
+def frame_size(image: Image.Image, path: Path) -> tuple[int, int]:
+    """Height and width of a picture; a UserError where it is so thin that nothing is left of it once it is resized."""
+    if max(image.size) > MAX_RATIO * min(image.size):
+        found = f"found {image.width}×{image.height} pixels"
+        raise UserError(f"{path}: {found}; expected a frame whose sides differ by a factor of {MAX_RATIO} at most")
+    return image.height, image.width
 
 
 def targets(ids: np.ndarray) -> dict[str, Tensor]:
@@ -136,6 +145,8 @@ class DavisTree:
         names = [Path(line).parent.name if "/" in line else line for line in lines]
         if not names or not all(names):
             raise UserError(f"{path}: found no sequence; expected one name a line")
+        if odd := [name for name in names if name in (".", "..") or {*name} & {*"{}"}]:  # they name paths of a run
+            raise UserError(f"{path}: found sequence {odd[0]!r}; expected the name of a folder, without braces")
         return list(dict.fromkeys(names))
 
     def split_places(self, name: str, year: int) -> list[Path]:
@@ -182,8 +193,12 @@ class DavisTree:
         for path in (self.root / "Annotations" / "db_info.yml", self.root / "db_info.yml"):
             if path.is_file():
                 try:
-                    return {entry["name"]: entry for entry in yaml.safe_load(path.read_bytes())["sequences"]}
-                except (yaml.YAMLError, TypeError, KeyError, ValueError):
+                    entries = {entry["name"]: entry for entry in yaml.safe_load(path.read_bytes())["sequences"]}
+                    names = [[name, *(entry.get("attributes") or [])] for name, entry in entries.items()]
+                    if not all(isinstance(one, str) for some in names for one in some):
+                        raise TypeError
+                    return entries
+                except (yaml.YAMLError, TypeError, KeyError, ValueError, AttributeError, RecursionError):
                     expected = "sequences with a name and attributes, as in DAVIS 2016"
                     raise UserError(f"{path}: cannot be read; expected {expected}") from None
         return {}
@@ -206,7 +221,7 @@ def open_video(folder: Path) -> Video:
     """Any folder of pictures as a video, in the order of their names; hidden files are left out.
 
     Raises:
-        UserError: no such folder, no picture in it, two of one name, or pictures of several sizes.
+        UserError: no such folder, no picture in it, what is no picture, two of one name, or pictures of several sizes.
     """
     suffixes = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
     if not folder.is_dir():
@@ -223,9 +238,9 @@ def open_video(folder: Path) -> Video:
             )
     sizes: dict[tuple[int, int], Path] = {}
     for path in files:
-        with suppress(OSError), Image.open(path) as image:  # what is no picture is named when it is read
-            sizes.setdefault(image.size, path)
+        with open_picture(path) as image:
+            sizes.setdefault(frame_size(image, path), path)
     if len(sizes) > 1:
-        found = ", ".join(f"{width}×{height} ({path.name})" for (width, height), path in sizes.items())
+        found = ", ".join(f"{width}×{height} ({path.name})" for (height, width), path in sizes.items())
         raise UserError(f"{folder}: found frames of several sizes: {found}; expected one")
     return Video(Path(os.path.abspath(folder)).name, files)  # also of "." and "clip/sub/.."

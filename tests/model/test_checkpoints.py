@@ -95,6 +95,24 @@ def test_any_bytes_are_refused(read: Callable[[Path], object], content: bytes) -
     assert_refused(read, content)
 
 
+@pytest.mark.parametrize(
+    ("about", "words"),
+    [
+        ("[1]", "found list in its header; expected keys and values"),
+        ("null", "found NoneType in its header; expected keys and values"),
+        ("{", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+    ],
+)
+def test_a_header_that_was_edited_is_refused(tmp_path: Path, about: str, words: str) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(save(linear().state_dict(), metadata={"about": about}))
+    with pytest.raises(UserError) as error:
+        read_checkpoint(path)
+    assert str(error.value).startswith(f"{path}: cannot be read; expected a safetensors checkpoint")
+    assert words in one_line(error)
+
+
 def test_every_tensor_that_does_not_fit_is_named() -> None:
     state = linear().state_dict()
     del state["0.bias"], state["1.running_mean"]

@@ -132,6 +132,41 @@ def test_names_that_are_not_there_are_refused(dataset_root: Path, values: dict[s
     assert words in str(error.value)
 
 
+def test_a_root_that_is_a_file_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for root in ("file", "file/inside"):
+        with pytest.raises(UserError, match="file: found a file; expected a folder, or none yet"):
+            validation_names(settings(tmp_path / root))
+
+
+def test_a_sequence_that_trains_and_validates_is_refused(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, ("bear", "bus", "cows"), ("cows", "dog"), year=2016)
+    both = settings(root, kind="davis", train_year=2016, held_out=["bus"])
+    for held_out in (["bus"], ["cows"]):
+        with pytest.raises(UserError, match="ImageSets: found cows both in train of 2016 and in val of 2016; expected"):
+            open_dataset(settings(root, kind="davis", train_year=2016, held_out=held_out))
+    apart = {"train_year": 2016, "held_out": ["bus"], "train_only": ["bear", "bus"]}
+    assert roles(settings(root, kind="davis", **apart))["val"] == ["cows", "dog"]
+    assert roles(settings(root, kind="davis", train_year=2016, held_out=["bus"], val_only=["dog"]))["val"] == ["dog"]
+    with pytest.raises(UserError, match="both in train"):  # by the other root too
+        open_dataset(both.model_copy(update={"davis_val_root": str(root)}))
+
+
+@pytest.mark.parametrize("short", ["bus", "cows"])
+def test_a_scored_sequence_has_a_frame_beside_the_first_and_the_last(tmp_path: Path, short: str) -> None:
+    root = write_tree(tmp_path, year=2016)
+    for path in (frame(root, short, 2), mask(root, short, 2)):
+        path.unlink()
+    data = {"kind": "davis", "train_year": 2016, "held_out": ["bus"]}
+    with pytest.raises(UserError) as error:
+        open_dataset(settings(root, **data))
+    expected = (
+        "found 2 frames; expected 3 or more, since the first and the last are not scored (switches.frames: inner)"
+    )
+    assert str(error.value) == f"{frame(root, short, 0).parent}: {expected}"
+    assert roles(settings(root, "paper", sequences=["cows"], **data))["val"] == ["cows", "dog"]
+
+
 @pytest.mark.parametrize(("kind", "hint"), [("synthetic", "slowfast-vos synthesize"), ("davis", "davis_root=DIR")])
 def test_a_missing_root_says_what_to_do(tmp_path: Path, kind: str, hint: str) -> None:
     with pytest.raises(UserError, match=f"gone: no such folder; expected a DAVIS tree .*{hint}"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,6 +109,15 @@ def test_attributes_come_from_db_info(tmp_path: Path, place: str) -> None:
     assert DavisTree(tmp_path).info() == {"bear": bear, "cow": cow}
 
 
+@pytest.mark.parametrize(
+    "text", ["[" * 10_000, "3", "sequences: 3", "sequences: [3]", "sequences: [{name: bear, attributes: [1]}]"]
+)
+def test_what_lists_no_sequences_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "db_info.yml").write_text(text)
+    with pytest.raises(UserError, match=r"db_info\.yml: cannot be read; expected sequences with a name and attributes"):
+        DavisTree(tmp_path).info()
+
+
 def test_an_unreadable_frame_is_named_in_one_line(make_video: MakeVideo) -> None:
     path = make_video().frames[0]
     path.write_bytes(path.read_bytes()[:-200])
@@ -204,6 +215,33 @@ def test_hidden_files_are_no_frames(make_video: MakeVideo, tmp_path: Path) -> No
         path.with_name(f"._{path.name}").write_bytes(b"what macOS leaves")
     assert DavisTree(tmp_path).video("square") == video
     assert open_video(video.frames[0].parent).frames == video.frames
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "words"),
+    [
+        (20_000, 20_000, "cannot be read; expected a picture (Image size (400000000 pixels) exceeds limit"),
+        (2000, 1, "found 2000×1 pixels; expected a frame whose sides differ by a factor of 50 at most"),
+        (1, 2000, "found 1×2000 pixels; expected a frame whose sides differ by a factor of 50 at most"),
+    ],
+)
+def test_pictures_too_large_or_too_thin_are_refused(tmp_path: Path, width: int, height: int, words: str) -> None:
+    path = tmp_path / "00000.png"
+    Image.new("RGB", (1, 1)).save(path)
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">II", width, height)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+    with pytest.raises(UserError) as error:
+        open_video(tmp_path)
+    assert str(error.value).startswith(f"{path}: {words}")
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a{b}", "/JPEGImages/480p/../00000.jpg"])
+def test_names_that_are_no_folders_are_refused(tmp_path: Path, name: str) -> None:
+    path = split_file(tmp_path, "2016/val.txt", f"goat\n{name}\n")
+    with pytest.raises(UserError, match=f"{path}: found sequence .*; expected the name of a folder, without braces"):
+        DavisTree(tmp_path).split("val", 2016)
 
 
 @pytest.mark.davis

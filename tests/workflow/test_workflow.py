@@ -198,6 +198,17 @@ def test_a_wrong_configuration_is_refused_in_one_line_before_anything_runs(
     assert not (tmp_path / "results").exists()
 
 
+def test_a_folder_named_like_a_command_is_a_folder(tmp_path: Path) -> None:
+    values = yaml.safe_load(TINY.read_text())
+    values["data"]["root"] = "data/x y; touch injected; true $(touch injected) 'q"
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(values))
+    done = snakemake(tmp_path, "--cores", "2", "--until", "check_data", configfile=path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / values["data"]["root"] / "README.txt").is_file()
+    assert not list(tmp_path.rglob("injected"))
+
+
 def test_the_papers_run_plans_exactly_the_jobs_of_its_experiments(tmp_path: Path) -> None:
     for place, names in (("2017/train", [f"train-{i}" for i in range(60)]), ("2016/val", DAVIS_2016["val"].split())):
         path = tmp_path / "davis" / "ImageSets" / f"{place}.txt"
