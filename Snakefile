@@ -2,7 +2,7 @@
 from snakemake.utils import min_version
 
 from slowfast_vos.claims.claims import asked_claims
-from slowfast_vos.config import load_settings, parse_settings
+from slowfast_vos.config import load_settings, parse_settings, read_values
 from slowfast_vos.dag import TASKS, parts, planned_jobs, table_names
 from slowfast_vos.errors import UserError
 from slowfast_vos.jobs.gpus import gpus_per_job
@@ -20,7 +20,13 @@ if not workflow.configfiles:
 
 
 try:
-    SETTINGS = parse_settings(config, " + ".join(map(str, workflow.configfiles)))
+    for path in workflow.configfiles:
+        read_values(path)  # Snakemake takes the last of equal keys
+    given = workflow.config_settings.config
+    SETTINGS = parse_settings(
+        config,
+        " + ".join(map(str, [*workflow.configfiles, *["--config"][: len(given)]])),
+    )
     # Every verb reads the settings from here; rules name the sections that matter to them as params, so that an edit
     # reruns those jobs alone.
     CONFIG = Results(SETTINGS).root / "settings.json"

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from slowfast_vos import sections
 from slowfast_vos.errors import UserError
-from slowfast_vos.files import write_text
+from slowfast_vos.files import parse_yaml, write_text
 from slowfast_vos.setups import Setup
 
 # Bounds on memory. They decide no result, so that lowering one makes nothing again.
@@ -29,10 +28,16 @@ _DECISIVE: dict[str, dict[str, Any]] = {
 }
 
 
+def _not_taken(name: str) -> str:
+    if name in ("published", "compare"):
+        raise ValueError("expected another name, since results/published and reports/compare are no runs")
+    return name
+
+
 class Settings(sections.Section):
     """A run: everything that decides its results."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "davis"
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), AfterValidator(_not_taken)] = "davis"
     protocol: Literal["paper", "strict"] = "strict"
     switches: sections.Switches = sections.Switches()
     seeds: sections.axis(sections.Seed) = Field([63])
@@ -43,8 +48,8 @@ class Settings(sections.Section):
     save_every: Annotated[float, Field(ge=0, le=60)] = 30.0
     precision: Literal["fp32", "bf16"] = "fp32"
     loading_workers: Annotated[int, Field(ge=0)] = 0
-    davis_root: str | None = None
-    davis_val_root: str | None = None
+    davis_root: sections.Folder | None = None
+    davis_val_root: sections.Folder | None = None
     data: sections.Data = sections.Data()
     model: sections.Model = sections.Model()
     detector: sections.Detector = sections.Detector()
@@ -71,6 +76,12 @@ class Settings(sections.Section):
         for key, root in (("davis_root", self.davis_root), ("davis_val_root", self.davis_val_root)):
             if root is not None and self.data.kind != "davis":
                 raise ValueError(f"{key}: found {root!r} with data.kind {self.data.kind!r}; expected davis")
+        # Snakemake takes these paths for patterns.
+        for key, path in (("data.root", self.data.root), ("claims.file", self.claims.file or "")):
+            if {*path} & {*"{}"} and (key != "data.root" or self.data.kind == "synthetic"):
+                raise ValueError(
+                    f"{key}: found {path!r}; expected a path without braces, which name wildcards in Snakemake"
+                )
         if self.data.allow_partial and self.data.kind != "davis":
             raise ValueError(f"data.allow_partial: found true with data.kind {self.data.kind!r}; expected davis")
         return self
@@ -137,15 +148,22 @@ def parse_settings(values: Mapping[str, Any], source: str) -> Settings:
 
 def load_settings(path: str | Path) -> Settings:
     """Read and validate a YAML or JSON file (see `parse_settings`)."""
+    return parse_settings(read_values(path), str(path))
+
+
+def read_values(path: str | Path) -> dict[str, Any]:
+    """The keys and values of a YAML or JSON file, each key once; a UserError where it is none."""
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: missing; expected a configuration file") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as YAML ({error})") from None
+    # JSON may be indented by tabs, and has them in no string; YAML may not.
+    values = parse_yaml(text.replace("\t", " ") if str(path).endswith(".json") else text, str(path))
     if not isinstance(values, dict):
         raise UserError(f"{path}: found {type(values).__name__}; expected keys and values")
-    return parse_settings(values, str(path))
+    return values
 
 
 def _explain(error: Mapping[str, Any]) -> str:

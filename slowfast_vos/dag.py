@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from slowfast_vos.config import Settings
-from slowfast_vos.files import read_json
+from slowfast_vos.measuring.record import Record, read_checked, read_record
 from slowfast_vos.paths import Results, shard
 from slowfast_vos.setups import Setup
 from slowfast_vos.videos.dataset import validation_names
@@ -76,7 +76,7 @@ def planned_jobs(results: Results, val: Sequence[str] | None = None) -> list[Pla
     settings, jobs = results.settings, []
     if val is None:
         checked = results.dataset.is_file()
-        val = read_json(results.dataset)["roles"]["val"] if checked else validation_names(settings)
+        val = read_checked(results.dataset).roles["val"] if checked else validation_names(settings)
     if settings.data.kind == "synthetic":
         drawn = results.base / settings.data_root / "Annotations" / "db_info.yml"
         jobs.append(PlannedJob("data", "synthesize", results.log("synthesize"), [drawn], recorded=False))
@@ -89,6 +89,21 @@ def planned_jobs(results: Results, val: Sequence[str] | None = None) -> list[Pla
     for kind, name in reports.items():
         jobs.append(PlannedJob("tables", kind, results.log(kind), [results.reports / name], recorded=False))
     return jobs
+
+
+def read_output(results: Results, job: PlannedJob, path: Path) -> Record:
+    """Read one of a job's records; a UserError if it is the record of another job, run or data set."""
+    evaluates, place = job.kind in (*TASKS, "baseline"), results.place(path)
+    point = {"final": {"sequence": path.stem}, "baseline": {"baseline": job.subject}}.get(job.kind, place)
+    return read_record(
+        path,
+        name=results.settings.name,
+        kind="evaluation" if evaluates else job.kind,
+        task=job.kind if evaluates else None,
+        setup=None if job.kind == "baseline" else job.subject,
+        seed=job.seed,
+        job=point,
+    )
 
 
 def _without_setup(results: Results, seed: int) -> Iterator[PlannedJob]:

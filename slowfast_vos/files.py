@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import yaml
+
 from slowfast_vos.errors import UserError
 
 
@@ -61,6 +63,17 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def expect_writable(folder: Path) -> None:
+    """Make a folder, and write an empty file into it; a UserError where that fails, before hours of work do."""
+    probe = folder / f".{uuid4().hex[:8]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` to `path` as a whole file (UTF-8)."""
     with atomic_write(path) as temporary:
@@ -76,11 +89,43 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing or is not JSON, which has no NaN and no infinity.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except FileNotFoundError as error:
         raise UserError(f"{path}: missing; expected a JSON file") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML in which a key of a mapping comes once."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if (name := (key.tag, str(key.value))) in seen:
+                line = key.start_mark.line + 1
+                raise UserError(f"{self.name}: found key {key.value!r} twice, again in line {line}; expected it once")
+            seen.add(name)
+        return node
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Parse YAML strictly.
+
+    Raises:
+        UserError: the text is not YAML, or names a key twice in one mapping.
+    """
+    try:
+        loader = _StrictLoader(text)
+        loader.name = source
+        return loader.get_single_data()
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date of month 13
+        raise UserError(f"{source}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"found {name}; expected a finite number")

@@ -86,6 +86,11 @@ class Results:
         """Record of a setup's cost."""
         return self.root / "cost" / setup / f"seed={seed}.json"
 
+    def place(self, record: Path) -> dict[str, str]:
+        """What tells a record from its siblings, as its folders say, such as {"lr": "0.001"}."""
+        parts = (folder.partition("=") for folder in record.relative_to(self.root).parent.parts)
+        return {key: value for key, equals, value in parts if equals and key != "seed"}
+
     def tunings(self) -> list[tuple[str, str, str]]:
         """Setup, backbone and rate of every point of the tuning."""
         tuning = self.settings.tuning

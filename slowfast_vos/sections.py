@@ -5,10 +5,11 @@ Rates and scales are strings, since they name paths and keys: "0.001" stays "0.0
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from slowfast_vos.errors import UserError
 from slowfast_vos.setups import Setup
@@ -21,6 +22,7 @@ FREEZES: dict[str, tuple[str, ...]] = {
 }
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Folder = Annotated[str, Field(min_length=1)]
 
 
 def _number_in_quotes(value: Any) -> Any:
@@ -30,11 +32,8 @@ def _number_in_quotes(value: Any) -> Any:
 
 
 def _rate(value: str) -> str:
-    try:
-        valid = 0 <= float(value) < float("inf")
-    except ValueError:
-        valid = False
-    if not valid or value.strip() != value:
+    # As float() reads it, but for what it takes beside: 1_0, " 1" and other scripts' digits.
+    if not re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", value) or float(value) == float("inf"):
         raise ValueError("expected a number ≥ 0")
     return value
 
@@ -64,6 +63,17 @@ def distinct(values: list[Any]) -> list[Any]:
     return values
 
 
+def _folder_name(value: str) -> str:
+    if not value.strip(".") or set(value) & set("/\\\0"):
+        raise ValueError("expected the name of a folder, such as 480p")
+    return value
+
+
+def _distinct_numbers(values: list[str]) -> list[str]:
+    distinct([float(value) for value in values])  # "0.001" and "1e-3" would be two paths for one value
+    return values
+
+
 Rate = Annotated[str, BeforeValidator(_number_in_quotes), AfterValidator(_rate)]
 Scale = Annotated[Rate, AfterValidator(_scale)]
 SetupName = Annotated[str, AfterValidator(_setup)]
@@ -71,14 +81,23 @@ TestedName = Annotated[str, AfterValidator(partial(_setup, tested=True))]
 
 
 class Section(BaseModel):
-    """Base of every section: unknown keys are errors, values never change."""
+    """Base of every section: unknown keys are errors, numbers are finite, true is no 1, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_number_is_a_boolean(cls, value: Any, info: ValidationInfo) -> Any:
+        values = value if isinstance(value, list) else [value]
+        if any(isinstance(one, bool) for one in values) and cls.model_fields[info.field_name].annotation is not bool:
+            raise ValueError("expected no boolean")
+        return value
 
 
 def axis(kind: Any, **limits: Any) -> Any:
-    """A non-empty list of distinct values."""
-    return Annotated[list[kind], Field(min_length=1, **limits), AfterValidator(distinct)]
+    """A non-empty list of distinct values; rates and scales differ as numbers."""
+    differ = _distinct_numbers if kind in (Rate, Scale) else distinct
+    return Annotated[list[kind], Field(min_length=1, **limits), AfterValidator(differ)]
 
 
 class SyntheticData(Section):
@@ -89,16 +108,16 @@ class SyntheticData(Section):
     val: Count = 8
     frames: Annotated[int, Field(ge=4)] = 24
     height: Annotated[int, Field(ge=64)] = 240
-    width: Annotated[int, Field(ge=64)] = 400
+    width: Annotated[int, Field(ge=96)] = 400
 
 
 class Data(Section):
     """Where the videos come from, and which are used for what."""
 
     kind: Literal["synthetic", "davis"] = "davis"
-    root: str = "data/davis"
+    root: Folder = "data/davis"
     train_year: Literal[2016, 2017] = 2017
-    resolution: str = "480p"
+    resolution: Annotated[str, AfterValidator(_folder_name)] = "480p"
     held_out: axis(str) | None = None
     train_only: axis(str) | None = None
     val_only: axis(str) | None = None
@@ -119,7 +138,7 @@ class Model(Section):
     anchor_sizes: Annotated[list[Count], Field(min_length=5, max_length=5)] = [32, 64, 128, 256, 512]
     roi_levels: axis(Literal["0", "1", "2", "3"]) = ["0", "1", "2", "3"]
     image_mean: Annotated[list[float], Field(min_length=3, max_length=3)] = [0.485, 0.456, 0.406]
-    image_std: Annotated[list[float], Field(min_length=3, max_length=3)] = [0.229, 0.224, 0.225]
+    image_std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)] = [0.229, 0.224, 0.225]
     min_size: Count = 800
     max_size: Count = 1333
     norm_eps: Annotated[float, Field(ge=0)] | None = None

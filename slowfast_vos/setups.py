@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 from slowfast_vos.errors import UserError
 
@@ -12,6 +13,7 @@ from slowfast_vos.errors import UserError
 CONTROLS = ("none", "still", "shuffled", "strided", "wide")
 TESTED = ("still", "shuffled")
 WIDE_AS = "7-7"
+MAX_FRAMES = 255  # of a window; the layers of a longer one fill any memory
 
 
 def temporal_kernels(frames: int) -> tuple[int, int, int]:
@@ -34,7 +36,7 @@ class Setup:
     weights of 7-7.
 
     Raises:
-        UserError: unless 1 ≤ slow ≤ fast and fast − slow is even, so that the slow window is the fast one's centre;
+        UserError: unless 1 ≤ slow ≤ fast ≤ 255 and fast − slow is even: the slow window is the centre of the fast one;
             or the control is unknown, or cannot be.
     """
 
@@ -44,10 +46,15 @@ class Setup:
     tested: bool = False  # at test time alone
 
     def __post_init__(self) -> None:
+        for frames in (self.slow, self.fast):
+            if not isinstance(frames, Integral) or isinstance(frames, bool):
+                raise UserError(f"setup {self}: found {frames!r} frames; expected a whole number")
         if not 1 <= self.slow <= self.fast:
             raise UserError(
                 f"setup {self}: found {self.slow} slow and {self.fast} fast frames; expected 1 ≤ slow ≤ fast"
             )
+        if self.fast > MAX_FRAMES:
+            raise UserError(f"setup {self}: found {self.fast} fast frames; expected at most {MAX_FRAMES}")
         if (self.fast - self.slow) % 2:
             raise UserError(
                 f"setup {self}: fast − slow is {self.fast - self.slow}; expected an even number, "
@@ -56,7 +63,7 @@ class Setup:
         self._check_control()
 
     def _check_control(self) -> None:
-        known = self.control in ("", *CONTROLS) or (self.control.startswith("wide") and self.wide_as)
+        known = self.control in ("", *CONTROLS) or (self.wide_as is not None and not self.wide_as.control)
         if not known:
             raise UserError(f"setup {self}: found control {self.control!r}; expected one of {', '.join(CONTROLS)}")
         if self.tested and self.control not in TESTED:
@@ -72,7 +79,7 @@ class Setup:
     @classmethod
     def parse(cls, name: str) -> Setup:
         """Read a setup's name, such as "3-7", "7-7+still" or "7-7@still"."""
-        found = re.fullmatch(r"([0-9]+)-([0-9]+)(?:([+@])(.+))?", str(name))
+        found = re.fullmatch(r"([0-9]{1,9})-([0-9]{1,9})(?:([+@])(.+))?", str(name))
         if not found:
             raise UserError(f'setup {name!r}: expected "slow-fast" in frames, such as "3-7", or "slow-fast+control"')
         return cls(int(found[1]), int(found[2]), found[4] or "", found[3] == "@")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save
 from slowfast_vos.cli import app
 from slowfast_vos.model.checkpoints import read_checkpoint, save_checkpoint
 from slowfast_vos.videos.pngs import read_mask, write_mask
@@ -62,6 +64,12 @@ def test_a_name_and_a_folder_that_the_dataset_lacks_are_named(inside: Run) -> No
     refused(inside.verb("train-parent", "--setup", SETUP, name="new"), "model.safetensors: missing; expected a checkpo")
 
 
+def test_results_that_cannot_be_written_are_found_before_the_work(inside: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slowfast_vos.jobs.train.train_detector", lambda *_, **__: pytest.fail("it trained"))
+    (inside.folder / "results" / "taken").write_text("a file")
+    refused(inside.verb("train-detector", name="taken"), "results/taken: cannot be written (File exists)")
+
+
 @pytest.mark.parametrize(
     ("words", "verb", "options"),
     [
@@ -94,6 +102,19 @@ def test_a_checkpoint_of_another_setup_or_width_is_refused(copied: Run) -> None:
         refused(copied.verb(verb, "--setup", "1-1"), "found a checkpoint of setup 1-3; expected 1-1")
     done = copied.verb("predict-parent", "--setup", SETUP, model={"fpn_channels": 24})
     refused(done, "model.safetensors: does not fit this model; ", "size mismatch for ")
+
+
+def test_a_record_in_anothers_place_is_refused(copied: Run) -> None:
+    results = copied.results
+    first, *_, last = copied.grid_paths
+    final, other = sorted(results.final(SETUP, SEED, "any").parent.iterdir())
+    for source, place, verb, words in (
+        (first, last, ("select",), "found the record of freeze 'SF'; expected 'BB_SF', as its path says"),
+        (first, results.selected(SETUP, SEED), ("finetune",), "found the record of kind 'grid'; expected 'selected'"),
+        (final, other, ("evaluate", "--task", "semi-supervised"), "found the record of sequence "),
+    ):
+        shutil.copy(source, place)
+        refused(copied.verb(*verb, "--setup", SETUP), f"{place.relative_to(copied.folder)}: {words}")
 
 
 @pytest.mark.parametrize(
@@ -187,6 +208,39 @@ def test_predict_takes_other_pictures_in_the_order_of_their_names(inside: Run, t
     assert all(read_mask(path).shape == (50, 70) for path in (out / "clip").iterdir())
 
 
+@pytest.mark.parametrize(
+    ("video", "out", "words"),
+    [
+        ("clip", ".", "clip: found the frames themselves; expected another --out"),
+        ("clip", "sub/..", "clip: found the frames themselves; expected another --out"),
+        ("clip", "link", "clip: found the frames themselves; expected another --out"),
+        ("clip", "tree/Annotations/480p", "clip: found a place inside a DAVIS tree; expected another --out"),
+        ("clip", "other", "00000.png: found a picture that is no mask; expected another --out"),
+    ],
+)
+def test_predict_overwrites_nothing_but_masks(
+    inside: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, video: str, out: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("clip", "other/clip"):
+        Path(folder).mkdir(parents=True)
+        for index in range(2):
+            Image.new("RGB", (70, 50), (90, 40, index)).save(Path(folder) / f"{index:05d}.png")
+    for folder in ("sub", "tree/ImageSets", "tree/Annotations/480p/clip"):
+        Path(folder).mkdir(parents=True)
+    Path("link").symlink_to(tmp_path)
+    before = hashes(tmp_path)
+    checkpoint = inside.folder / inside.results.parent(SETUP, SEED) / "model.safetensors"
+    refused(predict(inside, checkpoint, Path(video), Path(out)), words)
+    assert hashes(tmp_path) == before
+
+
+def test_predict_replaces_its_own_masks(inside: Run, dataset_root: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        checkpoint = inside.results.parent(SETUP, SEED) / "model.safetensors"
+        assert predict(inside, checkpoint, frames_of(dataset_root), tmp_path).exit_code == 0
+
+
 def test_predict_refuses_what_is_no_video_or_no_parent(
     inside: Run, dataset_root: Path, tmp_path: Path, network: Callable[..., torch.nn.Module]
 ) -> None:
@@ -195,10 +249,15 @@ def test_predict_refuses_what_is_no_video_or_no_parent(
     video, out = frames_of(dataset_root), tmp_path / "out"
     (tmp_path / "empty").mkdir()
     refused(predict(inside, parent, tmp_path / "empty", out), "empty: found no pictures")
-    refused(predict(inside, parent, tmp_path / "gone", out), "gone: found no pictures")
+    refused(predict(inside, parent, tmp_path / "gone", out), "gone: found no such folder; expected frames")
     refused(predict(inside, tmp_path / "gone.safetensors", video, out), "gone.safetensors: missing; expected a checkpo")
     refused(predict(inside, detector, video, out), "model.safetensors: found no setup in its header")
     refused(predict(inside, video / "00000.jpg", video, out), "00000.jpg: cannot be read; expected a safetensors")
+    state, about = read_checkpoint(parent)
+    for key, lost in (("setup", 5), ("settings", None), ("settings", []), ("seed", None), ("seed", "x")):
+        edited = tmp_path / "edited.safetensors"
+        edited.write_bytes(save(state, {"about": json.dumps(about | {key: lost})}))
+        refused(predict(inside, edited, video, out), f"{edited}: found no {key} in its header; expected the checkpoint")
     liar = tmp_path / "liar.safetensors"  # whose setup is not that of its weights
     save_checkpoint(liar, network(3, 7), read_checkpoint(parent)[1])
     refused(predict(inside, liar, video, out), "liar.safetensors: does not fit this model")
@@ -221,3 +280,4 @@ def test_predict_refuses_frames_of_several_sizes_and_broken_ones(
     shutil.copytree(frames_of(dataset_root), video)
     (video / "00003.jpg").write_bytes(b"no picture")
     refused(predict(inside, parent, video, out), "00003.jpg: cannot be read; expected a picture")
+    assert not (out / "broken").exists()

@@ -86,8 +86,32 @@ def test_defaults_of_the_network_are_the_configurations() -> None:
         ({"grid": {"lr": [0.001]}}, "grid.lr.0", 'found 0.001; expected a number in quotes, such as "0.001"'),
         *[
             ({"grid": {"lr": [rate]}}, "grid.lr.0", f"found {rate!r}; expected a number ≥ 0")
-            for rate in ("fast", "-0.1", "nan", "inf", " 0.1")
+            for rate in ("fast", "-0.1", "nan", "inf", " 0.1", "1_0", "1e400", "٣")
         ],
+        ({"grid": {"lr": ["0.001", "1e-3"]}}, "grid.lr", "found ['0.001', '1e-3']; expected each value once"),
+        ({"grid": {"scale": ["0", "0.0"]}}, "grid.scale", "found ['0', '0.0']; expected each value once"),
+        ({"tuning": {"lr": ["1", "1.0"]}}, "tuning.lr", "found ['1', '1.0']; expected each value once"),
+        ({"parent": {"epochs": True}}, "parent.epochs", "found True; expected no boolean"),
+        ({"finetune": {"rotation": True}}, "finetune.rotation", "found True; expected no boolean"),
+        ({"seeds": [0, True]}, "seeds", "found [0, True]; expected no boolean"),
+        *[
+            ({section: {key: value}}, f"{section}.{key}", "it should be a finite number")
+            for section, key in (("detector", "weight_decay"), ("model", "norm_eps"), ("parent", "feature_cache_gib"))
+            for value in (float("inf"), float("nan"))
+        ],
+        ({"model": {"image_mean": [0, 0, float("nan")]}}, "model.image_mean.2", "it should be a finite number"),
+        ({"model": {"image_std": [float("inf"), 1, 1]}}, "model.image_std.0", "it should be a finite number"),
+        ({"model": {"image_std": [1, 0, 1]}}, "model.image_std.1", "found 0; it should be greater than 0"),
+        *[
+            ({"data": {"held_out": ["a"], "resolution": name}}, "data.resolution", f"found {name!r}; expected the name")
+            for name in ("../..", "..", ".", "", "a/b", "/tmp")
+        ],
+        *[({"name": name}, "name", f"found {name!r}; expected another name") for name in ("published", "compare")],
+        (
+            {"data": {"held_out": ["a"], "synthetic": {"width": 95}}},
+            "data.synthetic.width",
+            "greater than or equal to 96",
+        ),
         ({"grid": {"lr": ["0.1", "0.1"]}}, "grid.lr", "found ['0.1', '0.1']; expected each value once"),
         ({"grid": {"scale": ["1"]}}, "grid.scale.0", "found '1'; expected a number below 1"),
         ({"seeds": [-1]}, "seeds.0", "found -1"),
@@ -97,6 +121,18 @@ def test_defaults_of_the_network_are_the_configurations() -> None:
         ({"name": "../up"}, "name", "found '../up'"),
         ({"switches": {"border": "wrap"}}, "switches.border", "found 'wrap'; it should be 'zeros' or 'replicate'"),
         ({"data": 5}, "data", "found 5"),
+        ({"data": {"root": ""}}, "data.root", "found ''"),
+        ({"davis_root": "", "data": {"held_out": ["a"]}}, "davis_root", "found ''"),
+        *[
+            (values, key, "found 'a/{b}'; expected a path without braces, which name wildcards in Snakemake")
+            for key, values in {
+                "data.root": {"data": {"kind": "synthetic", "held_out": ["a"], "root": "a/{b}"}},
+                "claims.file": {"claims": {"file": "a/{b}"}, "data": {"held_out": ["a"]}},
+            }.items()
+        ],
+        ({"setups": ["1-999999"]}, "setups.0", "found 999999 fast frames; expected at most 255"),
+        ({"setups": ["1-" + "9" * 5000]}, "setups.0", 'expected "slow-fast" in frames'),
+        ({"setups": ["3-7+wide3-7+still"]}, "setups.0", "found control 'wide3-7+still'"),
         ({"data": {"held_out": ["a"], "synthetic": {"width": 10}}}, "data.synthetic.width", "found 10"),
     ],
 )
@@ -195,6 +231,10 @@ def test_saving_is_idempotent_and_reads_back(tmp_path: Path) -> None:
         (b"- 1\n- 2\n", "found list; expected keys and values"),
         (b"", "found NoneType; expected keys and values"),
         (b"1: 2\n", "keys should be strings"),
+        (b"seeds: [1]\nname: a\nseeds: [2]\n", "found key 'seeds' twice, again in line 3; expected it once"),
+        (b"parent: {epochs: 1, lr: '1', epochs: 2}\n", "found key 'epochs' twice, again in line 1; expected it once"),
+        (b"name: 2020-13-45\n", "cannot be read as YAML"),
+        (b"[" * 100_000, "cannot be read as YAML"),
     ],
 )
 def test_files_that_are_no_configuration_are_refused_in_one_line(content: bytes, words: str, tmp_path: Path) -> None:
@@ -207,6 +247,21 @@ def test_files_that_are_no_configuration_are_refused_in_one_line(content: bytes,
     assert str(error.value).startswith(f"{path}: ")
     assert words in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_key_may_override_what_is_merged_in(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("data: {held_out: [bear]}\ndetector: &all {lr: '1', epochs: 2}\nparent: {<<: *all, epochs: 3}\n")
+    assert (load_settings(path).parent.lr, load_settings(path).parent.epochs) == ("1", 3)
+
+
+def test_json_may_be_indented_by_tabs_and_names_a_key_once_too(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.write_text('{\n\t"name": "a",\n\t"data": {\n\t\t"held_out": ["bear"]\n\t}\n}\n')
+    assert load_settings(path).name == "a"
+    path.write_text('{"name": "a", "name": "b"}')
+    with pytest.raises(UserError, match=r"run\.json: found key 'name' twice, again in line 1; expected it once"):
+        load_settings(path)
 
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "config").glob("*.yaml")), ids=lambda p: p.stem)

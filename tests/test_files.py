@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from slowfast_vos.errors import UserError
-from slowfast_vos.files import atomic_folder, atomic_write, read_json, write_json, write_text
+from slowfast_vos.files import atomic_folder, atomic_write, expect_writable, read_json, write_json, write_text
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -103,7 +102,7 @@ def test_numbers_that_json_has_not_are_refused_before_anything_is_written(tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", json.dumps({"a": 1}).encode()[:-1]])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b'{"a": 1', b"[NaN]", b"[" * 100_000])
 def test_a_file_that_is_no_json_or_missing_is_named(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "value.json"
     path.write_bytes(content)
@@ -112,3 +111,12 @@ def test_a_file_that_is_no_json_or_missing_is_named(content: bytes, tmp_path: Pa
     assert len(str(error.value).splitlines()) == 1
     with pytest.raises(UserError, match=r"gone\.json: missing; expected a JSON file"):
         read_json(tmp_path / "gone.json")
+
+
+def test_a_folder_that_cannot_be_written_is_found_beforehand(tmp_path: Path) -> None:
+    expect_writable(tmp_path / "new")
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "file").write_text("a file")
+    for folder in (tmp_path / "file", tmp_path / "file" / "results", Path("/proc/nothing")):
+        with pytest.raises(UserError, match=rf"^{folder}: cannot be written \(.*\)$"):
+            expect_writable(folder)

@@ -97,3 +97,9 @@ def test_setups_that_cannot_be_are_refused_with_the_reason(name: str, reason: st
 )
 def test_the_first_frames_window_is_mirrored_in_time(setup: str, length: int, order: list[int]) -> None:
     assert Setup.parse(setup).mirrored_window(length) == order
+
+
+@pytest.mark.parametrize("frames", [(1.0, 3), (1, 3.0), (True, 3), ("1", 3)])
+def test_a_setup_has_whole_numbers_of_frames(frames: tuple[int, int]) -> None:
+    with pytest.raises(UserError, match=r"^setup .*: found .* frames; expected a whole number$"):
+        Setup(*frames)

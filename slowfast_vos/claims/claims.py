@@ -7,12 +7,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from slowfast_vos.config import Settings
 from slowfast_vos.dag import TASKS
 from slowfast_vos.errors import UserError
+from slowfast_vos.files import parse_yaml
 from slowfast_vos.paths import Results
 from slowfast_vos.sections import Section
 
@@ -133,9 +133,7 @@ def read_claims(extra: str | None = None) -> list[Claim]:
 
 def _parse(text: str, source: str) -> list[Claim]:
     try:
-        claims = TypeAdapter(list[Claim]).validate_python(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise UserError(f"{source}: cannot be read as YAML ({' '.join(str(error).split())})") from None
+        claims = TypeAdapter(list[Claim]).validate_python(parse_yaml(text, source))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

@@ -74,15 +74,15 @@ class Estimate:
         error, freedom = _error(mean_squares, seeds, sequences)
         return Estimate(self.mean, error, freedom, seeds, sequences, self.variances)
 
-    def seeds_to_detect(self, difference: float) -> int | None:
+    def seeds_to_detect(self, difference: float, level: float = LEVEL) -> int | None:
         """How many seeds would detect a difference on as many sequences; None if a thousand would not."""
         tries = (self.with_counts(seeds, self.sequences) for seeds in range(2, MOST))
-        return next((one.seeds for one in tries if one.detectable() <= difference), None)
+        return next((one.seeds for one in tries if one.detectable(level) <= difference), None)
 
-    def sequences_to_detect(self, difference: float) -> int | None:
+    def sequences_to_detect(self, difference: float, level: float = LEVEL) -> int | None:
         """How many sequences would detect a difference with as many seeds; None if a thousand would not."""
         tries = (self.with_counts(self.seeds, sequences) for sequences in range(2, MOST))
-        return next((one.sequences for one in tries if one.detectable() <= difference), None)
+        return next((one.sequences for one in tries if one.detectable(level) <= difference), None)
 
 
 def estimate(values: np.ndarray) -> Estimate:

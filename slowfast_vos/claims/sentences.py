@@ -43,7 +43,7 @@ def sentence(found: Finding) -> str:
         words = {"supported": "support it", "contradicted": "contradict it", "undecided": "leave it open"}
         parts.append(f"These trainings and videos alone would {words[found.leaning]}.")
     elif found.verdict == "undecided" and found.contrast is not None and not math.isnan(found.contrast.estimate.error):
-        parts.append(f"This run finds differences from {found.contrast.estimate.detectable():.3f} on.")
+        parts.append(f"This run finds differences from {found.contrast.estimate.detectable(found.level):.3f} on.")
         parts.append(f"It would take {found.needs} to find the margin.")
     elif found.needs:
         parts.append(f"It would take {found.needs}.")

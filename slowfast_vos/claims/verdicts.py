@@ -50,6 +50,7 @@ class Finding:
     Attributes:
         contrast: the one that decides: of several, the one farthest from what is claimed.
         rivals: how many contrasts there are.
+        level: of one test by which the first claim of the family is decided: 1 − .05 / the number of claims.
         p_for, p_against: one-sided p values, adjusted by Holm over the family.
         reason: why it is undecided, or what decided a claim of cost.
         needs: what would decide it.
@@ -65,6 +66,7 @@ class Finding:
     needs: str = ""
     leaning: Verdict | None = None
     rivals: int = 1
+    level: float = LEVEL
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def judge(claims: Iterable[Claim], known: Evidence, margin: float) -> list[Findi
     for side in ("p_for", "p_against"):
         adjusted = holm([getattr(found[index], side) for index in tested])
         for index, value in zip(tested, adjusted, strict=True):
-            found[index] = replace(found[index], **{side: value})
+            found[index] = replace(found[index], **{side: value}, level=1 - (1 - LEVEL) / len(tested))
     return [_decide(one, known, margin) if one.p_for is not None else one for one in found]
 
 
@@ -190,9 +192,7 @@ def _of_strata(claim: Claim, found: Contrast, attributes: Mapping[str, list[str]
     if claim.where:
         return Contrast(f"{found.label} ({wanted})", found.values[named], inside)
     apart = difference(inside, estimate(found.values[others].to_numpy()))
-    return Contrast(
-        f"{found.label} on {len(named)} sequences with {wanted} minus the same without", found.values, apart
-    )
+    return Contrast(f"({found.label} with {wanted}) − (without)", found.values, apart)
 
 
 def _label(plus: Iterable[str], minus: Iterable[str]) -> str:
@@ -216,7 +216,8 @@ def _decide(found: Finding, known: Evidence, margin: float) -> Finding:
     if verdict == "supported" and found.claim.kind == "as good for less":
         return _cheaper(found, known.costs)
     if verdict == "undecided":
-        return replace(found, reason="the interval holds both answers", needs=_needs(one, margin))
+        reason = f"neither it nor its opposite is shown at p < {1 - LEVEL:.2f} (Holm)"
+        return replace(found, reason=reason, needs=_needs(one, margin, found.level))
     return replace(found, verdict=verdict)
 
 
@@ -228,10 +229,10 @@ def _verdict(found: Finding) -> Verdict:
     return "supported" if holds else "undecided"
 
 
-def _needs(one: Estimate, margin: float) -> str:
+def _needs(one: Estimate, margin: float, level: float) -> str:
     if one.variances is None:
         return "more seeds, and more sequences of both kinds"
-    seeds, sequences = one.seeds_to_detect(margin), one.sequences_to_detect(margin)
+    seeds, sequences = one.seeds_to_detect(margin, level), one.sequences_to_detect(margin, level)
     ways = [f"{seeds} seeds of these sequences"] if seeds else []
     ways += [f"{sequences} such sequences with {one.seeds} seeds"] if sequences else []
     return " or ".join(ways) or "more seeds and more sequences"

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from slowfast_vos.config import load_settings
 from slowfast_vos.errors import UserError
+from slowfast_vos.files import expect_writable
 from slowfast_vos.jobs.gpus import gpu_lock
 from slowfast_vos.jobs.job import Job
 from slowfast_vos.jobs.runner import run_job
@@ -123,6 +124,7 @@ def open_job(
     if seed is not None and seed not in settings.seeds:
         raise UserError(f"--seed: found {seed}; expected one of seeds {settings.seeds} in {config}")
     seed = settings.seeds[0] if seed is None else seed
+    expect_writable(Results(settings).root)
     with report_job(config, *parts, seed=seed, part=part), on_device(settings.device) if network else nullcontext():
         yield Job(settings, seed)
 

@@ -11,11 +11,10 @@ import typer
 
 from slowfast_vos.cli.app import Config, Out, Part, Seed, SetupOption, app, open_job, parse_part, report_job
 from slowfast_vos.config import load_settings
-from slowfast_vos.dag import BASELINES, TASKS, planned_jobs
+from slowfast_vos.dag import BASELINES, TASKS, planned_jobs, read_output
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import atomic_folder, write_json
 from slowfast_vos.jobs.evaluate import evaluate_predictions, select_best
-from slowfast_vos.measuring.record import read_record
 from slowfast_vos.setups import Setup
 
 
@@ -192,8 +191,8 @@ def check_records(config: Config, out: Annotated[Path, typer.Option(help="File t
     with report_job(config, "check-records") as results:
         from slowfast_vos.reporting.records import has_settings
 
-        paths = [path for job in planned_jobs(results) if job.recorded for path in job.outputs]
-        records = {path: read_record(path) for path in paths}
+        jobs = [job for job in planned_jobs(results) if job.recorded]
+        records = {path: read_output(results, job, path) for job in jobs for path in job.outputs}
         if others := [path for path, record in records.items() if not has_settings(record, results.settings)]:
             expected = "expected the run's; remove it, and the same command makes it again"
             raise UserError("\n".join(f"{path}: found other settings of its stage; {expected}" for path in others))

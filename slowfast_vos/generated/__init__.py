@@ -1,6 +1,6 @@
 """Generated videos: a dataset shaped as DAVIS, in which the object is what moves."""
 
-from slowfast_vos.generated.dataset import synthesize
+from slowfast_vos.generated.dataset import check_drawn, synthesize
 from slowfast_vos.generated.scenes import sequence_names
 
-__all__ = ["sequence_names", "synthesize"]
+__all__ = ["check_drawn", "sequence_names", "synthesize"]

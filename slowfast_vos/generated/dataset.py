@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -43,12 +46,13 @@ ATTRIBUTES = {
     "SC": "shape complexity: limbs, arms or wings",
     "SV": "scale variation: an object's area changes by a factor of 2 or more",
 }
+GENERATOR = """Generator: slowfast-vos synthesize, version {version}; seed {seed}; {train} training and {val} validation
+sequences of {frames} frames, {height} x {width} pixels."""
 README = """Generated videos for slowfast-vos
 =================================
 
 Format: DAVIS (JPEGImages, Annotations, ImageSets, Annotations/db_info.yml).
-Generator: slowfast-vos synthesize, version {version}; seed {seed}; {train} training and {val} validation
-sequences of {frames} frames, {height} x {width} pixels.
+{generator}
 Licence: CC0 1.0 (public domain). No photograph was used: every pixel is computed.
 
 The object is what moves relative to the ground. Training masks number the objects from 1, as DAVIS 2017 does;
@@ -95,19 +99,24 @@ def synthesize(
     if (root / "ImageSets").exists() and not ours:
         raise UserError(f"{root}: found another dataset; expected an empty folder or one of generated videos")
     meanings = "\n".join(f"  {name:<4}{meaning}" for name, meaning in ATTRIBUTES.items())
-    write_text(readme, README.format(version=VERSION, attributes=meanings, **numbers))
+    write_text(readme, README.format(generator=GENERATOR.format(version=VERSION, **numbers), attributes=meanings))
     splits = {"train": sequences("train", train), "val": sequences("val", val)}
     work = [(split, name, recipe) for split, recipes in splits.items() for name, recipe in recipes.items()]
     draw = partial(_draw_sequence, root, seed=seed, frames=frames, height=height, width=width)
     info = f"attributes: [{', '.join(ATTRIBUTES)}]\nsets: [training,test]\nsequences:\n"
     context = multiprocessing.get_context("spawn")  # OpenCV's threads do not survive a fork
-    # Ctrl-C ends the workers at once and without a traceback; whatever they were writing is not renamed.
-    with ProcessPoolExecutor(processes, context, signal.signal, (signal.SIGINT, signal.SIG_DFL)) as pool:
-        run = map if processes == 1 else pool.map
-        for done, entry in enumerate(run(draw, *zip(*work, strict=True)), 1):
-            info += entry
-            if progress is not None:
-                progress(done, len(work))
+    try:
+        with ProcessPoolExecutor(processes, context, _end_at_once) as pool:
+            # No `map`: it cancels what an interrupt leaves to do, which breaks the pool's own thread.
+            with _no_interrupts():
+                drawn = [pool.submit(draw, *one) for one in work] if processes > 1 else []
+            for done, one in enumerate(work, 1):
+                info += drawn[done - 1].result() if drawn else draw(*one)
+                if progress is not None:
+                    progress(done, len(work))
+    except BrokenProcessPool:
+        expected = "expected it to live (a full memory?); the same command draws anew"
+        raise UserError(f"{root}: found a drawing process killed; {expected}") from None
     names = {"train": [*splits["train"]], "val": [*splits["val"]], "trainval": [*splits["train"], *splits["val"]]}
     for split, chosen in names.items():
         listing = "".join(f"{name}\n" for name in chosen)
@@ -116,6 +125,40 @@ def synthesize(
         for folder, text in (("2016", listing), ("2017", listing), (RESOLUTION, pairs)):
             write_text(root / "ImageSets" / folder / f"{split}.txt", text)
     write_text(root / "Annotations" / "db_info.yml", info)
+
+
+def check_drawn(root: Path, **numbers: int) -> None:
+    """Raise UserError unless the tree at `root` was drawn with these arguments of `synthesize`."""
+    readme, wanted = root / "README.txt", GENERATOR.format(version=VERSION, **numbers)
+    text = readme.read_text(encoding="utf-8", errors="replace") if readme.is_file() else ""
+    if wanted not in text:
+        start, line_ends = text.find(GENERATOR[:10]), wanted.count("\n") + 1
+        found = " ".join(text[start:].splitlines()[:line_ends]) if start >= 0 else "no generated videos"
+        remedy = "run `slowfast-vos synthesize --config …`, or name another data.root"
+        raise UserError(f"{readme}: found {found}; expected {' '.join(wanted.split())} ({remedy})")
+
+
+def _end_at_once() -> None:
+    """Ctrl-C ends this worker at once and without a traceback; whatever it was writing is not renamed."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Ctrl-C waits until this ends, and in a process that starts here until that unblocks it."""
+    asked: list[int] = []
+    main = threading.current_thread() is threading.main_thread()  # where Python runs handlers, whoever gets the signal
+    handler = signal.signal(signal.SIGINT, lambda number, _: asked.append(number)) if main else None
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if main:
+            signal.signal(signal.SIGINT, handler)
+    if asked:
+        raise KeyboardInterrupt
 
 
 def _draw_sequence(root: Path, split: str, name: str, recipe: Recipe, *, frames: int, **options: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from slowfast_vos.jobs.job import Job, gather_scores
-from slowfast_vos.measuring.record import Record, read_record
+from slowfast_vos.measuring.record import Record
 from slowfast_vos.scoring import Scores, score
 
 
@@ -41,7 +41,8 @@ def _failures(job: Job, setup: str) -> list[str]:
     """The sequences whose final models failed, with the reason: one line for each reason."""
     reasons: dict[str | None, list[str]] = {}
     for video in job.dataset.val:
-        record = read_record(job.results.final(setup, job.seed, video.name))
+        path = job.results.final(setup, job.seed, video.name)
+        record = job.read_record(path, "final", setup, sequence=video.name)
         if record.status == "failed":
             reasons.setdefault(record.error, []).append(video.name)
     return [f"{', '.join(names)}: {error}" for error, names in reasons.items()]
@@ -53,7 +54,8 @@ def select_best(job: Job, setup: str) -> Record:
     Where every configuration failed, the record is a failed one, and so are the setup's final models.
     """
     results = job.results
-    records = [read_record(results.grid(setup, *point, job.seed)) for point in results.configurations()]
+    paths = [results.grid(setup, *point, job.seed) for point in results.configurations()]
+    records = [job.read_record(path, "grid", setup, **results.place(path)) for path in paths]
     done = [record for record in records if record.scores is not None]
     if done:
         best = max(done, key=lambda record: record.scores.jf_mean)

@@ -6,6 +6,7 @@ rate was edited, computes only what is missing, and tries again what failed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +14,58 @@ from slowfast_vos.files import atomic_folder
 from slowfast_vos.jobs.job import Job, gather_scores
 from slowfast_vos.jobs.predict import write_predictions
 from slowfast_vos.jobs.train import Selection, weights_digest
-from slowfast_vos.measuring.record import Epoch, Record, read_record
-from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
+from slowfast_vos.measuring.record import Epoch, Record
+from slowfast_vos.model.slowfast_maskrcnn import Prepared, SlowFastMaskRCNN
 from slowfast_vos.paths import shard
 from slowfast_vos.progress import progress_lines
-from slowfast_vos.training.finetune import Configuration, fine_tune
+from slowfast_vos.training.features import GIB
+from slowfast_vos.training.finetune import Configuration, SampleKey, fine_tune
 from slowfast_vos.training.loop import Resume, job_seed
 from slowfast_vos.videos.davis import Video
+
+
+class SampleCache:
+    """Fine-tuning samples as frozen parts prepare them: with common random numbers, configurations share them.
+
+    Args:
+        gib: bound on the cache's memory; samples beyond it are prepared each time.
+    """
+
+    def __init__(self, gib: float) -> None:
+        self.bytes_left = gib * GIB
+        self.samples: dict[SampleKey, Prepared] = {}
+
+    def get(self, key: SampleKey, prepare: Callable[[], Prepared]) -> Prepared:
+        """The sample of that key."""
+        found = self.samples.get(key)
+        if found is None:
+            found = prepare()
+            size_in_bytes = sum(maps.nbytes for maps in found.enhanced.values())
+            if size_in_bytes <= self.bytes_left:
+                self.bytes_left -= size_in_bytes
+                self.samples[key] = found
+        return found
 
 
 def run_grid(job: Job, setup: str, index: int, count: int) -> list[Record]:
     """Run shard `index` of `count` of a setup's grid; one record for every configuration."""
     parent, selection = job.parent(setup), Selection(job, frozen=True)
     points, start = shard(job.results.configurations(), index, count), weights_digest(parent)
+    cache = SampleCache(job.settings.parent.feature_cache_gib)
     return [
-        _run_point(job, setup, parent, start, selection, Configuration(*point))
+        _run_point(job, setup, parent, start, selection, cache, Configuration(*point))
         for point in progress_lines(points, f"grid {setup}", " ".join)
     ]
 
 
 def _run_point(
-    job: Job, setup: str, parent: SlowFastMaskRCNN, start: str, selection: Selection, point: Configuration
+    job: Job,
+    setup: str,
+    parent: SlowFastMaskRCNN,
+    start: str,
+    selection: Selection,
+    cache: SampleCache,
+    point: Configuration,
 ) -> Record:
     """Fine-tune a model on each selection sequence, and score it there."""
     settings, values = job.settings, point.as_job()
@@ -49,8 +81,9 @@ def _run_point(
                 video,
                 point,
                 iterations=settings.grid.iterations,
-                seed=job_seed(settings, job.seed, "grid", setup, *values.values(), video.name),
+                seed=job_seed(settings, job.seed, "fine-tuning", video.name),
                 resume=Resume(work / f"{video.name}.pt", key, settings.save_every),
+                reuse=cache.get,
             )
             # Under BB_SF, backbone and RPN still give the parent's features.
             scores[video.name] = selection.score_video(model, video, frozen=point.freeze == "BB_SF")
@@ -79,7 +112,8 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
 
     A sequence that fails leaves a failed record and no predictions; so do all where no configuration was chosen.
     """
-    videos, selected = shard(job.dataset.val, index, count), read_record(job.results.selected(setup, job.seed))
+    videos = shard(job.dataset.val, index, count)
+    selected = job.read_record(job.results.selected(setup, job.seed), "selected", setup)
     # Without a configuration there may be no parent either.
     parent = None if selected.error else job.parent(setup)
     start = None if parent is None else weights_digest(parent)
@@ -106,7 +140,7 @@ def _run_sequence(
             video,
             Configuration(**selected.job),
             iterations=settings.final.iterations,
-            seed=job_seed(settings, job.seed, "final", setup, video.name),
+            seed=job_seed(settings, job.seed, "fine-tuning", video.name),
             resume=Resume(work / "state.pt", key, settings.save_every),
         )
         with atomic_folder(out) as masks:

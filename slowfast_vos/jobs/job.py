@@ -19,9 +19,8 @@ import numpy as np
 
 from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
-from slowfast_vos.files import read_json
 from slowfast_vos.measuring.provenance import Stopwatch, processor
-from slowfast_vos.measuring.record import Kind, Record, Scores, SequenceScores, read_record
+from slowfast_vos.measuring.record import UNCHECKED, Kind, Record, Scores, SequenceScores, read_checked, read_record
 from slowfast_vos.paths import Results
 from slowfast_vos.setups import Setup
 from slowfast_vos.videos.dataset import Dataset, open_dataset
@@ -59,7 +58,7 @@ class Job:
     def data_digest(self) -> str:
         """Digest of every file of the checked dataset."""
         checked = self.results.dataset
-        return read_json(checked)["digest"] if checked.is_file() else "unchecked"
+        return read_checked(checked).digest if checked.is_file() else UNCHECKED
 
     @cached_property
     def device(self) -> Device:
@@ -89,6 +88,10 @@ class Job:
         )
         record.save(path)
         return record
+
+    def read_record(self, path: Path, kind: Kind, setup: str, **point: str) -> Record:
+        """A record that this job goes by; a UserError if it is another run's, seed's or configuration's."""
+        return read_record(path, name=self.settings.name, kind=kind, setup=setup, seed=self.seed, job=point)
 
     def key(self, *decisive: object) -> str:
         """Digest of all that decides a result: the shared settings, the data, the seed, and `decisive`."""

@@ -161,5 +161,5 @@ def _read(path: Path) -> JobStatus:
         return JobStatus("running")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise UserError(f"{path}: found no job status; expected one as this version writes it, or no file") from None

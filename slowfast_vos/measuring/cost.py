@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 
 import numpy as np
 import torch
-from scipy.stats import binom
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -47,7 +48,9 @@ def median_interval(values: Sequence[float]) -> dict[str, float]:
     k as large as 95 % allow. It needs six values; of fewer it has all, and covers less.
     """
     ordered, count = sorted(values), len(values)
-    k = max(int(binom.ppf(0.025, count, 0.5)), 1)
+    # Below the k-th lowest value the median lies with the chance of fewer than k heads in `count` throws of a coin.
+    chances = list(accumulate(math.comb(count, heads) / 2**count for heads in range(count + 1)))
+    k = max(sum(chance <= 0.025 for chance in chances), 1)
     return {"median": float(np.median(ordered)), "low": ordered[k - 1], "high": ordered[count - k], "repeats": count}
 
 

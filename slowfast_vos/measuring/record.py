@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import read_json, write_json
 
 Kind = Literal["detector", "parent", "tuning", "grid", "selected", "final", "evaluation", "cost"]
 Task = Literal["unsupervised", "semi-supervised", "baseline"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=-1, le=1)]
+UNCHECKED = "unchecked"  # stands for the digest of data that nothing has checked
+# What a record that is done must hold, by its kind.
+OUTCOMES = dict.fromkeys(("grid", "selected", "evaluation"), "scores") | {"cost": "cost"}
+
+
+P = TypeVar("P", bound=BaseModel)
 
 
 class Part(BaseModel):
-    """Base of a record's parts: unknown keys are errors."""
+    """Base of a record's parts: unknown keys are errors, and so are numbers that are not finite."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class SequenceScores(Part):
     """Official statistics of one sequence: J (region similarity) and F (contour accuracy)."""
 
-    j_mean: float
-    j_recall: float
-    j_decay: float
-    f_mean: float
-    f_recall: float
-    f_decay: float
+    j_mean: Share
+    j_recall: Share
+    j_decay: Decay
+    f_mean: Share
+    f_recall: Share
+    f_decay: Decay
 
     @property
     def jf_mean(self) -> float:
@@ -39,13 +48,13 @@ class SequenceScores(Part):
 class Scores(Part):
     """Scores of one job: the official global statistics, and every sequence's."""
 
-    jf_mean: float
-    j_mean: float
-    j_recall: float
-    j_decay: float
-    f_mean: float
-    f_recall: float
-    f_decay: float
+    jf_mean: Share
+    j_mean: Share
+    j_recall: Share
+    j_decay: Decay
+    f_mean: Share
+    f_recall: Share
+    f_decay: Decay
     sequences: dict[str, SequenceScores]
 
 
@@ -56,7 +65,7 @@ class Epoch(Part):
     iteration: int
     loss: float
     losses: dict[str, float] = Field(default_factory=dict)
-    jf_selection: float | None = None
+    jf_selection: Share | None = None
     seconds: float
 
 
@@ -126,21 +135,72 @@ class Record(Part):
     settings: dict[str, Any]
     provenance: Provenance
 
+    @model_validator(mode="after")
+    def _whole(self) -> Record:
+        lacking = "error" if self.status == "failed" else OUTCOMES.get(self.kind)
+        if lacking and not getattr(self, lacking):
+            raise ValueError(f"found {self.status} without {lacking}; expected both")
+        if self.scores and not self.scores.sequences:
+            raise ValueError("found scores of no sequence; expected one at least")
+        if self.settings.get("name") != self.name:
+            raise ValueError(f"found settings of {self.settings.get('name')!r}; expected those of {self.name!r}")
+        return self
+
     def save(self, path: str | Path) -> None:
         """Write the record as a whole file."""
         write_json(path, self.model_dump(mode="json"))
 
 
-def read_record(path: str | Path) -> Record:
+class CheckedData(Part):
+    """What the check of a run's data leaves."""
+
+    sequences: dict[str, Annotated[int, Field(ge=1)]]  # frames of each
+    digest: str  # of every file
+    roles: dict[Literal["train", "selection", "val"], list[str]]
+    attributes: dict[str, list[str]]  # of each sequence
+    skipped: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CheckedData:
+        named = [*self.attributes, *(name for names in self.roles.values() for name in names)]
+        if lost := [name for name in named if name not in self.sequences]:
+            raise ValueError(f"found {lost[0]!r} without its frames; expected each among the sequences")
+        if len(self.roles) != 3:
+            raise ValueError(f"found roles {[*self.roles]}; expected train, selection and val")
+        return self
+
+
+def read_record(path: str | Path, *, job: Mapping[str, str] | None = None, **identity: Any) -> Record:
     """Read a record.
 
+    Args:
+        identity: values of fields that the record must have, since it lies at this path.
+        job: the same of some keys of `Record.job`.
+
     Raises:
-        UserError: the file is missing or does not follow the schema.
+        UserError: the file is missing, does not follow the schema, or is the record of another job.
     """
+    record = _read(Record, path, "record")
+    found = {key: getattr(record, key) for key in identity} | {key: record.job.get(key) for key in job or {}}
+    for key, expected in {**identity, **(job or {})}.items():
+        if found[key] != expected:
+            raise UserError(
+                f"{path}: found the record of {key} {found[key]!r}; expected {expected!r}, as its path says"
+            )
+    return record
+
+
+def read_checked(path: str | Path) -> CheckedData:
+    """Read what the check of the data left; a UserError as `read_record`."""
+    return _read(CheckedData, path, "checked data set")
+
+
+def _read(model: type[P], path: str | Path, what: str) -> P:
     values = read_json(path)
     try:
-        return Record.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(f"{path}: is no record; {where}: {first['msg']}") from None
+        where = "".join(f"{part}." for part in first["loc"]).removesuffix(".")
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{path}: is no {what}; {where}{': ' * bool(where)}{message}") from None

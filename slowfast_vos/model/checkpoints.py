@@ -36,8 +36,10 @@ def read_checkpoint(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {}).get("about", "{}"))
+            if not isinstance(about, dict):
+                raise ValueError(f"found {type(about).__name__} in its header; expected keys and values")
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
-    except (SafetensorError, ValueError, OSError) as error:
+    except (SafetensorError, ValueError, RecursionError, OSError) as error:
         raise UserError(f"{path}: cannot be read; expected a safetensors checkpoint ({error})") from error
 
 
@@ -53,6 +55,8 @@ def read_torch_checkpoint(path: str | PathLike[str]) -> dict[str, Tensor]:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's reader raises nearly anything, depending on the bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "weights_only" in str(error):  # torch then advises to run the file's code
+            reason = "it holds more than tensors, or is damaged"
         raise UserError(f"{path}: cannot be read; expected a checkpoint saved by torch ({reason})") from error
     for key in ("model_state_dict", "state_dict", "model"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
@@ -66,8 +70,14 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) ->
     """Load a state dict that fits exactly, under the names that torchvision gives its parts today or gave them in 2020.
 
     Raises:
-        UserError: names every tensor that is missing, left over, or of another shape.
+        UserError: names every tensor that is missing, left over, or of another shape; or one that is not finite or not
+            of floating point.
     """
+    for name, value in state.items():
+        if not value.is_floating_point() and not name.endswith("num_batches_tracked"):
+            raise UserError(f"{source}: {name}: found {value.dtype}; expected weights of floating point")
+        if not value.isfinite().all():
+            raise UserError(f"{source}: {name}: found values that are not finite; expected finite weights")
     try:
         model.load_state_dict(state)  # torchvision's modules translate the names of 2020
     except RuntimeError as error:

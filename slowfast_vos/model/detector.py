@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
+from inspect import signature
 from typing import Any, get_args
 
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
@@ -13,6 +15,8 @@ from torchvision.ops import MultiScaleRoIAlign
 from slowfast_vos.errors import UserError
 from slowfast_vos.model.backbones import ALL_LAYERS, BackboneFPN, Precision
 
+# Torchvision's own constructor takes any other keyword in silence.
+TORCHVISION_OPTIONS = frozenset({*signature(MaskRCNN).parameters, "size_divisible", "fixed_size"} - {"kwargs"})
 CLASSES = 2
 ROI_LEVELS = ("0", "1", "2", "3")
 ROI_SIZE = 7
@@ -53,8 +57,8 @@ def build_detector(
         torchvision_options: further keywords of torchvision's `MaskRCNN` (min_size, box_score_thresh, …).
 
     Raises:
-        UserError: no such backbone, not five anchor sizes, no such level or precision, or a width that cannot be
-            divided.
+        UserError: no such option or backbone, not five anchor sizes, no such level or precision, or a width that
+            cannot be divided.
     """
     if fpn_channels < 8 or fpn_channels % 8:
         raise UserError(f"model.fpn_channels: found {fpn_channels}; expected a multiple of 8, at least 8")
@@ -64,6 +68,12 @@ def build_detector(
         raise UserError(f"model.anchor_sizes: found {len(anchor_sizes)} sizes; expected 5, one a level")
     if precision not in get_args(Precision):
         raise UserError(f'precision: found {precision!r}; expected "fp32" or "bf16"')
+    if unknown := sorted(set(torchvision_options) - TORCHVISION_OPTIONS):
+        alike = get_close_matches(unknown[0], [*TORCHVISION_OPTIONS, *build_detector.__kwdefaults__], 1)
+        expected = (
+            f"did you mean {alike[0]}?" if alike else "expected those of build_detector and torchvision's MaskRCNN"
+        )
+        raise UserError(f"model.{unknown[0]}: unknown option; {expected}")
     return MaskRCNN(
         BackboneFPN(backbone, fpn_channels, trainable_backbone_layers, precision, norm_eps),
         rpn_anchor_generator=AnchorGenerator(tuple((size,) for size in anchor_sizes), ((0.5, 1.0, 2.0),) * 5),

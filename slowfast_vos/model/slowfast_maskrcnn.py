@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from os import PathLike
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +14,23 @@ from torchvision.models.detection.image_list import ImageList
 from slowfast_vos.errors import UserError
 from slowfast_vos.model.backbones import Precision
 from slowfast_vos.model.detector import ROI_LEVELS, build_detector
+from slowfast_vos.model.inputs import Target, check_frames, check_range, check_targets
 from slowfast_vos.model.pathways import temporal_module
-from slowfast_vos.model.streaming import Features, check_sizes, detect, paste
+from slowfast_vos.model.streaming import Features, detect, paste
 from slowfast_vos.setups import Setup
 
 Border = Literal["zeros", "replicate"]
-Target = dict[str, Tensor]
 PARTS = ("backbone", "rpn", "slow_fast", "roi_heads")
+
+
+class Prepared(NamedTuple):
+    """Frames as the RoI heads need them in training."""
+
+    enhanced: Features  # of the centre frames, each [B, C, h, w]
+    proposals: list[Tensor]  # of each, [P, 4], in pixels of the resized frame
+    image_sizes: list[tuple[int, int]]  # height and width of the resized frame
+    targets: list[Target]  # resized
+    rpn_losses: dict[str, Tensor]  # while the RPN trains
 
 
 class SlowFastMaskRCNN(nn.Module):
@@ -47,7 +58,8 @@ class SlowFastMaskRCNN(nn.Module):
     Shape: a frame is `[3, H, W]` in [0, 1]; all frames of a call have one size.
 
     Raises:
-        UserError: a setup that cannot be, or an unknown border, precision, backbone or size.
+        UserError: a setup that cannot be, or an unknown option, border, precision, backbone or size.
+        ValueError: when called, frames or targets that cannot be (see `inputs`).
     """
 
     def __init__(
@@ -64,7 +76,7 @@ class SlowFastMaskRCNN(nn.Module):
         super().__init__()
         if border not in ("zeros", "replicate"):
             raise UserError(f'border: found {border!r}; expected "zeros" or "replicate"')
-        if chunk_length < 1:
+        if not isinstance(chunk_length, Integral) or chunk_length < 1:
             raise UserError(f"chunk_length: found {chunk_length}; expected at least 1 frame")
         self.setup = Setup(slow, fast, control)
         self.border = border
@@ -105,8 +117,14 @@ class SlowFastMaskRCNN(nn.Module):
             parts: names as in `part`.
             drifting_statistics: leave a frozen SlowFast module in training mode, so that its batch norm uses the
                 batch's statistics and goes on updating its own, as the 2020 code did.
+
+        Raises:
+            UserError: a name that is none of a part.
         """
-        self._frozen = frozenset(parts)
+        frozen = frozenset([parts] if isinstance(parts, str) else parts)
+        if unknown := sorted(frozen - set(PARTS)):
+            raise UserError(f"freeze: found {', '.join(unknown)}; expected some of {', '.join(PARTS)}")
+        self._frozen = frozen
         self._drifting_statistics = drifting_statistics
         for name in PARTS:
             self.part(name).requires_grad_(name not in self._frozen)
@@ -137,7 +155,16 @@ class SlowFastMaskRCNN(nn.Module):
         targets: Sequence[Target | None],
         order: Sequence[int] | None = None,
     ) -> dict[str, Tensor]:
-        """Losses of the frames that have a target; RPN losses only while the RPN trains.
+        """Losses of the frames that have a target; RPN losses only while the RPN trains (see `prepare`)."""
+        return self.head_losses(self.prepare(frames, targets, order))
+
+    def prepare(
+        self,
+        frames: Sequence[Tensor],
+        targets: Sequence[Target | None],
+        order: Sequence[int] | None = None,
+    ) -> Prepared:
+        """All that comes before the RoI heads.
 
         Args:
             frames: each `[3, H, W]` in [0, 1].
@@ -148,7 +175,9 @@ class SlowFastMaskRCNN(nn.Module):
         centres = [i for i, target in enumerate(targets) if target is not None]
         if not centres:
             raise ValueError("no frame has a target; expected at least one")
-        check_sizes(frames)
+        check_frames(frames)
+        check_range(frames)
+        check_targets(targets, frames)
         nothing = {"boxes": frames[0].new_zeros((0, 4))}
         images, scaled = self.maskrcnn_model.transform(list(frames), [target or nothing for target in targets])
         features = self.encode(images.tensors)
@@ -160,7 +189,12 @@ class SlowFastMaskRCNN(nn.Module):
             features = {level: maps[list(order)] for level, maps in features.items()}
             places = [[place for place, i in enumerate(order) if i == centre] for centre in centres]
             centres = [some[len(some) // 2] for some in places]
-        return self.roi_losses(self.windows(features, centres), proposals, sizes, scaled) | rpn_losses
+        return Prepared(self.enhance(self.windows(features, centres)), proposals, sizes, scaled, rpn_losses)
+
+    def head_losses(self, prepared: Prepared) -> dict[str, Tensor]:
+        """RoI losses of prepared frames, and their RPN losses."""
+        enhanced, proposals, sizes, targets, rpn_losses = prepared
+        return self.maskrcnn_model.roi_heads(enhanced, list(proposals), sizes, targets)[1] | rpn_losses
 
     def encode(self, images: Tensor) -> Features:
         """Backbone and FPN: `[T, 3, H, W]` → levels `[T, C, h, w]`; no graph is built for a frozen backbone."""
@@ -180,20 +214,13 @@ class SlowFastMaskRCNN(nn.Module):
             windows[level] = (window * inside if self.border == "zeros" else window).transpose(1, 2)
         return windows
 
-    def roi_losses(
-        self,
-        windows: Features,
-        proposals: list[Tensor],
-        image_sizes: list[tuple[int, int]],
-        targets: list[Target],
-    ) -> dict[str, Tensor]:
-        """RoI losses of one centre frame per window.
+    def enhance(self, windows: Features) -> Features:
+        """The module on one window per centre frame: levels `[B, C, fast, h, w]` → `[B, C, h, w]`.
 
         In training the level that no RoI reads (`pool`) passes through the module too, as in the authors' code: it
         shares in the batch norm's running statistics. Where RoIs are pooled from some levels only, no other passes.
         """
         every = self.slow_fast.training and self.roi_levels == ROI_LEVELS
-        enhanced = {
+        return {
             level: self.slow_fast(maps)[:, :, 0] for level, maps in windows.items() if every or level in self.roi_levels
         }
-        return self.maskrcnn_model.roi_heads(enhanced, list(proposals), image_sizes, targets)[1]

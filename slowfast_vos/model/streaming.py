@@ -18,6 +18,7 @@ from torchvision.models.detection.mask_rcnn import MaskRCNN
 from torchvision.models.detection.roi_heads import expand_boxes, expand_masks, paste_masks_in_image
 from torchvision.models.detection.transform import resize_boxes
 
+from slowfast_vos.model.inputs import check_frames, check_range
 from slowfast_vos.setups import Setup
 
 MASK_THRESHOLD = 0.5
@@ -63,19 +64,13 @@ def batches(items: Iterable[T], length: int) -> Iterator[list[T]]:
     return iter(lambda: list(islice(items, length)), [])
 
 
-def check_sizes(frames: Sequence[Tensor]) -> None:
-    """Raise ValueError unless all frames are `[3, H, W]` of one size."""
-    shapes = {tuple(frame.shape) for frame in frames}
-    if len(shapes) != 1 or len(shape := next(iter(shapes))) != 3 or shape[0] != 3:
-        raise ValueError(f"frames: found shapes {sorted(shapes)}; expected [3, H, W], one size for all")
-
-
 @torch.inference_mode()
 def encode_chunk(model: Network, frames: Sequence[Tensor]) -> Chunk:
     """Run backbone, FPN and RPN once on consecutive frames, each `[3, H, W]` in [0, 1]."""
     device = next(model.maskrcnn_model.parameters()).device
+    check_frames(frames)
     frames = [frame.to(device, non_blocking=True) for frame in frames]
-    check_sizes(frames)
+    check_range(frames)
     images = model.maskrcnn_model.transform(frames)[0]
     features = model.encode(images.tensors)
     proposals = model.maskrcnn_model.rpn(images, features)[0]
@@ -103,6 +98,8 @@ def detect_chunks(model: Network, chunks: Iterable[Chunk]) -> Iterator[Detection
         if not features:
             features = {level: _beyond(model, maps[:1], before) for level, maps in chunk.features.items()}
             sizes = chunk.image_size, chunk.original_size
+        if chunk.original_size != sizes[1]:
+            raise ValueError(f"frames: found {chunk.original_size} after {sizes[1]}; expected one size for all")
         features = {level: torch.cat([features[level], maps]) for level, maps in chunk.features.items()}
         waiting += chunk.proposals
         ready = len(next(iter(features.values()))) - before - after

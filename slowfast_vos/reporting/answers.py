@@ -62,7 +62,7 @@ def _point(axes: Axes, row: int, values: pd.DataFrame, one: Estimate, look: Mapp
     if one.error == one.error:
         colour = look.get("markeredgecolor", look["color"])
         axes.errorbar(one.mean, row, xerr=one.half_width(), color=colour, elinewidth=1.3, capsize=2.5, zorder=3)
-    if len(values) > 1:
+    if len(values) > 1 and one.variances is not None:  # not of a difference of groups
         axes.plot(values.mean(axis=1), [row + 0.27] * len(values), "|", color="0.25", markersize=6, zorder=2)
 
 

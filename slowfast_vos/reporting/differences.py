@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from slowfast_vos.claims.intervals import estimate
+from slowfast_vos.claims.intervals import LEVEL, estimate
 from slowfast_vos.claims.sentences import interval, signed
 from slowfast_vos.claims.verdicts import LEAST_SEEDS, LEAST_SEQUENCES, Contrast
 from slowfast_vos.dag import TASKS
@@ -19,15 +19,15 @@ from slowfast_vos.setups import Setup
 NOTE = "Differences are paired by seed and sequence; intervals: 95 %, seeds and sequences crossed, not adjusted."
 
 
-def numbers(contrast: Contrast | None) -> dict[str, Any]:
-    """A contrast as columns of a CSV."""
+def numbers(contrast: Contrast | None, level: float = LEVEL) -> dict[str, Any]:
+    """A contrast as columns of a CSV; `level` is that of the test that detects a difference."""
     if contrast is None:
         return {}
     one = contrast.estimate
     low, high = one.interval()
     found = {"difference": one.mean, "low": low, "high": high, "standard_error": one.error, "freedom": one.freedom}
     counts = {"n_seeds": one.seeds, "n_sequences": one.sequences, "above_zero_on": contrast.wins}
-    return found | counts | {"detectable": one.detectable()}
+    return found | counts | {"detectable": one.detectable(level)}
 
 
 def claims_table(run: Run) -> Table:
@@ -37,7 +37,7 @@ def claims_table(run: Run) -> Table:
         about = {"claim": one.claim.id, "says": one.claim.says, "source": one.claim.source, "kind": one.claim.kind}
         about |= {"verdict": one.verdict, "contrast": one.contrast.label if one.contrast else None}
         adjusted = {"p_for_holm": one.p_for, "p_against_holm": one.p_against}
-        rows.append(about | numbers(one.contrast) | adjusted | {"reason": one.reason, "needs": one.needs})
+        rows.append(about | numbers(one.contrast, one.level) | adjusted | {"reason": one.reason, "needs": one.needs})
     contrasts = [one.contrast for one in run.findings]
     columns = [
         text("claim", [one.claim.id for one in run.findings]),
@@ -75,9 +75,9 @@ def differences_table(run: Run) -> Table:
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame(rows).astype(
-        {name: "Int64" for name in ("n_seeds", "n_sequences", "above_zero_on") if name in rows[0]}
-    )
+    frame = pd.DataFrame(rows)
+    counts = [name for name in ("n_seeds", "n_sequences", "above_zero_on") if name in frame]
+    return frame.astype(dict.fromkeys(counts, "Int64"))
 
 
 def _pairs(run: Run, task: str) -> list[tuple[str, str]]:

@@ -58,12 +58,13 @@ def save(figure: Figure, path: Path) -> list[Path]:
 
 
 def jf_vs_time(run: Run) -> Figure:
-    """J&F of both tasks against the time of one frame, inference alone."""
+    """J&F of both tasks against the time of one frame, inference alone; controls have a figure of their own."""
     figure = Figure(figsize=(SINGLE, 3.0))
     axes = figure.add_subplot()
-    styles = looks(run.settings.setups)
+    setups = [setup for setup in run.settings.setups if setup not in run.controls]
+    styles = looks(setups)
     ends = [f"milliseconds_per_frame_{part}" for part in ("low", "median", "high")]
-    times = run.costs.reindex(columns=ends).dropna().astype(float).sort_values(ends[1])
+    times = run.costs.reindex(index=setups, columns=ends).dropna().astype(float).sort_values(ends[1])
     scores = [run.over_seeds(of_task(run.records, task), ["jf_mean"], run.names) for task in TASKS]
     tops: dict[str, tuple[float, float]] = {}
     for setup, low, median, high in times.itertuples():
@@ -78,7 +79,7 @@ def jf_vs_time(run: Run) -> Figure:
         if not np.isnan(heights).all():
             axes.plot([median, median], heights, color="0.75", linewidth=0.7, zorder=1)
             tops[setup] = (median, np.nanmax(heights))
-    best = scores[0].loc[run.settings.setups, "jf_mean"].max()
+    best = scores[0].loc[setups, "jf_mean"].max()
     if best == best:
         line = {"color": "0.45", "linewidth": 0.8, "linestyle": (0, (4, 3)), "zorder": 0}
         axes.axhline(best - run.settings.claims.margin, **line)

@@ -8,10 +8,9 @@ from typing import Any
 import pandas as pd
 
 from slowfast_vos.config import Settings, parse_settings
-from slowfast_vos.dag import BASELINES, NEEDS, planned_jobs
+from slowfast_vos.dag import BASELINES, NEEDS, planned_jobs, read_output
 from slowfast_vos.errors import UserError
-from slowfast_vos.files import read_json
-from slowfast_vos.measuring.record import Epoch, Record, read_record
+from slowfast_vos.measuring.record import UNCHECKED, Epoch, Record, read_checked
 from slowfast_vos.paths import Results
 from slowfast_vos.reporting.run import JOB, STATISTICS, Run
 
@@ -22,23 +21,22 @@ def read_run(results: Results, kinds: Collection[str] = NEEDS) -> Run:
     """Read the records of a run, or of some kinds of its jobs.
 
     Raises:
-        UserError: records are missing (the first ten are named) or do not follow the schema.
+        UserError: records are missing (the first ten are named), do not follow the schema, or are of another job.
     """
     jobs = [job for job in planned_jobs(results, val=()) if job.recorded and job.kind in kinds]
-    paths = {path: job.kind for job in jobs for path in job.outputs}
+    paths = {path: job for job in jobs for path in job.outputs}
     missing = [path for path in (results.dataset, *paths) if not path.is_file()]
     if missing:
         shown = [f"{path}: missing; expected a record of run {results.settings.name}" for path in missing]
         more = [f"and {len(missing) - MISSING_SHOWN} more of {len(paths) + 1} files"] * (len(missing) > MISSING_SHOWN)
         raise UserError("\n".join(shown[:MISSING_SHOWN] + more))
-    records = {}
-    for path, kind in paths.items():
-        record = records[path.relative_to(results.root).as_posix()] = read_record(path)
-        if (found := record.task or record.kind) != kind:
-            raise UserError(f"{path}: found a record of kind {found}; expected {kind}")
-    dataset = read_json(results.dataset)
-    about = (dataset["sequences"], dataset["attributes"], dataset["roles"], dataset["digest"])
-    return Run(results, *about, **_frames(records))
+    data, records = read_checked(results.dataset), {}
+    for path, job in paths.items():
+        record = records[path.relative_to(results.root).as_posix()] = read_output(results, job, path)
+        if record.provenance.dataset not in (data.digest, UNCHECKED):
+            found = f"the record of data {record.provenance.dataset[:12]}"
+            raise UserError(f"{path}: found {found}; expected {data.digest[:12]}, as {results.dataset} says")
+    return Run(results, data.sequences, data.attributes, data.roles, data.digest, **_frames(records))
 
 
 def _frames(records: dict[str, Record]) -> dict[str, pd.DataFrame]:

@@ -15,10 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from slowfast_vos.config import Settings
-from slowfast_vos.dag import PlannedJob, planned_jobs
+from slowfast_vos.dag import PlannedJob, planned_jobs, read_output
 from slowfast_vos.jobs.runner import JobStatus
 from slowfast_vos.jobs.runner import read_status as read_status_file
-from slowfast_vos.measuring.record import read_record
 from slowfast_vos.paths import Results
 
 State = Literal["done", "running", "failed", "stopped", "skipped", "missing"]
@@ -111,13 +110,13 @@ def read_status(settings: Settings) -> Status:
     """
     results, jobs = Results(settings), []
     for job in planned_jobs(results):
-        jobs.append(_read_job(job, [one for one in jobs if job.needs(one.job)]))
+        jobs.append(_read_job(results, job, [one for one in jobs if job.needs(one.job)]))
     return Status(results, jobs)
 
 
-def _read_job(job: PlannedJob, needed: list[JobState]) -> JobState:
+def _read_job(results: Results, job: PlannedJob, needed: list[JobState]) -> JobState:
     status = read_status_file(job.status_file)
-    found = [_read_output(path, job.recorded) for path in job.outputs]
+    found = [_read_output(results, job, path) for path in job.outputs]
     ended = status.state if status else "done"
     complete = all(output.state != "missing" for output in found)
     state: State = "missing"
@@ -140,12 +139,12 @@ def _read_job(job: PlannedJob, needed: list[JobState]) -> JobState:
     return JobState(job, state, found, status)
 
 
-def _read_output(path: Path, recorded: bool) -> Output:
+def _read_output(results: Results, job: PlannedJob, path: Path) -> Output:
     if not path.exists():
         return Output(path, "missing")
-    if not recorded:
+    if not job.recorded:
         return Output(path, "done")
-    record = read_record(path)
+    record = read_output(results, job, path)
     return Output(path, record.status, record.error, record.provenance.seconds)
 
 

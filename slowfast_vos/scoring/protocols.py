@@ -66,6 +66,8 @@ def score(
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; expected a folder of annotated masks for each sequence")
     names = list(dict.fromkeys(DavisTree(root, resolution).split(split, year) if sequences is None else sequences))
+    if sequences is not None and (unknown := [name for name in names if not (folder / name).is_dir()]):
+        raise UserError(f"sequence: found {', '.join(unknown)}; expected some of the folders in {folder}")
     found, problems = find_sequences(folder, Path(predictions), names, protocol)
     done = _in_parallel(partial(score_sequence, protocol=protocol), found, processes)
     if progress:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN, Target
+from slowfast_vos.model.slowfast_maskrcnn import Prepared, SlowFastMaskRCNN, Target
 from slowfast_vos.model.streaming import Features
 from slowfast_vos.videos.davis import Video, targets
 
@@ -58,7 +58,8 @@ class FeatureCache:
         features = {level: torch.cat([one.features[level] for one in frames]) for level in frames[0].features}
         places = [index - window[0] for index in centres]
         _, sizes, proposals, wanted, _ = map(list, zip(*(frames[place] for place in places), strict=True))
-        return self.model.roi_losses(self.model.windows(features, places), proposals, sizes, wanted)
+        enhanced = self.model.enhance(self.model.windows(features, places))
+        return self.model.head_losses(Prepared(enhanced, proposals, sizes, wanted, {}))
 
     def _encoded(self, video: Video, index: int, clip: Clip) -> Encoded:
         encoded = self.frames.pop((video.name, index), None)

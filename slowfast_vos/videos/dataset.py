@@ -34,13 +34,17 @@ def open_dataset(settings: Settings) -> Dataset:
     """Find the sequences that the settings name; reads folders, not pictures.
 
     Raises:
-        UserError: all sequences and files that are missing, one a line.
+        UserError: all sequences and files that are missing, one a line; generated videos of other numbers or sizes.
     """
     data, trees = settings.data, _trees(settings)
     for tree, key in zip(trees, ("davis_root", "davis_val_root"), strict=True):
         if not tree.root.is_dir():
             hint = "run `slowfast-vos synthesize`" if data.kind == "synthetic" else f"give it as --config {key}=DIR"
             raise UserError(f"{tree.root}: no such folder; expected a DAVIS tree ({hint})")
+    if data.kind == "synthetic":
+        from slowfast_vos.generated import check_drawn
+
+        check_drawn(trees[0].root, **data.synthetic.model_dump())
     roles = _roles(settings, *trees)
     videos: dict[str, Video] = {}
     problems = []
@@ -51,6 +55,11 @@ def open_dataset(settings: Settings) -> Dataset:
         except UserError as error:
             may_skip = data.kind == "davis" and tree.lacks(name) and name not in roles["selection"]
             problems.append(f"{error}{', or data.allow_partial: true to skip it' if may_skip else ''}")
+    scored = dict.fromkeys(roles["selection"] + roles["epoch_selection"] + roles["val"])
+    for video in (videos[name] for name in scored if name in videos and settings.option("frames") == "inner"):
+        if len(video) < 3:
+            expected = "3 or more, since the first and the last are not scored (switches.frames: inner)"
+            problems.append(f"{video.frames[0].parent}: found {len(video)} frames; expected {expected}")
     if problems:
         raise UserError("\n".join(problems))
     return Dataset(
@@ -75,6 +84,9 @@ def validation_names(settings: Settings) -> list[str]:
     """
     data = settings.data
     if data.kind == "synthetic":
+        root = settings.data_root
+        if file := next((path for path in (root, *root.parents) if path.is_file()), None):
+            raise UserError(f"{file}: found a file; expected a folder, or none yet, as data.root is {root}")
         from slowfast_vos.generated import sequence_names
 
         return sequence_names("val", data.synthetic.val)
@@ -103,6 +115,9 @@ def _roles(settings: Settings, tree: DavisTree, val_tree: DavisTree) -> dict[str
     data = settings.data
     train = _restrict(tree.split("train", data.train_year), data.train_only, "data.train_only")
     val = _restrict(val_tree.split("val", 2016), data.val_only, "data.val_only")
+    if both := [name for name in train if name in val]:
+        found = f"{', '.join(both)} both in train of {data.train_year} and in val of 2016"
+        raise UserError(f"{tree.root / 'ImageSets'}: found {found}; expected each in one (data.train_only)")
     held_out = settings.option("selection") == "held_out"
     listed, selecting, key = (train, tree, "data.held_out") if held_out else (val, val_tree, "grid.sequences")
     selection = _restrict(listed, settings.selection_sequences, key)

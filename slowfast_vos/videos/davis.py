@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 YEARS = (2016, 2017)
 VOID = 255
+MAX_RATIO = 50  # of a frame's sides
 
 
 @dataclass(frozen=True)
@@ -61,16 +63,30 @@ def read_frame(path: Path) -> np.ndarray:
         return np.array(image.convert("RGB"))
 
 
+def _refuse_pipe(path: Path) -> None:
+    if path.exists() and not path.is_file():  # a named pipe would be waited for
+        raise UserError(f"{path}: cannot be read; expected a picture (no regular file)")
+
+
 @contextmanager
 def open_picture(path: Path) -> Iterator[Image.Image]:
     """Open a picture; a UserError says that it is missing or is none."""
+    _refuse_pipe(path)
     try:
         with Image.open(path) as image:
             yield image
     except FileNotFoundError:
         raise UserError(f"{path}: missing; expected a frame") from None
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: cannot be read; expected a picture ({error})") from None
+
+
+def frame_size(image: Image.Image, path: Path) -> tuple[int, int]:
+    """Height and width of a picture; a UserError where it is so thin that nothing is left of it once it is resized."""
+    if max(image.size) > MAX_RATIO * min(image.size):
+        found = f"found {image.width}×{image.height} pixels"
+        raise UserError(f"{path}: {found}; expected a frame whose sides differ by a factor of {MAX_RATIO} at most")
+    return image.height, image.width
 
 
 def targets(ids: np.ndarray) -> dict[str, Tensor]:
@@ -122,13 +138,15 @@ class DavisTree:
         if path is None:
             raise UserError(f"{' or '.join(map(str, places))}: missing; expected the sequences of {year} {name}")
         try:
-            lines = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            lines = [line.split()[0] for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: cannot be read ({error}); expected one sequence in each line") from error
         # A line is a sequence, or a pair of an image and a mask whose folders name it.
         names = [Path(line).parent.name if "/" in line else line for line in lines]
         if not names or not all(names):
             raise UserError(f"{path}: found no sequence; expected one name a line")
+        if odd := [name for name in names if name in (".", "..") or {*name} & {*"{}"}]:  # they name paths of a run
+            raise UserError(f"{path}: found sequence {odd[0]!r}; expected the name of a folder, without braces")
         return list(dict.fromkeys(names))
 
     def split_places(self, name: str, year: int) -> list[Path]:
@@ -150,7 +168,7 @@ class DavisTree:
     def files(self, name: str) -> tuple[tuple[Path, ...], tuple[Path, ...], list[str]]:
         """The frames and masks of a sequence that are there, and what is missing of them, one line each."""
         frame_folder, mask_folder = self.folder("JPEGImages", name), self.folder("Annotations", name)
-        frames, masks = tuple(sorted(frame_folder.glob("*.jpg"))), tuple(sorted(mask_folder.glob("*.png")))
+        frames, masks = _visible(frame_folder.glob("*.jpg")), _visible(mask_folder.glob("*.png"))
         problems = []
         kinds = (frame_folder, frames, "frames", ".jpg"), (mask_folder, masks, "masks", ".png")
         for folder, paths, what, suffix in kinds:
@@ -175,8 +193,12 @@ class DavisTree:
         for path in (self.root / "Annotations" / "db_info.yml", self.root / "db_info.yml"):
             if path.is_file():
                 try:
-                    return {entry["name"]: entry for entry in yaml.safe_load(path.read_bytes())["sequences"]}
-                except (yaml.YAMLError, TypeError, KeyError, ValueError):
+                    entries = {entry["name"]: entry for entry in yaml.safe_load(path.read_bytes())["sequences"]}
+                    names = [[name, *(entry.get("attributes") or [])] for name, entry in entries.items()]
+                    if not all(isinstance(one, str) for some in names for one in some):
+                        raise TypeError
+                    return entries
+                except (yaml.YAMLError, TypeError, KeyError, ValueError, AttributeError, RecursionError):
                     expected = "sequences with a name and attributes, as in DAVIS 2016"
                     raise UserError(f"{path}: cannot be read; expected {expected}") from None
         return {}
@@ -190,21 +212,35 @@ class DavisTree:
         return self.root / kind / self.resolution / name
 
 
+def _visible(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Paths in order, without the hidden ones, such as macOS's ._00000.jpg and half-written files."""
+    return tuple(sorted(path for path in paths if not path.name.startswith(".")))
+
+
 def open_video(folder: Path) -> Video:
-    """Any folder of pictures as a video, in the order of their names.
+    """Any folder of pictures as a video, in the order of their names; hidden files are left out.
 
     Raises:
-        UserError: no such folder, no picture in it, or pictures of several sizes.
+        UserError: no such folder, no picture in it, what is no picture, two of one name, or pictures of several sizes.
     """
     suffixes = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in suffixes)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: found {'a file' if folder.exists() else 'no such folder'}; expected frames in it")
+    files = _visible(path for path in folder.glob("*") if path.suffix.lower() in suffixes)
     if not files:
         raise UserError(f"{folder}: found no pictures ({', '.join(suffixes)}); expected a folder of frames")
+    stems: dict[str, Path] = {}
+    for path in files:
+        _refuse_pipe(path)
+        if (other := stems.setdefault(path.stem, path)) is not path:
+            raise UserError(
+                f"{path}: found {other.name} beside it; expected one frame of this name, as its mask has it"
+            )
     sizes: dict[tuple[int, int], Path] = {}
     for path in files:
-        with suppress(OSError), Image.open(path) as image:  # what is no picture is named when it is read
-            sizes.setdefault(image.size, path)
+        with open_picture(path) as image:
+            sizes.setdefault(frame_size(image, path), path)
     if len(sizes) > 1:
-        found = ", ".join(f"{width}×{height} ({path.name})" for (width, height), path in sizes.items())
+        found = ", ".join(f"{width}×{height} ({path.name})" for (height, width), path in sizes.items())
         raise UserError(f"{folder}: found frames of several sizes: {found}; expected one")
-    return Video(folder.name, tuple(files))
+    return Video(Path(os.path.abspath(folder)).name, files)  # also of "." and "clip/sub/.."

@@ -103,6 +103,8 @@ def fetch(
     if (year, resolution) not in ARCHIVES:
         known = ", ".join(name for edition, name in ARCHIVES if edition == year)
         raise UserError(f"--resolution: found {resolution!r}; expected one of {known} for DAVIS {year}")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: found a file; expected a new folder")
     archive = ARCHIVES[year, resolution]
     if url is not None:
         archive = replace(archive, url=url)

@@ -24,7 +24,7 @@ def test_a_loss_in_words() -> None:
 def test_noise_in_words() -> None:
     words = sentence(verdict(BETTER, cells(noise=0.1, s1_1=0, s3_3=0.08)))
     assert words.startswith("3-3 − 1-1: +0.0")
-    assert "The interval holds both answers. This run finds differences from 0.0" in words
+    assert "is shown at p < 0.05 (Holm). This run finds differences from 0.0" in words
     assert "It would take" in words
 
 

@@ -61,7 +61,7 @@ def test_clear_differences_are_decided(kind: str, gain: float, expected: str) ->
 def test_noise_leaves_a_claim_undecided_and_says_what_would_decide_it() -> None:
     found = verdict(BETTER, cells(noise=0.1, s1_1=0, s3_3=0.08))
     assert found.verdict == "undecided"
-    assert found.reason == "the interval holds both answers"
+    assert found.reason == "neither it nor its opposite is shown at p < 0.05 (Holm)"
     assert "such sequences with 3 seeds" in found.needs
 
 
@@ -176,7 +176,7 @@ def test_strata_are_looked_at_apart() -> None:
     known["unsupervised/3-3"].iloc[:, ::2] += 0.2
     found = verdict(of_kind("better", more_where="FM"), Evidence(known, attributes=attributes))
     assert found.verdict == "supported"
-    assert found.contrast.label == "3-3 − 1-1 on 6 sequences with FM minus the same without"
+    assert found.contrast.label == "(3-3 − 1-1 with FM) − (without)"
     assert found.contrast.estimate.mean == pytest.approx(0.2, abs=0.02)
     only = verdict(of_kind("better", where="FM"), Evidence(known, attributes=attributes))
     assert only.contrast.estimate.sequences == 6

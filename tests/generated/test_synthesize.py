@@ -109,13 +109,14 @@ def test_another_dataset_is_not_overwritten(tmp_path: Path) -> None:
     assert listing.read_text() == "blackswan\n"
 
 
-def test_ctrl_c_stops_all_processes_without_a_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("pattern", "count"), [("README.txt", 1), ("JPEGImages/480p/*", 2), ("JPEGImages/480p/*", 5)])
+def test_ctrl_c_stops_all_processes_without_a_traceback(tmp_path: Path, pattern: str, count: int) -> None:
     # Whoever runs the tests in the background has SIGINT ignored.
     code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     code += "from slowfast_vos.cli import app; app()"
     command = [sys.executable, "-c", code, "synthesize", "--root", str(tmp_path)]
     run = subprocess.Popen([*command, "--processes", "2"], stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while len(list(tmp_path.glob("JPEGImages/480p/*"))) < 2:  # both processes draw
+    while len(list(tmp_path.glob(pattern))) < count:  # both processes start or draw
         assert run.poll() is None
         time.sleep(0.05)
     os.killpg(run.pid, signal.SIGINT)

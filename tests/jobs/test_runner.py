@@ -77,7 +77,7 @@ def test_a_killed_job_is_not_running_and_the_waiting_duplicate_takes_its_place(t
     assert read_status(path).state == "stopped"
 
 
-@pytest.mark.parametrize("text", ["", '{"state": "runn', "[]", '{"speed": 9}'])
+@pytest.mark.parametrize("text", ["", '{"state": "runn', "[]", '{"speed": 9}', "[" * 100_000])
 def test_a_file_that_is_no_status_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "job.json"
     path.write_text(text)

@@ -78,7 +78,7 @@ def assert_refused(read: Callable[[Path], object], content: bytes) -> None:
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"model\.bin: (cannot be read|found no state dict); expected") as error:
             read(path)
-        one_line(error)
+        assert "weights_only" not in one_line(error)
 
 
 @READERS
@@ -95,6 +95,24 @@ def test_any_bytes_are_refused(read: Callable[[Path], object], content: bytes) -
     assert_refused(read, content)
 
 
+@pytest.mark.parametrize(
+    ("about", "words"),
+    [
+        ("[1]", "found list in its header; expected keys and values"),
+        ("null", "found NoneType in its header; expected keys and values"),
+        ("{", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+    ],
+)
+def test_a_header_that_was_edited_is_refused(tmp_path: Path, about: str, words: str) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(save(linear().state_dict(), metadata={"about": about}))
+    with pytest.raises(UserError) as error:
+        read_checkpoint(path)
+    assert str(error.value).startswith(f"{path}: cannot be read; expected a safetensors checkpoint")
+    assert words in one_line(error)
+
+
 def test_every_tensor_that_does_not_fit_is_named() -> None:
     state = linear().state_dict()
     del state["0.bias"], state["1.running_mean"]
@@ -106,6 +124,24 @@ def test_every_tensor_that_does_not_fit_is_named() -> None:
         'Missing key(s) in state_dict: "0.bias", "1.running_mean". Unexpected key(s) in state_dict: "2.weight"' in text
     )
     assert "size mismatch for 0.weight: copying a param with shape torch.Size([3, 5])" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (torch.full((3,), torch.nan), "found values that are not finite; expected finite weights"),
+        (torch.tensor([0, 0, torch.inf]), "found values that are not finite; expected finite weights"),
+        (torch.zeros(3, dtype=torch.int64), "found torch.int64; expected weights of floating point"),
+        (torch.zeros(3, dtype=torch.complex64), "found torch.complex64; expected weights of floating point"),
+    ],
+)
+def test_weights_are_finite_numbers(value: Tensor, found: str) -> None:
+    model = linear()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(UserError) as error:
+        load_state(model, {**before, "0.bias": value}, source="here.pth")
+    assert str(error.value) == f"here.pth: 0.bias: {found}"
+    assert same(dict(model.state_dict()), before)
 
 
 def authors_state(model: SlowFastMaskRCNN) -> dict[str, Tensor]:

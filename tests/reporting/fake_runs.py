@@ -32,6 +32,7 @@ SMALL = {
     "grid": {"freeze": ["none", "SF"], "scale": ["0", "0.4"], "lr": ["0.001", "0.005"]},
     "tuning": {"setups": []},
 }
+DIGEST = "0123456789abcdef" * 4
 DIVERGED = "loss is nan at iteration 112 of held-a; expected a finite number (lr 0.005 & 100% of steps_done)"
 FAILED = {"status": "failed", "error": "out of memory\nat step 3", "scores": None, "cost": None, "curve": []}
 
@@ -68,7 +69,7 @@ class Faker:
         self.hard = {name: float(self.rng.uniform(-0.25, 0.15)) for name in names}
         self.provenance = Provenance(
             commit="0" * 40, dirty=False, packages={"torch": "2.11.0", "numpy": "2.3"}, python="3.11.9", host="host",
-            device="NVIDIA H100" if gpu else "cpu", driver="550.1" if gpu else None, threads=1, dataset="d" * 64,
+            device="NVIDIA H100" if gpu else "cpu", driver="550.1" if gpu else None, threads=1, dataset=DIGEST,
             started="2024-01-01T00:00:00Z", seconds=12.5,
         )  # fmt: skip
 
@@ -142,7 +143,7 @@ class Faker:
         roles = {"train": ["train-a"], "selection": ["held-a", "held-b"], "val": list(self.hard)}
         frames = {name: 24 + index for index, name in enumerate(one for some in roles.values() for one in some)}
         attributes = self.attributes | {"held-a": ["LA"], "train-a": []}
-        return {"sequences": frames, "digest": "0123456789abcdef" * 4, "attributes": attributes, "roles": roles}
+        return {"sequences": frames, "digest": DIGEST, "attributes": attributes, "roles": roles}
 
 
 def write_run(

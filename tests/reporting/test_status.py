@@ -56,7 +56,8 @@ def results(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for job in planned_jobs(results):
         for path in job.outputs:
             if job.kind == "final":
-                template.save(path)
+                about = {"kind": "final", "setup": job.subject, "job": {"sequence": path.stem}}
+                template.model_copy(update=about).save(path)
             elif not job.recorded and path.suffix and not path.exists():
                 write_json(path, {})
             elif not job.recorded and not path.suffix:
@@ -238,6 +239,8 @@ def test_a_run_that_is_not_there_and_a_broken_record_are_named_in_one_line(
 ) -> None:
     results.cost("1-1", 63).write_text('{"status": "do')
     assert "cost/1-1/seed=63.json: cannot be read as JSON" in invoke("status").stderr
+    results.cost("1-1", 63).write_bytes(results.cost("3-7", 63).read_bytes())
+    assert "cost/1-1/seed=63.json: found the record of setup '3-7'; expected '1-1'" in invoke("status").stderr
     results.cost("1-1", 63).write_text("{}")
     assert "cost/1-1/seed=63.json: is no record" in invoke("status").stderr
     monkeypatch.chdir(tmp_path / "reports")

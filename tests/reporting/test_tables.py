@@ -236,8 +236,32 @@ def test_missing_records_are_named(tmp_path: Path) -> None:
 def test_a_record_of_another_kind_is_refused(tmp_path: Path) -> None:
     results = write_run(small(), tmp_path)
     results.cost("3-7", 63).write_bytes(results.selected("3-7", 63).read_bytes())
-    with pytest.raises(UserError, match="found a record of kind selected; expected cost"):
+    with pytest.raises(UserError, match="found the record of kind 'selected'; expected 'cost', as its path says"):
         read_run(results)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seed": 64}, "the record of seed 64; expected 63"),
+        ({"setup": "1-1"}, "the record of setup '1-1'; expected '3-7'"),
+        ({"name": "other", "settings": {"name": "other"}}, "the record of name 'other'; expected 'fake-synthetic'"),
+        ({"job": {"freeze": "SF", "scale": "0", "lr": "9"}}, "the record of lr '9'; expected '0.001'"),
+        ({"kind": "selected"}, "the record of kind 'selected'; expected 'grid'"),
+        ({"provenance": "e" * 64}, "the record of data eeeeeeeeeeee; expected 0123456789ab"),
+    ],
+)
+def test_a_record_of_another_job_is_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    results = write_run(small(), tmp_path)
+    path = results.grid("3-7", *results.configurations()[0], 63)
+    record = read_record(path)
+    if "provenance" in change:
+        change = {"provenance": record.provenance.model_copy(update={"dataset": change["provenance"]})}
+    record.model_copy(update=change).save(path)
+    with pytest.raises(UserError) as error:
+        read_run(results)
+    assert str(error.value).startswith(f"{path}: found {words}, as ")
+    assert len(str(error.value).splitlines()) == 1
 
 
 def test_terminal_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,8 +272,11 @@ def test_terminal_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for job in planned_jobs(results):
         for path in job.outputs:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                path.write_bytes(results.selected("3-7", 63).read_bytes())
+            if not path.exists() and job.kind == "final":
+                about = {"kind": "final", "setup": job.subject, "job": {"sequence": path.stem}}
+                read_record(results.selected("3-7", 63)).model_copy(update=about).save(path)
+            elif not path.exists():
+                path.touch()
     verb = ["summary", "--config", str(results.root / "settings.json")]
     monkeypatch.setenv("COLUMNS", "160")
     output = CliRunner().invoke(app, verb).output
@@ -301,6 +328,11 @@ def test_bold_is_what_is_told_apart_from_the_runner_up(tmp_path: Path, seeds: li
     assert not any(row[2].startswith("**") for row in rows)
     strata = [cells(out / "attributes.md", name)[-1].startswith("**") for name in ("all", "LC")]
     assert strata == [bold, False]  # three sequences tell nothing apart
+
+
+def test_one_setup_has_no_differences_and_all_its_tables(tmp_path: Path) -> None:
+    out = tables_of(write_run(small(setups=["3-3"], tuning={"setups": []}), tmp_path))
+    assert all((out / f"{name}.csv").is_file() for name in table_names(small(setups=["3-3"], tuning={"setups": []})))
 
 
 def test_tables_of_differences_by_stratum(tmp_path: Path) -> None:

@@ -142,7 +142,10 @@ BAD = [
     spoil(lambda c: shutil.rmtree(c.root / "Annotations"), "Annotations/480p: no such folder", "expected"),
     spoil(lambda c: None, "480p/test.txt: missing", "expected the sequences of 2016", options=("--split", "test")),
     spoil(lambda c: (c.root / "ImageSets/2016/val.txt").write_text("\n"), "val.txt: found no sequence", "expected"),
-    spoil(lambda c: None, "480p/bird: cannot be", "expected", options=("--sequence", "bird", "--sequence", "cat")),
+    spoil(
+        lambda c: None, "sequence: found bird; expected", "480p", options=("--sequence", "bird", "--sequence", "cat")
+    ),
+    spoil(lambda c: None, "sequence: found nobody; expected", "480p", options=("--sequence", "nobody")),
     spoil(lambda c: emptied(c.annotation().parent), "480p/cat: empty folder", "expected the annotations"),
     spoil(lambda c: c.out.write_text("a file"), "cannot be written"),
     # Sequences and frames.

@@ -10,6 +10,7 @@ import pytest
 import torch
 from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.errors import UserError
+from slowfast_vos.jobs.finetune import SampleCache
 from slowfast_vos.training import finetune
 from slowfast_vos.training.finetune import Configuration, fine_tune
 from slowfast_vos.training.loop import DivergedError
@@ -140,3 +141,61 @@ def test_a_first_frame_without_object_is_named(network: Build, make_video: MakeV
 def test_a_rate_that_is_too_high_is_named(network: Build, make_video: MakeVideo) -> None:
     with pytest.raises(DivergedError, match=r"^square, iteration \d: found a loss that is not finite"):
         tuned(network(), make_video(), "BB_SF", lr="1e30", iterations=8)
+
+
+def draws_of(
+    monkeypatch: pytest.MonkeyPatch, model: SlowFastMaskRCNN, video: Video, *points: Configuration, **values: Any
+) -> list[Tensor]:
+    """The augmented frames that each configuration sees, one tensor for each."""
+    seen: list[Tensor] = []
+    prepare = SlowFastMaskRCNN.prepare
+
+    def recording(self: SlowFastMaskRCNN, frames: list[Tensor], *rest: Any) -> Any:
+        seen.append(torch.stack(frames))
+        return prepare(self, frames, *rest)
+
+    monkeypatch.setattr(SlowFastMaskRCNN, "prepare", recording)
+    for point in points:
+        fine_tune(settings(**values), model, video, point, iterations=4, seed=5)
+    return [torch.stack(seen[start : start + 4]) for start in range(0, len(seen), 4)]
+
+
+POINTS = [
+    Configuration("none", "0.25", "0.001"),
+    Configuration("BB_SF", "0.25", "0.01"),
+    Configuration("SF", "0", "0.001"),
+]
+
+
+def test_all_configurations_see_the_same_draws(
+    network: Build, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other, unscaled = draws_of(monkeypatch, network(), make_video(), *POINTS)
+    assert torch.equal(one, other)
+    assert not torch.equal(one, unscaled)
+    assert not torch.equal(one[0], one[1])
+
+
+def test_the_paper_seeds_a_step_and_no_sample(
+    network: Build, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other, _ = draws_of(monkeypatch, network(), make_video(), *POINTS, protocol="paper")
+    assert torch.equal(one[0], other[0])  # the first of a step
+    assert not torch.equal(one[1], other[1])  # the heads of the first have drawn boxes meanwhile
+
+
+@pytest.mark.parametrize(("gib", "cached"), [(1.0, 6), (0.0, 0)])
+def test_cached_samples_give_the_same_weights(network: Build, make_video: MakeVideo, gib: float, cached: int) -> None:
+    parent, video, cache = network(), make_video(), SampleCache(gib)
+    for rate in ("0.01", "0.02"):
+        point = Configuration("BB_SF", "0.25", rate)
+        plain, kept = (
+            fine_tune(settings(), parent, video, point, iterations=6, seed=3, reuse=one)[0] for one in (None, cache.get)
+        )
+        assert all(torch.equal(value, kept.state_dict()[name]) for name, value in plain.state_dict().items())
+    assert len(cache.samples) == cached
+    for freeze in ("SF", "none"):
+        fine_tune(
+            settings(), parent, video, Configuration(freeze, "0.4", "0.01"), iterations=2, seed=3, reuse=cache.get
+        )
+    assert len(cache.samples) == cached

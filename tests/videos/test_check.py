@@ -47,6 +47,16 @@ def refuses(invoke: Invoke, root: Path, line: str, *options: str) -> None:
     assert "; expected " in found
 
 
+def test_a_frame_too_thin_for_any_network_is_found(invoke: Invoke, tree: Path) -> None:
+    for index in range(3):
+        Image.new("RGB", (600, 10)).save(frame(tree, "bear", index))
+        write_mask(mask(tree, "bear", index), np.ones((10, 600), np.uint8))
+    lines = check(invoke, tree)
+    assert [line.partition("; expected ")[0] for line in lines] == [
+        f"{frame(tree, 'bear', index)}: found 600×10 pixels" for index in range(3)
+    ]
+
+
 def test_a_sound_tree_is_summed_up(invoke: Invoke, tree: Path) -> None:
     done = invoke("check-data", "--davis-root", str(tree))
     assert done.exit_code == 0, done.output

@@ -24,12 +24,32 @@ if TYPE_CHECKING:
     from click.testing import Result
 
 ROLES = ("train", "selection", "epoch_selection", "val")
+DRAWN = {"train": 3, "val": 2, "frames": 5, "height": 96, "width": 160}
 TRAIN, VAL = sequence_names("train", 3), sequence_names("val", 2)
 
 
 def settings(root: Path, protocol: str = "strict", sequences: list[str] = VAL[:1], **data: Any) -> Settings:
-    values = {"kind": "synthetic", "root": str(root), "held_out": TRAIN[1:2], **data}
+    values = {"kind": "synthetic", "root": str(root), "held_out": TRAIN[1:2], "synthetic": DRAWN, **data}
     return parse_settings({"protocol": protocol, "data": values, "grid": {"sequences": sequences}}, "tests")
+
+
+@pytest.mark.parametrize(("key", "value"), [("frames", 6), ("width", 128), ("seed", 64), ("val", 1)])
+def test_generated_videos_of_other_numbers_are_refused(dataset_root: Path, key: str, value: int) -> None:
+    wrong = settings(dataset_root, synthetic={**DRAWN, key: value})
+    found = (
+        "found Generator: slowfast-vos synthesize, version 2; seed 63; 3 training and 2 validation sequences of 5 fra"
+    )
+    with pytest.raises(
+        UserError, match=rf"^{dataset_root}/README\.txt: {found}.*; expected Generator: .* {value}"
+    ) as error:
+        open_dataset(wrong)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_generated_videos_are_no_other_tree(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "davis", ("bear", "boat"), ("cows",), year=2016)
+    with pytest.raises(UserError, match=r"README\.txt: found no generated videos; expected Generator: "):
+        open_dataset(settings(root))
 
 
 def partial(root: Path, protocol: str = "strict", sequences: tuple[str, ...] = ("cows",), **data: Any) -> Settings:
@@ -110,6 +130,41 @@ def test_names_that_are_not_there_are_refused(dataset_root: Path, values: dict[s
     with pytest.raises(UserError) as error:
         open_dataset(settings(dataset_root, **values))
     assert words in str(error.value)
+
+
+def test_a_root_that_is_a_file_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for root in ("file", "file/inside"):
+        with pytest.raises(UserError, match="file: found a file; expected a folder, or none yet"):
+            validation_names(settings(tmp_path / root))
+
+
+def test_a_sequence_that_trains_and_validates_is_refused(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, ("bear", "bus", "cows"), ("cows", "dog"), year=2016)
+    both = settings(root, kind="davis", train_year=2016, held_out=["bus"])
+    for held_out in (["bus"], ["cows"]):
+        with pytest.raises(UserError, match="ImageSets: found cows both in train of 2016 and in val of 2016; expected"):
+            open_dataset(settings(root, kind="davis", train_year=2016, held_out=held_out))
+    apart = {"train_year": 2016, "held_out": ["bus"], "train_only": ["bear", "bus"]}
+    assert roles(settings(root, kind="davis", **apart))["val"] == ["cows", "dog"]
+    assert roles(settings(root, kind="davis", train_year=2016, held_out=["bus"], val_only=["dog"]))["val"] == ["dog"]
+    with pytest.raises(UserError, match="both in train"):  # by the other root too
+        open_dataset(both.model_copy(update={"davis_val_root": str(root)}))
+
+
+@pytest.mark.parametrize("short", ["bus", "cows"])
+def test_a_scored_sequence_has_a_frame_beside_the_first_and_the_last(tmp_path: Path, short: str) -> None:
+    root = write_tree(tmp_path, year=2016)
+    for path in (frame(root, short, 2), mask(root, short, 2)):
+        path.unlink()
+    data = {"kind": "davis", "train_year": 2016, "held_out": ["bus"]}
+    with pytest.raises(UserError) as error:
+        open_dataset(settings(root, **data))
+    expected = (
+        "found 2 frames; expected 3 or more, since the first and the last are not scored (switches.frames: inner)"
+    )
+    assert str(error.value) == f"{frame(root, short, 0).parent}: {expected}"
+    assert roles(settings(root, "paper", sequences=["cows"], **data))["val"] == ["cows", "dog"]
 
 
 @pytest.mark.parametrize(("kind", "hint"), [("synthetic", "slowfast-vos synthesize"), ("davis", "davis_root=DIR")])

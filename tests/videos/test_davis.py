@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +32,7 @@ PAIRS = "".join(
 def split_file(root: Path, place: str, text: str) -> Path:
     path = root / "ImageSets" / place
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -39,6 +42,7 @@ def split_file(root: Path, place: str, text: str) -> Path:
         *[(year, f"{year}/val.txt", "goat\nbear\n") for year in (2016, 2017)],
         (2017, "2017/val.txt", "goat\n\nbear"),
         (2017, "2017/val.txt", "goat \r\nbear\r\ngoat\n"),
+        (2017, "2017/val.txt", "\ufeffgoat\nbear\n"),
         (2016, "480p/val.txt", PAIRS),
         (2016, "2016/val.txt", PAIRS),
     ],
@@ -105,6 +109,15 @@ def test_attributes_come_from_db_info(tmp_path: Path, place: str) -> None:
     assert DavisTree(tmp_path).info() == {"bear": bear, "cow": cow}
 
 
+@pytest.mark.parametrize(
+    "text", ["[" * 10_000, "3", "sequences: 3", "sequences: [3]", "sequences: [{name: bear, attributes: [1]}]"]
+)
+def test_what_lists_no_sequences_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "db_info.yml").write_text(text)
+    with pytest.raises(UserError, match=r"db_info\.yml: cannot be read; expected sequences with a name and attributes"):
+        DavisTree(tmp_path).info()
+
+
 def test_an_unreadable_frame_is_named_in_one_line(make_video: MakeVideo) -> None:
     path = make_video().frames[0]
     path.write_bytes(path.read_bytes()[:-200])
@@ -162,6 +175,73 @@ def test_any_folder_of_pictures_of_one_size_is_a_video(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((4, 7, 3), np.uint8)).save(tmp_path / "b.jpg")
     with pytest.raises(UserError, match=r"found frames of several sizes: 6×4 \(a\.PNG\), 7×4 \(b\.jpg\); expected one"):
         open_video(tmp_path)
+
+
+def picture(path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(path)
+    return path
+
+
+def test_a_video_has_one_frame_of_each_name_and_a_name_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = picture(tmp_path / "clip" / "00000.jpg").parent
+    (clip / "sub").mkdir()
+    monkeypatch.chdir(clip)
+    assert {open_video(folder).name for folder in (clip, clip / "sub" / "..", Path())} == {"clip"}
+    picture(clip / "00000.png")
+    with pytest.raises(UserError, match=r"00000\.png: found 00000\.jpg beside it; expected one frame of this name"):
+        open_video(clip)
+
+
+def test_no_folder_and_a_file_are_no_video(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gone: found no such folder; expected frames in it"):
+        open_video(tmp_path / "gone")
+    with pytest.raises(UserError, match=r"a\.jpg: found a file; expected frames in it"):
+        open_video(picture(tmp_path / "a.jpg"))
+
+
+def test_a_named_pipe_is_no_frame(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "00000.jpg")
+    for read in (read_frame, lambda path: open_video(path.parent)):
+        with pytest.raises(UserError, match=r"00000\.jpg: cannot be read; expected a picture"):
+            read(tmp_path / "00000.jpg")
+
+
+def test_hidden_files_are_no_frames(make_video: MakeVideo, tmp_path: Path) -> None:
+    video = make_video()
+    for path in (video.frames[0], video.masks[0]):
+        path.with_name(f"._{path.name}").write_bytes(b"what macOS leaves")
+    assert DavisTree(tmp_path).video("square") == video
+    assert open_video(video.frames[0].parent).frames == video.frames
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "words"),
+    [
+        (20_000, 20_000, "cannot be read; expected a picture (Image size (400000000 pixels) exceeds limit"),
+        (2000, 1, "found 2000×1 pixels; expected a frame whose sides differ by a factor of 50 at most"),
+        (1, 2000, "found 1×2000 pixels; expected a frame whose sides differ by a factor of 50 at most"),
+    ],
+)
+def test_pictures_too_large_or_too_thin_are_refused(tmp_path: Path, width: int, height: int, words: str) -> None:
+    path = tmp_path / "00000.png"
+    Image.new("RGB", (1, 1)).save(path)
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">II", width, height)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+    with pytest.raises(UserError) as error:
+        open_video(tmp_path)
+    assert str(error.value).startswith(f"{path}: {words}")
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a{b}", "/JPEGImages/480p/../00000.jpg"])
+def test_names_that_are_no_folders_are_refused(tmp_path: Path, name: str) -> None:
+    path = split_file(tmp_path, "2016/val.txt", f"goat\n{name}\n")
+    with pytest.raises(UserError, match=f"{path}: found sequence .*; expected the name of a folder, without braces"):
+        DavisTree(tmp_path).split("val", 2016)
 
 
 @pytest.mark.davis

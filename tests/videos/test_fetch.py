@@ -331,8 +331,8 @@ def test_something_else_in_its_place_is_left(case: Case, tmp_path: Path) -> None
     (tmp_path / "file").write_text("mine")
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "a.tex").write_text("mine")
-    for name in ("file", "thesis"):
-        refused(case.run(into=tmp_path / name), "found something else than a complete DAVIS 2017", lines=3)
+    refused(case.run(into=tmp_path / "file"), "file: found a file; expected a new folder")
+    refused(case.run(into=tmp_path / "thesis"), "found something else than a complete DAVIS 2017", lines=3)
     assert files(tmp_path) == {"file": b"mine", "thesis/a.tex": b"mine"}
     (tmp_path / "empty").mkdir()
     assert case.run(into=tmp_path / "empty").exit_code == 0

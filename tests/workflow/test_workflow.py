@@ -178,14 +178,35 @@ def test_the_jobs_that_status_counts_are_those_of_the_workflow(tmp_path: Path) -
     assert {path.name for path in tmp_path.iterdir()} <= {".snakemake"}  # planning writes nothing of a run
 
 
-def test_a_wrong_configuration_is_refused_in_one_line_before_anything_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "option", "words"),
+    [
+        ("speed: 9", (), "wrong.yaml: speed: unknown key"),
+        ("", ("--config", "speed=9"), "wrong.yaml + --config: speed: unknown key"),
+        ("seeds: [64]", (), "wrong.yaml: found key 'seeds' twice, again in line "),
+    ],
+)
+def test_a_wrong_configuration_is_refused_in_one_line_before_anything_runs(
+    tmp_path: Path, line: str, option: tuple[str, ...], words: str
+) -> None:
     wrong = tmp_path / "wrong.yaml"
-    wrong.write_text(TINY.read_text() + "\nspeed: 9\n")
-    done = snakemake(tmp_path, "--cores", "1", configfile=wrong)
+    wrong.write_text(f"{TINY.read_text()}\n{line}\n")
+    done = snakemake(tmp_path, "--cores", "1", *option, configfile=wrong)
     assert done.returncode != 0
-    assert "speed: unknown key" in done.stderr
+    assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_a_folder_named_like_a_command_is_a_folder(tmp_path: Path) -> None:
+    values = yaml.safe_load(TINY.read_text())
+    values["data"]["root"] = "data/x y; touch injected; true $(touch injected) 'q"
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(values))
+    done = snakemake(tmp_path, "--cores", "2", "--until", "check_data", configfile=path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / values["data"]["root"] / "README.txt").is_file()
+    assert not list(tmp_path.rglob("injected"))
 
 
 def test_the_papers_run_plans_exactly_the_jobs_of_its_experiments(tmp_path: Path) -> None:
@@ -201,7 +222,7 @@ def test_the_papers_run_plans_exactly_the_jobs_of_its_experiments(tmp_path: Path
     jobs = Counter()
     for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE):
         jobs[re.sub(r"_\d+_of_\d+$", "", name)] += int(count)
-    assert jobs.pop("total") == sum(jobs.values()) == 327
+    assert jobs.pop("total") == sum(jobs.values()) == 328
     assert jobs == {
         "check_data": 1,
         "detector": 1,
@@ -217,6 +238,7 @@ def test_the_papers_run_plans_exactly_the_jobs_of_its_experiments(tmp_path: Path
         "tables": 1,
         "plots": 1,
         "strips": 1,
+        "page": 1,
         "check_records": 1,
         "all": 1,
     }

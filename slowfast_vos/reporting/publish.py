@@ -1,0 +1,58 @@
+"""A finished run as a folder to commit: its page, its tables, and the records that they are made from."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+
+from slowfast_vos.config import load_settings
+from slowfast_vos.errors import UserError
+from slowfast_vos.files import atomic_folder, atomic_write
+from slowfast_vos.paths import Results
+from slowfast_vos.reporting.records import read_run
+from slowfast_vos.reporting.tables import write_tables
+
+RECORDS = "records.zip"
+
+
+def publish(results: Results, out: Path) -> Path:
+    """Write a run's page, tables and records into `out`, in place of what this wrote there before.
+
+    Raises:
+        UserError: a record is missing, or the page is.
+    """
+    run, page = read_run(results), results.reports / "report.html"
+    if not page.is_file():
+        raise UserError(f"{page}: missing; expected the run's page (slowfast-vos report)")
+    names = ["settings.json", "dataset.json", *run.records["path"]]
+    out.mkdir(parents=True, exist_ok=True)
+    with atomic_write(out / RECORDS) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(names):
+            # Without the file's date: the same records give the same archive.
+            archive.writestr(zipfile.ZipInfo(name), (results.root / name).read_bytes(), zipfile.ZIP_DEFLATED, 9)
+    shutil.copyfile(page, out / "report.html")
+    with atomic_folder(out / "tables") as tables:
+        _copy_tables(results, tables)
+    return out
+
+
+def rebuild_tables(published: Path, folder: Path) -> Path:
+    """Write the tables of a published run again, from its records alone; returns their folder.
+
+    Args:
+        folder: gets the records, and the tables as `tables`.
+    """
+    with zipfile.ZipFile(published / RECORDS) as archive:
+        archive.extractall(folder / "records")
+    results = Results(load_settings(folder / "records" / "settings.json"), folder, folder / "records")
+    with atomic_folder(folder / "tables") as tables:
+        _copy_tables(results, tables)
+    return folder / "tables"
+
+
+def _copy_tables(results: Results, out: Path) -> None:
+    """The tables without LaTeX, and without the summary, which links to figures."""
+    for path in write_tables(results, out):
+        if path.suffix == ".tex" or path.stem == "summary":
+            path.unlink()
