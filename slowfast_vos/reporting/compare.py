@@ -14,14 +14,12 @@ from slowfast_vos.claims.claims import asked_claims
 from slowfast_vos.claims.intervals import complete, estimate
 from slowfast_vos.claims.sentences import headline, sentence
 from slowfast_vos.claims.verdicts import Contrast, Evidence, Finding, judge
-from slowfast_vos.config import load_settings
 from slowfast_vos.dag import TASKS
 from slowfast_vos.errors import UserError
-from slowfast_vos.paths import Results
 from slowfast_vos.reporting.answers import forest, of_claims
 from slowfast_vos.reporting.differences import NOTE, numbers, shown
 from slowfast_vos.reporting.figures import STYLE, save
-from slowfast_vos.reporting.records import read_run
+from slowfast_vos.reporting.records import read_folder
 from slowfast_vos.reporting.render import Panel, Table, text
 from slowfast_vos.reporting.run import Run
 
@@ -123,7 +121,7 @@ def write_comparison(folders: Sequence[Path], out: Path) -> list[str]:
     """
     if len(folders) < 2:
         raise UserError(f"compare: found {len(folders)} run; expected two or more")
-    merged, lines = merge_runs([_read(folder) for folder in folders]), []
+    merged, lines = merge_runs([read_folder(folder) for folder in folders]), []
     for one in merged:
         if len(one.runs) > 1:
             findings = judge(asked_claims(one.runs[0].settings), one.evidence, one.runs[0].settings.claims.margin)
@@ -134,13 +132,6 @@ def write_comparison(folders: Sequence[Path], out: Path) -> list[str]:
         found = compare(one, other)
         lines += [f"{other.name} − {one.name}:", *_write_pair(one, other, found, out)]
     return [*lines, f"tables and pictures: {out}"]
-
-
-def _read(folder: Path) -> Run:
-    path = folder / "settings.json"
-    if not path.is_file():
-        raise UserError(f"{folder}: found no run; expected a folder with settings.json, such as results/demo")
-    return read_run(Results(load_settings(path), folder=folder))
 
 
 def _write_claims(one: Merged, findings: Sequence[Finding], out: Path) -> None:

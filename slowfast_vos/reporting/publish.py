@@ -10,10 +10,8 @@ from slowfast_vos.config import load_settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import atomic_folder, atomic_write
 from slowfast_vos.paths import Results
-from slowfast_vos.reporting.records import read_run
+from slowfast_vos.reporting.records import ARCHIVE, read_run
 from slowfast_vos.reporting.tables import write_tables
-
-RECORDS = "records.zip"
 
 
 def publish(results: Results, out: Path) -> Path:
@@ -27,7 +25,7 @@ def publish(results: Results, out: Path) -> Path:
         raise UserError(f"{page}: missing; expected the run's page (slowfast-vos report)")
     names = ["settings.json", "dataset.json", *run.records["path"]]
     out.mkdir(parents=True, exist_ok=True)
-    with atomic_write(out / RECORDS) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+    with atomic_write(out / ARCHIVE) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(names):
             # Without the file's date: the same records give the same archive.
             archive.writestr(zipfile.ZipInfo(name), (results.root / name).read_bytes(), zipfile.ZIP_DEFLATED, 9)
@@ -43,7 +41,7 @@ def rebuild_tables(published: Path, folder: Path) -> Path:
     Args:
         folder: gets the records, and the tables as `tables`.
     """
-    with zipfile.ZipFile(published / RECORDS) as archive:
+    with zipfile.ZipFile(published / ARCHIVE) as archive:
         archive.extractall(folder / "records")
     results = Results(load_settings(folder / "records" / "settings.json"), folder, folder / "records")
     with atomic_folder(folder / "tables") as tables:

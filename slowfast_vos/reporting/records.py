@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Collection
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 
-from slowfast_vos.config import Settings, parse_settings
+from slowfast_vos.config import Settings, load_settings, parse_settings
 from slowfast_vos.dag import BASELINES, NEEDS, planned_jobs, read_output
 from slowfast_vos.errors import UserError
 from slowfast_vos.measuring.record import UNCHECKED, Epoch, Record, read_checked
@@ -15,6 +18,7 @@ from slowfast_vos.paths import Results
 from slowfast_vos.reporting.run import JOB, STATISTICS, Run
 
 MISSING_SHOWN = 10
+ARCHIVE = "records.zip"  # of a published run
 
 
 def read_run(results: Results, kinds: Collection[str] = NEEDS) -> Run:
@@ -37,6 +41,26 @@ def read_run(results: Results, kinds: Collection[str] = NEEDS) -> Run:
             found = f"the record of data {record.provenance.dataset[:12]}"
             raise UserError(f"{path}: found {found}; expected {data.digest[:12]}, as {results.dataset} says")
     return Run(results, data.sequences, data.attributes, data.roles, data.digest, **_frames(records))
+
+
+def read_folder(folder: Path) -> Run:
+    """Read a run wherever its folder lies: `results/NAME`, or a published one, whose records are an archive.
+
+    Raises:
+        UserError: the folder holds no run, or `read_run` refuses it.
+    """
+    if (folder / ARCHIVE).is_file():
+        with TemporaryDirectory() as unpacked:
+            try:
+                with zipfile.ZipFile(folder / ARCHIVE) as archive:
+                    archive.extractall(unpacked)
+            except (OSError, zipfile.BadZipFile) as error:
+                raise UserError(f"{folder / ARCHIVE}: cannot be unpacked ({error}); expected a run's records") from None
+            return read_folder(Path(unpacked))
+    path = folder / "settings.json"
+    if not path.is_file():
+        raise UserError(f"{folder}: found no run; expected a folder with settings.json, such as results/demo")
+    return read_run(Results(load_settings(path), folder=folder))
 
 
 def _frames(records: dict[str, Record]) -> dict[str, pd.DataFrame]:

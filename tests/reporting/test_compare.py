@@ -10,8 +10,10 @@ import pytest
 from fake_runs import SMALL, SYNTHETIC, scores_of, settings_for, write_run
 from slowfast_vos.errors import UserError
 from slowfast_vos.measuring.record import Record
+from slowfast_vos.paths import Results
 from slowfast_vos.reporting.compare import compare, merge_runs, write_comparison
-from slowfast_vos.reporting.records import read_run
+from slowfast_vos.reporting.publish import publish
+from slowfast_vos.reporting.records import read_folder
 
 
 def run_of(base: Path, gain: float = 0.0, **changes: Any) -> Path:
@@ -52,7 +54,7 @@ def test_different_runs_are_paired_by_seed_and_sequence(tmp_path: Path) -> None:
 
 def test_runs_that_share_seeds_are_compared_even_if_they_are_equal(tmp_path: Path) -> None:
     folders = [run_of(tmp_path, name=name, seeds=[1, 2]) for name in ("here", "there")]
-    one, other = merge_runs([read(folder) for folder in folders])
+    one, other = merge_runs([read_folder(folder) for folder in folders])
     assert {contrast.estimate.mean for contrast in compare(one, other).values()} == {0.0}
 
 
@@ -60,7 +62,7 @@ def test_runs_without_a_common_seed_are_averaged_over_their_seeds(tmp_path: Path
     folders = [
         run_of(tmp_path, name=name, seeds=seeds, precision=name) for name, seeds in (("fp32", [1]), ("bf16", [2, 3]))
     ]
-    found = compare(*merge_runs([read(folder) for folder in folders]))
+    found = compare(*merge_runs([read_folder(folder) for folder in folders]))
     assert {contrast.estimate.seeds for contrast in found.values()} == {1}
 
 
@@ -72,8 +74,15 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
         write_comparison([folder, tmp_path / "nowhere"], tmp_path / "out")
 
 
-def read(folder: Path) -> Any:
-    from slowfast_vos.config import load_settings
-    from slowfast_vos.paths import Results
-
-    return read_run(Results(load_settings(folder / "settings.json"), folder=folder))
+def test_a_published_run_compares_as_the_run_itself(tmp_path: Path) -> None:
+    folder = run_of(tmp_path, name="here", seeds=[1, 2])
+    page = tmp_path / "reports/here/report.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("A page.")
+    run = read_folder(folder)
+    published = read_folder(publish(Results(run.settings, tmp_path), tmp_path / "published"))
+    found = compare(*merge_runs([run, published]))
+    assert {contrast.estimate.mean for contrast in found.values()} == {0.0}
+    (tmp_path / "published/records.zip").write_bytes(b"no archive")
+    with pytest.raises(UserError, match=r"records\.zip: cannot be unpacked"):
+        read_folder(tmp_path / "published")

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from fake_runs import SMALL, settings_for, write_run
 from slowfast_vos.errors import UserError
-from slowfast_vos.reporting.publish import RECORDS, publish, rebuild_tables
+from slowfast_vos.reporting.publish import publish, rebuild_tables
+from slowfast_vos.reporting.records import ARCHIVE
 
 ROOT = Path(__file__).parents[2]
-PUBLISHED = [path.parent for path in sorted((ROOT / "results/published").glob(f"*/{RECORDS}"))]
+PUBLISHED = [path.parent for path in sorted((ROOT / "results/published").glob(f"*/{ARCHIVE}"))]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -25,11 +26,11 @@ def test_a_published_run_gives_its_tables_again(tmp_path: Path) -> None:
     results.reports.mkdir(parents=True)
     (results.reports / "report.html").write_text("A page.")
     first = contents(publish(results, tmp_path / "out") / "tables")
-    archive = (tmp_path / "out" / RECORDS).read_bytes()
+    archive = (tmp_path / "out" / ARCHIVE).read_bytes()
     assert contents(rebuild_tables(tmp_path / "out", tmp_path / "again")) == first
     assert {"claims.csv", "table1.md"} <= set(first)
     publish(results, tmp_path / "out")
-    assert (tmp_path / "out" / RECORDS).read_bytes() == archive
+    assert (tmp_path / "out" / ARCHIVE).read_bytes() == archive
 
 
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda path: path.name)
