@@ -91,7 +91,12 @@ class Setup:
     @property
     def trained(self) -> str:
         """The name of the setup that has the weights."""
-        return f"{self.slow}-{self.fast}" if self.tested else str(self)
+        return self.plain if self.tested else str(self)
+
+    @property
+    def plain(self) -> str:
+        """The name of the setup that a control varies: its own, without one."""
+        return f"{self.slow}-{self.fast}"
 
     @property
     def wide_as(self) -> Setup | None:

@@ -68,7 +68,7 @@ def _point(axes: Axes, row: int, values: pd.DataFrame, one: Estimate, look: Mapp
 
 def controls(run: Run) -> Figure:
     """Mean J&F, unsupervised, of setups beside their controls: what is due to capacity, what to motion."""
-    plain = {name: str(Setup(Setup.parse(name).slow, Setup.parse(name).fast)) for name in run.controls}
+    plain = {name: Setup.parse(name).plain for name in run.controls}
     setups = [setup for setup in run.settings.setups if setup in plain.values()]
     rows = [name for setup in setups for name in (setup, *(one for one in run.controls if plain[one] == setup))]
     rows += [name for name in run.controls if name not in rows]

@@ -86,8 +86,8 @@ def _pairs(run: Run, task: str) -> list[tuple[str, str]]:
     pairs = [(later, earlier) for earlier, later in combinations(plain, 2)]
     for name in run.controls:
         setup = Setup.parse(name)
-        if f"{setup.slow}-{setup.fast}" in plain and not (setup.tested and task != TASKS[0]):
-            pairs.append((f"{setup.slow}-{setup.fast}", name))
+        if setup.plain in plain and not (setup.tested and task != TASKS[0]):
+            pairs.append((setup.plain, name))
     return pairs
 
 

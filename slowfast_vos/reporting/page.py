@@ -116,14 +116,14 @@ def _parts(run: Run, findings: Sequence[Finding], tables: dict[str, Table], out:
         Part("Design", [Block("facts", rows=[*_design(run, findings), *WORDS])]),
         Part(
             "Paired differences",
-            [_figure(out, "differences", run), *_tables(tables, "claims", "differences", folded=True)],
+            [_figure("differences", run), *_tables(tables, "claims", "differences", folded=True)],
         ),
-        Part("Accuracy against cost", [_figure(out, "jf-vs-time", run), *_tables(tables, "table1", "cost")]),
-        Part("Capacity or motion", [_figure(out, "controls", run)] if run.controls else []),
-        Part("Fine-tuning", [_figure(out, "fine-tuning", run), *_tables(tables, "table2")]),
+        Part("Accuracy against cost", [_figure("jf-vs-time", run), *_tables(tables, "table1", "cost")]),
+        Part("Capacity or motion", [_figure("controls", run)] if run.controls else []),
+        Part("Fine-tuning", [_figure("fine-tuning", run), *_tables(tables, "table2")]),
         Part("Predictions", [*_strips(run, out)]),
         Part("Against the authors", [Block("text", text) for text in _authors(run)]),
-        Part("Convergence", [_figure(out, "learning-curves", run)]),
+        Part("Convergence", [_figure("learning-curves", run)]),
         Part("Failures", [*_failures(run)]),
         Part("Provenance", [Block("facts", rows=_provenance(run))]),
         Part("All other tables", [*_rest(tables)]),
@@ -140,7 +140,8 @@ def _cautions(run: Run) -> list[str]:
         lines.append(f"{counted(seeds, 'seed')}: a verdict takes {LEAST_SEEDS}, so that none of accuracy is given.")
     if 2 * last > len(kept):
         lines.append(
-            f"{last} of {counted(len(kept), 'parent')} kept the last of {counted(epochs, 'epoch')}: not converged."
+            f"{last} of {counted(len(kept), 'parent')} kept the last of {counted(epochs, 'epoch')}: "
+            "they may not have converged."
         )
     if chosen < 2:
         lines.append("A single sequence chose epochs and configurations.")
@@ -193,7 +194,7 @@ def _design(run: Run, findings: Sequence[Finding]) -> list[tuple[str, str]]:
     ]
 
 
-def _figure(out: Path, name: str, run: Run) -> Block:
+def _figure(name: str, run: Run) -> Block:
     return Block("picture", figure_titles(run)[name], path=f"figures/{name}.svg")
 
 

@@ -10,7 +10,7 @@ from slowfast_vos.config import load_settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import atomic_folder, atomic_write
 from slowfast_vos.paths import Results
-from slowfast_vos.reporting.records import ARCHIVE, read_run
+from slowfast_vos.reporting.records import ARCHIVE, read_run, unpack
 from slowfast_vos.reporting.tables import write_tables
 
 
@@ -41,8 +41,7 @@ def rebuild_tables(published: Path, folder: Path) -> Path:
     Args:
         folder: gets the records, and the tables as `tables`.
     """
-    with zipfile.ZipFile(published / ARCHIVE) as archive:
-        archive.extractall(folder / "records")
+    unpack(published, folder / "records")
     results = Results(load_settings(folder / "records" / "settings.json"), folder, folder / "records")
     with atomic_folder(folder / "tables") as tables:
         _copy_tables(results, tables)

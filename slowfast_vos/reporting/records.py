@@ -51,16 +51,26 @@ def read_folder(folder: Path) -> Run:
     """
     if (folder / ARCHIVE).is_file():
         with TemporaryDirectory() as unpacked:
-            try:
-                with zipfile.ZipFile(folder / ARCHIVE) as archive:
-                    archive.extractall(unpacked)
-            except (OSError, zipfile.BadZipFile) as error:
-                raise UserError(f"{folder / ARCHIVE}: cannot be unpacked ({error}); expected a run's records") from None
+            unpack(folder, Path(unpacked))
             return read_folder(Path(unpacked))
     path = folder / "settings.json"
     if not path.is_file():
         raise UserError(f"{folder}: found no run; expected a folder with settings.json, such as results/demo")
     return read_run(Results(load_settings(path), folder=folder))
+
+
+def unpack(published: Path, folder: Path) -> None:
+    """Unpack the records of a published run into `folder`.
+
+    Raises:
+        UserError: their archive is missing or damaged.
+    """
+    path = published / ARCHIVE
+    try:
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(folder)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: cannot be unpacked ({error}); expected a run's records") from None
 
 
 def _frames(records: dict[str, Record]) -> dict[str, pd.DataFrame]:

@@ -115,8 +115,8 @@ class Run:
         self, task: str, statistic: str = "jf_mean", only: Collection[str] | None = None, low: bool = False
     ) -> set[str]:
         """The setup or baseline that is best, if its difference to the next best is told apart from 0."""
-        cells = {}
-        for name, table in self.cells(statistic).items():
+        cells, tables = {}, self.evidence.cells if statistic == "jf_mean" else self.cells(statistic)
+        for name, table in tables.items():
             kind, _, shown = name.partition("/")
             if kind in (task, "baseline") and shown in self.names:
                 cells[shown] = table if only is None else table[[one for one in table if one in only]]
