@@ -3,7 +3,7 @@ from snakemake.utils import min_version
 
 from slowfast_vos.claims.claims import asked_claims
 from slowfast_vos.config import load_settings, parse_settings, read_values
-from slowfast_vos.dag import TASKS, parts, planned_jobs, table_names
+from slowfast_vos.dag import BASELINES, TASKS, parts, planned_jobs, table_names
 from slowfast_vos.errors import UserError
 from slowfast_vos.jobs.gpus import gpus_per_job
 from slowfast_vos.jobs.runner import hold_run

@@ -45,6 +45,8 @@ class Settings(sections.Section):
     tested: Annotated[list[sections.TestedName], AfterValidator(sections.distinct)] = Field([])
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: sections.Count = 1
+    one_job_per: Literal["setup", "seed"] = "setup"
+    search_seeds: Literal["all", "first"] = "all"
     save_every: Annotated[float, Field(ge=0, le=60)] = 30.0
     precision: Literal["fp32", "bf16"] = "fp32"
     loading_workers: Annotated[int, Field(ge=0)] = 0
@@ -114,6 +116,15 @@ class Settings(sections.Section):
     def selection_sequences(self) -> list[str]:
         """Sequences that epochs and hyper-parameters are chosen on."""
         return list(self.grid.sequences if self.option("selection") == "val" else self.data.held_out or [])
+
+    def search_seed(self, seed: int) -> int:
+        """The seed whose parents the tuning and the grid search for `seed`."""
+        return seed if self.search_seeds == "all" else self.seeds[0]
+
+    @property
+    def epoch_sequences(self) -> list[str]:
+        """Held-out sequences that choose the epochs of parents and tuning: their own, or those of the grid."""
+        return list(self.data.held_out_epochs or self.data.held_out or [])
 
     def digest(self, include: Any = None) -> str:
         """A short digest of some sections (as `include` of `model_dump`), or of all."""

@@ -112,10 +112,12 @@ def _without_setup(results: Results, seed: int) -> Iterator[PlannedJob]:
     yield PlannedJob("detector", "detector", log("detector"), [results.detector(seed) / "record.json"], seed=seed)
     for name in BASELINES:
         masks, scores = results.predictions("baseline", name, seed), results.scores("baseline", name, seed)
-        yield PlannedJob("predictions", "predict baseline", log("predict", name), [masks], name, seed, recorded=False)
+        yield PlannedJob(
+            "predictions", "predict baseline", log("predict", "baseline", name), [masks], name, seed, recorded=False
+        )
         yield PlannedJob("evaluation", "baseline", log("evaluate", "baseline", name), [scores], name, seed)
-    for setup, backbone, lr in results.tunings():
-        path = log("tuning", setup, f"backbone={backbone}", f"lr={lr}")
+    for setup, backbone, lr in results.tunings() if results.settings.search_seed(seed) == seed else ():
+        path = log("tuning", setup, backbone, lr)
         yield PlannedJob("tuning", "tuning", path, [results.tuning(setup, backbone, lr, seed)], setup, seed)
 
 
@@ -123,22 +125,25 @@ def _of_setup(results: Results, setup: str, seed: int, val: Sequence[str]) -> It
     settings, points, log = results.settings, results.configurations(), partial(results.log, seed=seed)
     record = results.parent(setup, seed) / "record.json"
     yield PlannedJob("parents", "parent", log("parent", setup), [record], setup, seed)
-    for part in parts(settings.grid.shards, len(points)):
-        records = [results.grid(setup, *point, seed) for point in shard(points, *part)]
-        yield PlannedJob(f"grid {setup}", "grid", log("grid", setup, part=part), records, setup, seed)
-    yield PlannedJob("selection", "selected", log("select", setup), [results.selected(setup, seed)], setup, seed)
+    if settings.search_seed(seed) == seed:
+        for part in parts(settings.grid.shards, len(points)):
+            records = [results.grid(setup, *point, seed) for point in shard(points, *part)]
+            yield PlannedJob(f"grid {setup}", "grid", log("grid", setup, part=part), records, setup, seed)
+        yield PlannedJob("selection", "selected", log("select", setup), [results.selected(setup, seed)], setup, seed)
     for part in parts(settings.final.shards, len(val)):
         records = [results.final(setup, seed, name) for name in shard(list(val), *part)]
         yield PlannedJob("finals", "final", log("final", setup, part=part), records, setup, seed)
     masks = results.predictions("unsupervised", setup, seed)
-    yield PlannedJob("predictions", "predict", log("predict", setup), [masks], setup, seed, recorded=False)
+    yield PlannedJob("predictions", "predict", log("predict", TASKS[0], setup), [masks], setup, seed, recorded=False)
     for task in TASKS:
         scores = results.scores(task, setup, seed)
         yield PlannedJob("evaluation", task, log("evaluate", task, setup), [scores], setup, seed)
     for name in settings.tested:
         if Setup.parse(name).trained == setup:
             masks, scores = results.predictions(TASKS[0], name, seed), results.scores(TASKS[0], name, seed)
-            yield PlannedJob("predictions", "predict", log("predict", name), [masks], name, seed, recorded=False)
+            yield PlannedJob(
+                "predictions", "predict", log("predict", TASKS[0], name), [masks], name, seed, recorded=False
+            )
             yield PlannedJob("evaluation", TASKS[0], log("evaluate", TASKS[0], name), [scores], name, seed)
     if seed == settings.seeds[0]:
         yield PlannedJob("cost", "cost", log("cost", setup), [results.cost(setup, seed)], setup, seed)

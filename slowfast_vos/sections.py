@@ -119,6 +119,7 @@ class Data(Section):
     train_year: Literal[2016, 2017] = 2017
     resolution: Annotated[str, AfterValidator(_folder_name)] = "480p"
     held_out: axis(str) | None = None
+    held_out_epochs: axis(str) | None = None
     train_only: axis(str) | None = None
     val_only: axis(str) | None = None
     allow_partial: bool = False
@@ -225,6 +226,14 @@ class Finetune(Training):
     redraws: Count = 20
 
 
+class Reference(Section):
+    """The configuration that is chosen unless another beats it; the paper's."""
+
+    freeze: Freeze = "SF"
+    scale: Scale = "0.25"
+    lr: Rate = "0.001"
+
+
 class Grid(Section):
     """Stage 4: the axes of the grid, the budget of one configuration, and how many jobs share it."""
 
@@ -233,6 +242,7 @@ class Grid(Section):
     lr: axis(Rate) = ["0.0001", "0.0005", "0.001", "0.005"]
     iterations: Count = 1000
     sequences: axis(str) = ["breakdance", "bmx-trees"]
+    reference: Reference = Reference()
     shards: Count = 36
 
 
@@ -268,11 +278,20 @@ class Switches(Section):
     frozen_statistics: Literal["drift", "frozen"] | None = None  # of a frozen SlowFast module's batch norm
     border: Literal["zeros", "replicate"] | None = None  # features beyond the video's ends
     seeding: Literal["fixed", "identity"] | None = None  # one seed for every job, or one of each job's own identity
+    # The configuration of the final models: the best, or `grid.reference` unless one beats it by a standard error.
+    choice: Literal["best", "one_error"] | None = None
 
 
 PROTOCOLS = {
-    "paper": Switches(selection="val", frames="all", frozen_statistics="drift", border="zeros", seeding="fixed"),
+    "paper": Switches(
+        selection="val", frames="all", frozen_statistics="drift", border="zeros", seeding="fixed", choice="best"
+    ),
     "strict": Switches(
-        selection="held_out", frames="inner", frozen_statistics="frozen", border="replicate", seeding="identity"
+        selection="held_out",
+        frames="inner",
+        frozen_statistics="frozen",
+        border="replicate",
+        seeding="identity",
+        choice="one_error",
     ),
 }

@@ -9,24 +9,20 @@ if TYPE_CHECKING:
     from click.testing import Result
 
 SETUP = ("--setup", "1-3")
+BASELINES = ("--subject", "baseline/detector", "--subject", "baseline/foreground")
 # A run's verbs that compute, in an order that runs.
 STAGES = [
     ("check-data",),
     ("train-detector",),
     ("train-parent", *SETUP),
-    ("tune", *SETUP, "--backbone", "frozen", "--lr", "0.001"),
-    ("tune", *SETUP, "--backbone", "trained", "--lr", "1e30"),
+    ("tune", "--point", "1-3/frozen/0.001", "--point", "1-3/trained/1e30"),
     ("grid", *SETUP, "--part", "1/2"),
     ("grid", *SETUP, "--part", "2/2"),
     ("select", *SETUP),
     ("finetune", *SETUP),
-    ("predict-parent", *SETUP),
-    ("predict-baseline", "--baseline", "detector"),
-    ("predict-baseline", "--baseline", "foreground"),
-    ("evaluate", "--task", "unsupervised", *SETUP),
-    ("evaluate", "--task", "semi-supervised", *SETUP),
-    ("evaluate", "--task", "baseline", "--setup", "foreground"),
-    ("evaluate", "--task", "baseline", "--setup", "detector"),
+    ("predict-val", "--subject", "unsupervised/1-3", *BASELINES),
+    ("evaluate", "--subject", "unsupervised/1-3", "--subject", "semi-supervised/1-3"),
+    ("evaluate", *BASELINES),
     ("cost", *SETUP),
 ]
 

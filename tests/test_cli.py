@@ -80,13 +80,18 @@ def test_results_that_cannot_be_written_are_found_before_the_work(inside: Run, m
         ],
         *[
             ("setup 2-7: fast − slow is 5; expected an even number", verb, ("--setup", "2-7"))
-            for verb in ("train-parent", "grid", "select", "finetune", "predict-parent", "cost")
+            for verb in ("train-parent", "grid", "select", "finetune", "cost")
         ],
         ("--seed: found 7; expected one of seeds [63]", "train-detector", ("--seed", "7")),
-        ("--lr 0.7: found a point that is not in", "tune", ("--setup", SETUP, "--backbone", "frozen", "--lr", "0.7")),
-        ("--baseline: found 'luck'; expected", "predict-baseline", ("--baseline", "luck")),
-        ("--task: found 'guess'; expected", "evaluate", ("--task", "guess", "--setup", SETUP)),
-        (f"--setup: found '{SETUP}'; expected", "evaluate", ("--task", "baseline", "--setup", SETUP)),
+        ("--point: found 1-3/frozen/0.7, which is not in", "tune", ("--point", "1-3/frozen/0.7")),
+        *[
+            (f"--subject: found {name!r}; expected unsupervised/SETUP", verb, ("--subject", name))
+            for name in ("baseline/luck", f"guess/{SETUP}", f"baseline/{SETUP}", SETUP, "")
+            for verb in ("predict-val", "evaluate")
+        ],
+        ("setup 2-7: fast − slow is 5; expected", "predict-val", ("--subject", "unsupervised/2-7")),
+        ("--subject: found semi-supervised; expected", "predict-val", ("--subject", f"semi-supervised/{SETUP}")),
+        ("--setup: found 2; expected one", "cost", ("--setup", SETUP, "--setup", "1-1")),
         ("parent/1-1/seed=63/model.safetensors: missing; expected a checkpoint", "grid", ("--setup", "1-1")),
         ("seed=63.json: missing; expected a JSON file", "select", ("--setup", "1-1")),
         ("selected/1-1/seed=63.json: missing; expected a JSON file", "finetune", ("--setup", "1-1")),
@@ -98,9 +103,13 @@ def test_options_that_cannot_be_are_refused(inside: Run, words: str, verb: str, 
 
 def test_a_checkpoint_of_another_setup_or_width_is_refused(copied: Run) -> None:
     shutil.copytree(copied.results.parent(SETUP, SEED), copied.results.parent("1-1", SEED))
-    for verb in ("predict-parent", "grid", "cost"):
-        refused(copied.verb(verb, "--setup", "1-1"), "found a checkpoint of setup 1-3; expected 1-1")
-    done = copied.verb("predict-parent", "--setup", SETUP, model={"fpn_channels": 24})
+    for verb in (
+        ("predict-val", "--subject", "unsupervised/1-1"),
+        ("grid", "--setup", "1-1"),
+        ("cost", "--setup", "1-1"),
+    ):
+        refused(copied.verb(*verb), "found a checkpoint of setup 1-3; expected 1-1")
+    done = copied.verb("predict-val", "--subject", f"unsupervised/{SETUP}", model={"fpn_channels": 24})
     refused(done, "model.safetensors: does not fit this model; ", "size mismatch for ")
 
 
@@ -109,12 +118,22 @@ def test_a_record_in_anothers_place_is_refused(copied: Run) -> None:
     first, *_, last = copied.grid_paths
     final, other = sorted(results.final(SETUP, SEED, "any").parent.iterdir())
     for source, place, verb, words in (
-        (first, last, ("select",), "found the record of freeze 'SF'; expected 'BB_SF', as its path says"),
-        (first, results.selected(SETUP, SEED), ("finetune",), "found the record of kind 'grid'; expected 'selected'"),
-        (final, other, ("evaluate", "--task", "semi-supervised"), "found the record of sequence "),
+        (
+            first,
+            last,
+            ("select", "--setup", SETUP),
+            "found the record of freeze 'SF'; expected 'BB_SF', as its path says",
+        ),
+        (
+            first,
+            results.selected(SETUP, SEED),
+            ("finetune", "--setup", SETUP),
+            "found the record of kind 'grid'; expected 'selected'",
+        ),
+        (final, other, ("evaluate", "--subject", f"semi-supervised/{SETUP}"), "found the record of sequence "),
     ):
         shutil.copy(source, place)
-        refused(copied.verb(*verb, "--setup", SETUP), f"{place.relative_to(copied.folder)}: {words}")
+        refused(copied.verb(*verb), f"{place.relative_to(copied.folder)}: {words}")
 
 
 @pytest.mark.parametrize(

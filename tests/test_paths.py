@@ -49,6 +49,14 @@ def test_no_two_jobs_share_a_log_or_an_output() -> None:
     assert all(path.is_relative_to("results/demo/work") for path in work)
 
 
+def test_the_first_seed_alone_is_searched_where_that_is_asked() -> None:
+    for asked, seeds in (("all", {1, 2}), ("first", {1})):
+        jobs = planned_jobs(Results(settings(seeds=[1, 2], search_seeds=asked)), val=["bear", "dog"])
+        for kind in ("tuning", "grid", "selected"):
+            assert {job.seed for job in jobs if job.kind == kind} == seeds
+        assert {job.seed for job in jobs if job.kind == "final"} == {1, 2}
+
+
 @given(st.lists(st.integers(), max_size=40), st.integers(1, 50))
 def test_shards_are_even_and_together_everything_in_order(items: list[int], count: int) -> None:
     parts = [shard(items, index, count) for index in range(count)]

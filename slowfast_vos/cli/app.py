@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from slowfast_vos.config import load_settings
-from slowfast_vos.errors import UserError
+from slowfast_vos.errors import LostError, UserError
 from slowfast_vos.files import expect_writable
 from slowfast_vos.jobs.gpus import gpu_lock
 from slowfast_vos.jobs.job import Job
@@ -87,7 +87,12 @@ app = typer.Typer(
 Config = Annotated[Path, typer.Option("--config", help="Configuration, such as config/config.yaml.")]
 Seed = Annotated[int | None, typer.Option(help="One of the run's seeds; the first without it.")]
 SetupOption = Annotated[
-    str, typer.Option(help='Slow-fast frames, such as "3-7".', callback=lambda name: str(Setup.parse(name)))
+    list[str],
+    typer.Option(
+        "--setup",
+        help='Slow-fast frames, such as "3-7"; may be repeated.',
+        callback=lambda names: [str(Setup.parse(name)) for name in names],
+    ),
 ]
 Part = Annotated[str, typer.Option(help='Which part of how many, such as "1/4".')]
 Out = Annotated[Path | None, typer.Option(help="Folder to write to; the run's own without it.")]
@@ -115,18 +120,44 @@ def report_job(
         log.warning("where the run stands is not known: %s", problem)
 
 
-@contextmanager
-def open_job(
-    config: Path, seed: int | None, *parts: str, part: tuple[int, int] | None = None, network: bool = True
-) -> Iterator[Job]:
-    """A job of one seed, as `report_job`; one with a network holds the lock of a GPU where there is one."""
+def run_jobs(
+    config: Path,
+    seed: int | None,
+    work: Callable[..., None],
+    jobs: Iterable[tuple[str, ...]],
+    *,
+    part: tuple[int, int] | None = None,
+    network: bool = True,
+) -> None:
+    """Run jobs of one seed, one after another; each has its lock, status and log, and one that fails stops no other.
+
+    Args:
+        work: called with what the jobs of this process share, and all of a job's words but the first.
+        jobs: the words that name a job's log (see `Results.log`).
+        part: the part of every job.
+        network: hold the lock of a GPU where there is one.
+    """
     settings = load_settings(config)
     if seed is not None and seed not in settings.seeds:
         raise UserError(f"--seed: found {seed}; expected one of seeds {settings.seeds} in {config}")
     seed = settings.seeds[0] if seed is None else seed
     expect_writable(Results(settings).root)
-    with report_job(config, *parts, seed=seed, part=part), on_device(settings.device) if network else nullcontext():
-        yield Job(settings, seed)
+    shared, failed = Job(settings, seed), False
+    for words in jobs:
+        shared.clock.restart()
+        try:
+            with (
+                report_job(config, *words, seed=seed, part=part),
+                on_device(settings.device) if network else nullcontext(),
+            ):
+                work(shared, *words[1:])
+        except LostError:
+            raise
+        except UserError as error:
+            log.error("%s", error)
+            failed = True
+    if failed:
+        raise typer.Exit(1)
 
 
 @contextmanager

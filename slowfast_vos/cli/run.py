@@ -3,142 +3,165 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from itertools import product
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from slowfast_vos.cli.app import Config, Out, Part, Seed, SetupOption, app, open_job, parse_part, report_job
+from slowfast_vos.cli.app import Config, Out, Part, Seed, SetupOption, app, parse_part, report_job, run_jobs
 from slowfast_vos.config import load_settings
 from slowfast_vos.dag import BASELINES, TASKS, planned_jobs, read_output
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import atomic_folder, write_json
 from slowfast_vos.jobs.evaluate import evaluate_predictions, select_best
+from slowfast_vos.jobs.job import Job
+from slowfast_vos.paths import Results
 from slowfast_vos.setups import Setup
 
 
 @app.command("train-detector")
 def train_detector(config: Config, seed: Seed = None) -> None:
     """Train Mask R-CNN on single frames."""
-    with open_job(config, seed, "detector") as job:
+
+    def train(job: Job) -> None:
         from slowfast_vos.jobs.train import run_detector
 
         run_detector(job)
 
+    run_jobs(config, seed, train, [("detector",)])
+
 
 @app.command("train-parent")
 def train_parent(config: Config, setup: SetupOption, seed: Seed = None) -> None:
-    """Train the unsupervised parent of a setup."""
-    with open_job(config, seed, "parent", setup) as job:
+    """Train the unsupervised parents of some setups."""
+
+    def train(job: Job, name: str) -> None:
         from slowfast_vos.jobs.train import run_parent
 
-        run_parent(job, setup)
+        run_parent(job, name)
+
+    run_jobs(config, seed, train, [("parent", name) for name in setup])
 
 
 @app.command()
 def tune(
     config: Config,
-    setup: SetupOption,
-    backbone: Annotated[str, typer.Option(help="frozen or trained.")],
-    lr: Annotated[str, typer.Option(help="Learning rate.")],
+    point: Annotated[list[str], typer.Option(help="SETUP/BACKBONE/RATE, such as 3-7/frozen/0.001; may be repeated.")],
     seed: Seed = None,
 ) -> None:
-    """Train one point of the unsupervised stage's tuning."""
-    tuning = load_settings(config).tuning
-    if (backbone, lr) not in product(tuning.backbone, tuning.lr):
-        raise UserError(f"--backbone {backbone} --lr {lr}: found a point that is not in {config}'s tuning")
-    with open_job(config, seed, "tuning", setup, f"backbone={backbone}", f"lr={lr}") as job:
+    """Train points of the unsupervised stage's tuning."""
+    known = {"/".join(point): point for point in Results(load_settings(config)).tunings()}
+    for name in point:
+        if name not in known:
+            raise UserError(f"--point: found {name}, which is not in {config}'s tuning; expected some of {[*known]}")
+
+    def train(job: Job, *words: str) -> None:
         from slowfast_vos.jobs.train import run_tuning
 
-        run_tuning(job, setup, backbone, lr)
+        run_tuning(job, *words)
+
+    run_jobs(config, seed, train, [("tuning", *known[name]) for name in point])
 
 
 @app.command()
 def grid(config: Config, setup: SetupOption, seed: Seed = None, part: Part = "1/1") -> None:
     """Fine-tune and score the configurations of a setup's grid, or one part of them."""
     shard = parse_part(part)
-    with open_job(config, seed, "grid", setup, part=shard) as job:
+
+    def search(job: Job, name: str) -> None:
         from slowfast_vos.jobs.finetune import run_grid
 
-        records = run_grid(job, setup, *shard)
+        records = run_grid(job, name, *shard)
         failed = sum(record.status == "failed" for record in records)
-        typer.echo(f"{len(records) - failed} done, {failed} failed")
+        typer.echo(f"{name}: {len(records) - failed} done, {failed} failed")
+
+    run_jobs(config, seed, search, [("grid", name) for name in setup], part=shard)
 
 
 @app.command()
 def select(config: Config, setup: SetupOption, seed: Seed = None) -> None:
     """Choose the best configuration of a setup's grid on the selection sequences."""
-    with open_job(config, seed, "select", setup, network=False) as job:
-        best = select_best(job, setup)
-        typer.echo(f"{setup}: {best.error or f'{best.job}, J&F on selection {best.scores.jf_mean:.3f}'}")
+
+    def choose(job: Job, name: str) -> None:
+        best = select_best(job, name)
+        typer.echo(f"{name}: {best.error or f'{best.job}, J&F on selection {best.scores.jf_mean:.3f}'}")
+
+    run_jobs(config, seed, choose, [("select", name) for name in setup], network=False)
 
 
 @app.command()
 def finetune(config: Config, setup: SetupOption, seed: Seed = None, part: Part = "1/1") -> None:
     """Fine-tune one final model per validation sequence with the chosen configuration, and predict."""
     shard = parse_part(part)
-    with open_job(config, seed, "final", setup, part=shard) as job:
+
+    def train(job: Job, name: str) -> None:
         from slowfast_vos.jobs.finetune import run_final
 
-        run_final(job, setup, *shard)
+        run_final(job, name, *shard)
+
+    run_jobs(config, seed, train, [("final", name) for name in setup], part=shard)
 
 
-@app.command("predict-parent")
-def predict_parent(config: Config, setup: SetupOption, seed: Seed = None) -> None:
-    """Predict the validation sequences with a setup's parent."""
-    with open_job(config, seed, "predict", setup) as job:
-        from slowfast_vos.jobs import predict
-
-        typer.echo(f"predictions in {predict.predict_parent(job, setup)}")
-
-
-@app.command("predict-baseline")
-def predict_baseline(
-    config: Config,
-    baseline: Annotated[str, typer.Option(help="detector (all that it finds) or foreground (every pixel).")],
-    seed: Seed = None,
-) -> None:
-    """Predict the validation sequences without any temporal model."""
-    check_baseline("--baseline", baseline)
-    with open_job(config, seed, "predict", baseline) as job:
-        from slowfast_vos.jobs import predict
-
-        typer.echo(f"predictions in {predict.predict_baseline(job, baseline)}")
+def parse_subjects(names: list[str]) -> list[tuple[str, str]]:
+    """Task and subject of names such as "unsupervised/3-7" and "baseline/detector"."""
+    parsed = []
+    for name in names:
+        task, _, subject = name.partition("/")
+        if task not in (*TASKS, "baseline") or (task == "baseline" and subject not in BASELINES):
+            expected = "unsupervised/SETUP, semi-supervised/SETUP, baseline/detector or baseline/foreground"
+            raise UserError(f"--subject: found {name!r}; expected {expected}")
+        parsed.append((task, subject if task == "baseline" else str(Setup.parse(subject))))
+    return parsed
 
 
-def check_baseline(option: str, name: str) -> None:
-    """Refuse what is no baseline."""
-    if name not in BASELINES:
-        raise UserError(f'{option}: found {name!r}; expected "detector" or "foreground"')
+Subjects = Annotated[
+    list[str],
+    typer.Option(
+        "--subject",
+        help="TASK/SETUP such as unsupervised/3-7, baseline/detector (all that it finds) or baseline/foreground "
+        "(every pixel); may be repeated.",
+    ),
+]
+
+
+@app.command("predict-val")
+def predict_val(config: Config, subject: Subjects, seed: Seed = None) -> None:
+    """Predict the validation sequences with parents, or without any temporal model."""
+    subjects = parse_subjects(subject)
+    if any(task == "semi-supervised" for task, _ in subjects):
+        raise UserError("--subject: found semi-supervised; expected others, since finetune writes its predictions")
+
+    def predict(job: Job, task: str, name: str) -> None:
+        from slowfast_vos.jobs.predict import predict_baseline, predict_parent
+
+        typer.echo(f"predictions in {(predict_baseline if task == 'baseline' else predict_parent)(job, name)}")
+
+    run_jobs(config, seed, predict, [("predict", *one) for one in subjects])
 
 
 @app.command()
-def evaluate(
-    config: Config,
-    task: Annotated[str, typer.Option(help="unsupervised, semi-supervised or baseline.")],
-    setup: Annotated[str, typer.Option(help="A setup, or the baseline's name.")],
-    seed: Seed = None,
-) -> None:
+def evaluate(config: Config, subject: Subjects, seed: Seed = None) -> None:
     """Score a run's predictions of the validation sequences."""
-    if task not in (*TASKS, "baseline"):
-        raise UserError(f"--task: found {task!r}; expected unsupervised, semi-supervised or baseline")
-    if task == "baseline":
-        check_baseline("--setup", setup)
-    else:
-        setup = str(Setup.parse(setup))
-    with open_job(config, seed, "evaluate", task, setup, network=False) as job:
-        record = evaluate_predictions(job, task, setup)
-        typer.echo(record.error or f"{task} {setup}: J&F {record.scores.jf_mean:.3f}")
+
+    def measure(job: Job, task: str, name: str) -> None:
+        record = evaluate_predictions(job, task, name)
+        typer.echo(record.error or f"{task} {name}: J&F {record.scores.jf_mean:.3f}")
+
+    run_jobs(config, seed, measure, [("evaluate", *one) for one in parse_subjects(subject)], network=False)
 
 
 @app.command()
 def cost(config: Config, setup: SetupOption, seed: Seed = None) -> None:
     """Measure parameters, operations, memory and time of a setup."""
-    with open_job(config, seed, "cost", setup) as job:
+    if len(setup) > 1:
+        raise UserError(f"--setup: found {len(setup)}; expected one, since memory is measured in a process of its own")
+
+    def measure(job: Job, name: str) -> None:
         from slowfast_vos.jobs.cost import measure_cost
 
-        measure_cost(job, setup)
+        measure_cost(job, name)
+
+    run_jobs(config, seed, measure, [("cost", name) for name in setup])
 
 
 @app.command()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
+from slowfast_vos.config import Settings
 from slowfast_vos.jobs.job import Job, gather_scores
 from slowfast_vos.measuring.record import Record
 from slowfast_vos.scoring import Scores, score
@@ -48,8 +51,30 @@ def _failures(job: Job, setup: str) -> list[str]:
     return [f"{', '.join(names)}: {error}" for error, names in reasons.items()]
 
 
+def choose(records: list[Record], settings: Settings) -> Record:
+    """The configuration with the best J&F, the first of equals; or by the switch `choice`, the reference unless beaten.
+
+    A configuration beats the reference where the mean of its paired differences over the selection sequences exceeds
+    their standard error; of one sequence there is none.
+    """
+    reference = [record for record in records if record.job == settings.grid.reference.model_dump()]
+    if settings.option("choice") == "one_error" and reference:
+        records = [record for record in records if _beats(record, reference[0])] or reference
+    return max(records, key=lambda record: record.scores.jf_mean)
+
+
+def _beats(record: Record, reference: Record) -> bool:
+    gains = _each(record) - _each(reference)
+    return len(gains) > 1 and bool(gains.mean() > gains.std(ddof=1) / len(gains) ** 0.5)
+
+
+def _each(record: Record) -> np.ndarray:
+    """J&F of each selection sequence."""
+    return np.array([(one.j_mean + one.f_mean) / 2 for one in record.scores.sequences.values()])
+
+
 def select_best(job: Job, setup: str) -> Record:
-    """Choose the configuration with the best J&F on the selection sequences, the first of equals.
+    """Choose the configuration of the final models, on the selection sequences (see `choose`).
 
     Where every configuration failed, the record is a failed one, and so are the setup's final models.
     """
@@ -58,7 +83,7 @@ def select_best(job: Job, setup: str) -> Record:
     records = [job.read_record(path, "grid", setup, **results.place(path)) for path in paths]
     done = [record for record in records if record.scores is not None]
     if done:
-        best = max(done, key=lambda record: record.scores.jf_mean)
+        best = choose(done, job.settings)
         outcome = {"job": best.job, "scores": best.scores}
     else:
         first = records[0].error

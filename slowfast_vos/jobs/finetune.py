@@ -49,9 +49,9 @@ class SampleCache:
 
 def run_grid(job: Job, setup: str, index: int, count: int) -> list[Record]:
     """Run shard `index` of `count` of a setup's grid; one record for every configuration."""
-    parent, selection = job.parent(setup), Selection(job, frozen=True)
+    parent = job.parent(setup)
     points, start = shard(job.results.configurations(), index, count), weights_digest(parent)
-    cache = SampleCache(job.settings.parent.feature_cache_gib)
+    selection, cache = Selection(job, parent), SampleCache(job.settings.parent.feature_cache_gib)
     return [
         _run_point(job, setup, parent, start, selection, cache, Configuration(*point))
         for point in progress_lines(points, f"grid {setup}", " ".join)
@@ -113,7 +113,7 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
     A sequence that fails leaves a failed record and no predictions; so do all where no configuration was chosen.
     """
     videos = shard(job.dataset.val, index, count)
-    selected = job.read_record(job.results.selected(setup, job.seed), "selected", setup)
+    selected = job.read_record(job.results.selected(setup, job.settings.search_seed(job.seed)), "selected", setup)
     # Without a configuration there may be no parent either.
     parent = None if selected.error else job.parent(setup)
     start = None if parent is None else weights_digest(parent)

@@ -38,7 +38,7 @@ SHARED = ("name", "protocol", "switches", "data", "davis_root", "davis_val_root"
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a run."""
+    """A job of a run, or several that one process runs one after another."""
 
     settings: Settings
     seed: int  # one of the run's
@@ -59,6 +59,11 @@ class Job:
         """Digest of every file of the checked dataset."""
         checked = self.results.dataset
         return read_checked(checked).digest if checked.is_file() else UNCHECKED
+
+    @cached_property
+    def encoded(self) -> dict[tuple[str, ...], Any]:
+        """What frozen networks made of frames, by use and weights: the jobs of one process share it."""
+        return {}
 
     @cached_property
     def device(self) -> Device:
@@ -91,7 +96,8 @@ class Job:
 
     def read_record(self, path: Path, kind: Kind, setup: str, **point: str) -> Record:
         """A record that this job goes by; a UserError if it is another run's, seed's or configuration's."""
-        return read_record(path, name=self.settings.name, kind=kind, setup=setup, seed=self.seed, job=point)
+        seed = self.settings.search_seed(self.seed) if kind == "selected" else self.seed
+        return read_record(path, name=self.settings.name, kind=kind, setup=setup, seed=seed, job=point)
 
     def key(self, *decisive: object) -> str:
         """Digest of all that decides a result: the shared settings, the data, the seed, and `decisive`."""

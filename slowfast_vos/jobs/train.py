@@ -25,7 +25,7 @@ from slowfast_vos.sections import Parent, Training
 from slowfast_vos.training.detector import train_detector
 from slowfast_vos.training.features import GIB
 from slowfast_vos.training.loop import Resume, TrainingState, job_seed, seed_everything, stop_asked
-from slowfast_vos.training.parent import train_parent
+from slowfast_vos.training.parent import feature_cache, train_parent
 from slowfast_vos.videos.davis import Video
 
 
@@ -103,15 +103,17 @@ def _untrained_parent(job: Job, setup: str, seed: int) -> SlowFastMaskRCNN:
 
 
 def _train_parent(job: Job, model: SlowFastMaskRCNN, parent: Parent, seed: int, resume: Resume) -> TrainingState:
-    selection = Selection(job, frozen=parent.backbone == "frozen")
+    frozen, binary = model if parent.backbone == "frozen" else None, job.dataset.binary_train
+    use = ("training", parent.step, frozen_digest(model))
     return train_parent(
         parent,
         model,
         job.dataset.train,
-        binary=job.dataset.binary_train,
+        binary=binary,
         seed=seed,
-        select=selection.score,
+        select=Selection(job, frozen).score,
         resume=resume,
+        cache=job.encoded.setdefault(use, feature_cache(parent, binary=binary)),
     )
 
 
@@ -134,31 +136,39 @@ def weights_digest(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def _bytes(chunks: list[Chunk]) -> int:
+    return sum(maps.nbytes for chunk in chunks for maps in chunk.features.values())
+
+
+def frozen_digest(model: SlowFastMaskRCNN) -> str:
+    """Digest of the weights of backbone and RPN."""
+    return weights_digest(nn.ModuleList([model.part("backbone"), model.part("rpn")]))
+
+
 class Selection:
     """Scores a network on the selection sequences.
 
     Args:
         job: names the sequences, and bounds the cache by `parent.feature_cache_gib`.
-        frozen: whether backbone and RPN stay as they are, so that their features of a sequence can be cached.
+        frozen: a network whose backbone and RPN stay as they are, so that their features of a sequence can be cached.
     """
 
-    def __init__(self, job: Job, *, frozen: bool) -> None:
-        self.job, self.frozen = job, frozen
+    def __init__(self, job: Job, frozen: SlowFastMaskRCNN | None) -> None:
+        self.job, self.frozen = job, frozen is not None
+        use = ("selection", frozen_digest(frozen) if frozen else "")
         # None where the sequence exceeds what is left of the cache.
-        self._chunks: dict[str, list[Chunk] | None] = {}
-        self._bytes_left = job.settings.parent.feature_cache_gib * GIB
+        self._chunks: dict[str, list[Chunk] | None] = job.encoded.setdefault(use, {})
 
     def _encode(self, model: SlowFastMaskRCNN, video: Video) -> list[Chunk] | None:
         """The video's frames through backbone and RPN; None where the cache is too small."""
         first = encode_chunk(model, [video.frame(0)])
-        if sum(maps.nbytes for maps in first.features.values()) * len(video) > self._bytes_left:
+        known = [chunk for chunks in self._chunks.values() for chunk in chunks or ()]
+        if _bytes([first]) * len(video) + _bytes(known) > self.job.settings.parent.feature_cache_gib * GIB:
             return None
-        chunks = [
+        return [
             encode_chunk(model, [video.frame(index) for index in indices])
             for indices in batches(range(len(video)), model.chunk_length)
         ]
-        self._bytes_left -= sum(maps.nbytes for chunk in chunks for maps in chunk.features.values())
-        return chunks
 
     def score(self, model: SlowFastMaskRCNN, state: TrainingState) -> Scores:
         """Official statistics of every sequence that chooses a parent's epoch; `state` saves them one by one."""

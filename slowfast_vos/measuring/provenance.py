@@ -41,12 +41,16 @@ def processor() -> str:
     return next(names, platform.machine())
 
 
-@dataclass(frozen=True)
+@dataclass
 class Stopwatch:
     """Started with a job, or with a part of one that has its own record."""
 
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     clock: float = field(default_factory=time.monotonic)
+
+    def restart(self) -> None:
+        """Begin again, for the process's next job."""
+        self.started, self.clock = datetime.now(UTC), time.monotonic()
 
     def provenance(self, *, device: str, driver: str | None, threads: int, dataset: str) -> dict[str, Any]:
         """Fields of `record.Provenance`, up to now; `dataset` is the digest of its files."""

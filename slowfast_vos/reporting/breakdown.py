@@ -63,7 +63,7 @@ def tuning_table(run: Run) -> Table:
     ]
     scored_on = f"all {len(run.val)} validation sequences"
     if run.settings.option("selection") == "held_out":
-        scored_on = f"the selection sequences ({', '.join(run.roles['selection'])})"
+        scored_on = f"the selection sequences ({', '.join(run.settings.epoch_sequences)})"
     budget = f"{tuning.epochs} epoch{'s' * (tuning.epochs > 1)}"
     title = f"Tuning of the unsupervised stage, {budget}, scored on {scored_on}."
     notes = [f"Setup {setup}: {_near_the_best(run, f'tuning/{setup}/')}" for setup in tuning.setups]

@@ -173,16 +173,13 @@ def _answers(findings: Sequence[Finding]) -> Iterable[Block]:
 def _design(run: Run, findings: Sequence[Finding]) -> list[tuple[str, str]]:
     settings, roles = run.settings, run.roles
     margin = settings.claims.margin
-    held_out = settings.option("selection") == "held_out"
-    chosen = ", ".join(roles["selection"])
-    chosen += ": held out of training" if held_out else ": validation sequences, as the authors did"
     counts = [counted(len(roles[role]), f"{role} sequence") for role in ("train", "selection", "val")]
     return [
         ("Data", f"{'DAVIS' if run.is_davis else 'Generated videos'}: {', '.join(counts)}; digest {run.digest[:12]}."),
         ("Setups", f"{', '.join(settings.setups)}; slow-fast frames."),
         ("Seeds", f"{', '.join(map(str, settings.seeds))}; each is one whole training that all its sequences share."),
         ("Protocol", f"{settings.protocol_name}; {settings.option('frames')} frames are scored."),
-        ("What chose", f"Epochs and configurations were chosen on {chosen}."),
+        ("What chose", _choices(run)),
         ("Family", f"{counted(len(findings), 'claim')}, declared by the configuration; p values adjusted by Holm."),
         ("Margin", f"Differences of J&F below {margin:g} do not matter."),
         (
@@ -192,6 +189,24 @@ def _design(run: Run, findings: Sequence[Finding]) -> list[tuple[str, str]]:
             f"{1 - LEVEL:.2f}, and takes {LEAST_SEEDS} seeds and {LEAST_SEQUENCES} sequences.",
         ),
     ]
+
+
+def _choices(run: Run) -> str:
+    """On what epochs and configurations were chosen, and how."""
+    settings, configurations = run.settings, ", ".join(run.roles["selection"])
+    if settings.option("selection") == "val":
+        said = f"Epochs were chosen on all validation sequences and configurations on {configurations}, as in 2020."
+    elif settings.epoch_sequences == run.roles["selection"]:
+        said = f"Epochs and configurations were chosen on {configurations}, held out of training."
+    else:
+        epochs = ", ".join(settings.epoch_sequences)
+        said = f"Epochs were chosen on {epochs} and configurations on {configurations}, all held out of training."
+    if settings.option("choice") == "one_error":
+        reference = " / ".join(settings.grid.reference.model_dump().values())
+        said += f" Configuration {reference} was kept unless another beat it by more than a standard error."
+    if settings.search_seeds == "first" and len(settings.seeds) > 1:
+        said += f" The parents of seed {settings.seeds[0]} alone were searched."
+    return said
 
 
 def _figure(name: str, run: Run) -> Block:

@@ -35,7 +35,7 @@ class Encoded(NamedTuple):
 
 
 class FeatureCache:
-    """Frames through a frozen backbone and RPN; those used last are cached.
+    """Frames through a frozen backbone and RPN, for all networks that have these two; those used last are cached.
 
     Each frame is encoded by itself: its features do not depend, in their last bits, on its neighbours in a batch, so
     that a training that is resumed equals an undisturbed one.
@@ -45,27 +45,27 @@ class FeatureCache:
         many_proposals: let the RPN propose as many boxes as in training.
     """
 
-    def __init__(self, model: SlowFastMaskRCNN, gib: float, *, binary: bool, many_proposals: bool) -> None:
-        self.model, self.binary, self.many_proposals = model, binary, many_proposals
+    def __init__(self, gib: float, *, binary: bool, many_proposals: bool) -> None:
+        self.binary, self.many_proposals = binary, many_proposals
         self.bound = gib * GIB
         self.frames: OrderedDict[tuple[str, int], Encoded] = OrderedDict()
         self.size_in_bytes = 0
 
-    def losses(self, video: Video, centres: Sequence[int], clip: Clip) -> dict[str, Tensor]:
+    def losses(self, model: SlowFastMaskRCNN, video: Video, centres: Sequence[int], clip: Clip) -> dict[str, Tensor]:
         """RoI losses of consecutive centre frames; what is neither cached nor in `clip` is read now."""
-        window = self.model.setup.window(centres, len(video))
-        frames = [self._encoded(video, index, clip) for index in window]
+        window = model.setup.window(centres, len(video))
+        frames = [self._encoded(model, video, index, clip) for index in window]
         features = {level: torch.cat([one.features[level] for one in frames]) for level in frames[0].features}
         places = [index - window[0] for index in centres]
         _, sizes, proposals, wanted, _ = map(list, zip(*(frames[place] for place in places), strict=True))
-        enhanced = self.model.enhance(self.model.windows(features, places))
-        return self.model.head_losses(Prepared(enhanced, proposals, sizes, wanted, {}))
+        enhanced = model.enhance(model.windows(features, places))
+        return model.head_losses(Prepared(enhanced, proposals, sizes, wanted, {}))
 
-    def _encoded(self, video: Video, index: int, clip: Clip) -> Encoded:
+    def _encoded(self, model: SlowFastMaskRCNN, video: Video, index: int, clip: Clip) -> Encoded:
         encoded = self.frames.pop((video.name, index), None)
         if encoded is None:
             clip = clip if index in clip else read_clip((video, [index]), binary=self.binary)
-            encoded = self._encode(*clip[index])
+            encoded = self._encode(model, *clip[index])
             self.size_in_bytes += encoded.size_in_bytes
         self.frames[video.name, index] = encoded  # the last one: it is removed last
         while self.size_in_bytes > self.bound and self.frames:
@@ -73,13 +73,13 @@ class FeatureCache:
         return encoded
 
     @torch.no_grad()
-    def _encode(self, frame: Tensor, target: Target) -> Encoded:
-        network, device = self.model.maskrcnn_model, next(self.model.parameters()).device
+    def _encode(self, model: SlowFastMaskRCNN, frame: Tensor, target: Target) -> Encoded:
+        network, device = model.maskrcnn_model, next(model.parameters()).device
         target = {key: value.to(device) for key, value in target.items()}
         # In training, torchvision draws the size to resize to; caching must not move the step's random numbers.
         with torch.random.fork_rng(devices=[]):
             images, scaled = network.transform([frame.to(device)], [target])
-        features = self.model.encode(images.tensors)
+        features = model.encode(images.tensors)
         rpn, counts = network.rpn, (network.rpn._pre_nms_top_n, network.rpn._post_nms_top_n)
         if self.many_proposals:
             rpn._pre_nms_top_n, rpn._post_nms_top_n = ({**some, "testing": some["training"]} for some in counts)

@@ -39,6 +39,11 @@ def clip_losses(model: SlowFastMaskRCNN, clip: Clip, centres: Sequence[int], len
     return model.losses([clip[index][0].to(device) for index in window], [wanted.get(index) for index in window])
 
 
+def feature_cache(parent: Parent, *, binary: bool) -> FeatureCache:
+    """An empty cache for parents."""
+    return FeatureCache(parent.feature_cache_gib, binary=binary, many_proposals=parent.step == "b")
+
+
 def train_parent(
     parent: Parent,
     model: SlowFastMaskRCNN,
@@ -48,15 +53,21 @@ def train_parent(
     seed: int,
     select: Callable[[SlowFastMaskRCNN, TrainingState], Scores],
     resume: Resume | None = None,
+    cache: FeatureCache | None = None,
 ) -> TrainingState:
     """Train `model` in place and leave in it the weights of the epoch that `select` scores best.
+
+    Args:
+        cache: features of a network whose frozen parts are this one's; without it they are computed again.
 
     Raises:
         DivergedError: a loss is not finite.
     """
     model.freeze(parent.frozen_parts)
-    frozen, many = parent.backbone == "frozen", parent.step == "b"
-    cache = FeatureCache(model, parent.feature_cache_gib, binary=binary, many_proposals=many) if frozen else None
+    if parent.backbone == "trained":
+        cache = None
+    elif cache is None:
+        cache = feature_cache(parent, binary=binary)
     optimizer = make_sgd(model, parent)
     state = TrainingState(model, optimizer, seed, parent.epochs, resume=resume)
     # While a GPU works on a step, a thread reads the next one's frames.
@@ -70,7 +81,7 @@ def train_parent(
             optimizer.zero_grad(set_to_none=True)
             # Variant a: one forward of all frames, losses averaged; b: a forward for each frame, gradients summed.
             for part in [centres] if parent.step == "a" else [[centre] for centre in centres]:
-                losses = cache.losses(video, part, clip) if cache else clip_losses(model, clip, part, len(video))
+                losses = cache.losses(model, video, part, clip) if cache else clip_losses(model, clip, part, len(video))
                 total_loss(losses, f"parent, epoch {epoch + 1}, step {step + 1}, {video.name}").backward()
                 state.add(losses)
             optimizer.step()

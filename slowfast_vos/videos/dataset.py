@@ -24,7 +24,7 @@ class Dataset:
     val_tree: DavisTree  # of those that validate; another one with `davis_val_root`
     train: list[Video]  # the detector and the parents learn from them
     selection: list[Video]  # they choose the grid's hyper-parameters
-    epoch_selection: list[Video]  # they choose a parent's epoch: the same, or (2020 code) all that validate
+    epoch_selection: list[Video]  # they choose a parent's epoch: the same, others held out, or (2020 code) all of val
     val: list[Video]  # every table reports them
     binary_train: bool  # the training masks' objects are one (DAVIS 2016), not several (2017)
     skipped: list[str]  # missing from a partial copy (`data.allow_partial`)
@@ -53,7 +53,11 @@ def open_dataset(settings: Settings) -> Dataset:
         try:
             videos[name] = tree.video(name)
         except UserError as error:
-            may_skip = data.kind == "davis" and tree.lacks(name) and name not in roles["selection"]
+            may_skip = (
+                data.kind == "davis"
+                and tree.lacks(name)
+                and name not in (*roles["selection"], *roles["epoch_selection"])
+            )
             problems.append(f"{error}{', or data.allow_partial: true to skip it' if may_skip else ''}")
     scored = dict.fromkeys(roles["selection"] + roles["epoch_selection"] + roles["val"])
     for video in (videos[name] for name in scored if name in videos and settings.option("frames") == "inner"):
@@ -121,14 +125,17 @@ def _roles(settings: Settings, tree: DavisTree, val_tree: DavisTree) -> dict[str
     held_out = settings.option("selection") == "held_out"
     listed, selecting, key = (train, tree, "data.held_out") if held_out else (val, val_tree, "grid.sequences")
     selection = _restrict(listed, settings.selection_sequences, key)
-    lacking = [name for name in selection if data.allow_partial and selecting.lacks(name)]
+    chosen_on = dict.fromkeys([*selection, *(settings.epoch_sequences if held_out else ())])
+    lacking = [name for name in chosen_on if data.allow_partial and selecting.lacks(name)]
     if lacking:
         raise UserError(
             f"{key}: found {', '.join(lacking)}, which {selecting.root} lacks at {data.resolution}; "
             "expected sequences that are there, since data.allow_partial skips none that select"
         )
+    choosing_epochs: list[str] = []
     if held_out:
-        train = [name for name in train if name not in selection]
+        choosing_epochs = _restrict(train, settings.epoch_sequences, "data.held_out_epochs")
+        train = [name for name in train if name not in (*selection, *choosing_epochs)]
     present = {}
     for role, where, names in (("training", tree, train), ("validation", val_tree, val)):
         present[role] = _present(where, names, data, role)
@@ -137,7 +144,7 @@ def _roles(settings: Settings, tree: DavisTree, val_tree: DavisTree) -> dict[str
             few = f"skipped {len(skipped)} of {len(names)} {role} sequences, which {where.root} lacks"
             log.warning("data.allow_partial: %s: %s", few, ", ".join(skipped))
     train, val = present.values()
-    return {"train": train, "selection": selection, "epoch_selection": selection if held_out else val, "val": val}
+    return {"train": train, "selection": selection, "epoch_selection": choosing_epochs or val, "val": val}
 
 
 def _present(tree: DavisTree, names: list[str], data: Data, role: str) -> list[str]:
@@ -169,11 +176,13 @@ def check_dataset(dataset: Dataset, progress: Any = iter) -> dict[str, Any]:
     problems: list[str] = []
     digest = hashlib.sha256()
     info = dataset.tree.info() | dataset.val_tree.info()
-    videos = {video.name: video for video in [*dataset.train, *dataset.selection, *dataset.val]}
+    videos = {
+        video.name: video for video in [*dataset.train, *dataset.selection, *dataset.epoch_selection, *dataset.val]
+    }
     for video in progress(list(videos.values())):
         validates = video in dataset.val
         tree, binary = (dataset.val_tree, True) if validates else (dataset.tree, dataset.binary_train)
-        needs_object = validates or video in dataset.selection
+        needs_object = validates or video in (*dataset.selection, *dataset.epoch_selection)
         problems += check_sequence(tree, video.name, info, binary=binary, needs_object=needs_object).problems
         for path in (*video.frames, *video.masks):
             digest.update(path.name.encode())

@@ -111,14 +111,14 @@ def parent_step(model: SlowFastMaskRCNN, clip: Clip, features: str) -> Run:
         return training_step(model, lambda: model.losses(frames, wanted))
     model.freeze(("backbone", "rpn")).train()
     bound = 0.0 if features == "not kept" else float("inf")
-    cache = FeatureCache(model, bound, binary=True, many_proposals=False)
+    cache = FeatureCache(bound, binary=True, many_proposals=False)
     last = min(centres[-1] + model.setup.after, len(clip) - 1)
 
     def losses() -> dict[str, Tensor]:
         if features == "moving":
             for index in range(last - FRAMES_PER_STEP + 1, last + 1):
                 cache.frames.pop((clip.name, index), None)
-        return cache.losses(clip, centres, {})  # type: ignore[arg-type]
+        return cache.losses(model, clip, centres, {})  # type: ignore[arg-type]
 
     return training_step(model, losses)
 

@@ -15,15 +15,20 @@ import numpy as np
 import pytest
 import torch
 from slowfast_vos.config import parse_settings
+from slowfast_vos.errors import UserError
+from slowfast_vos.files import read_json
 from slowfast_vos.generated import sequence_names
 from slowfast_vos.jobs import finetune, train
 from slowfast_vos.jobs.job import Job
 from slowfast_vos.jobs.train import Selection
 from slowfast_vos.measuring.record import read_record
 from slowfast_vos.model.checkpoints import read_checkpoint
+from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.scoring.results import STATISTICS
 from slowfast_vos.training.loop import Resume, TrainingState
 from torch import nn
+
+from command_line import refused
 
 if TYPE_CHECKING:
     from slowfast_vos.videos.davis import Video
@@ -48,12 +53,48 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     return seen
 
 
+def test_setups_trained_in_one_process_share_features_and_equal_one_trained_apart(
+    copied: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = copied.results.parent(SETUP, SEED) / "model.safetensors"
+    before = weights.read_bytes()
+    shutil.rmtree(weights.parent)
+    encoded, encode = [], SlowFastMaskRCNN.encode
+    monkeypatch.setattr(
+        SlowFastMaskRCNN, "encode", lambda self, some: encoded.append(self.setup.fast) or encode(self, some)
+    )
+    copied.done("train-parent", "--setup", "1-3+still", "--setup", SETUP)
+    assert weights.read_bytes() == before
+    first = len(encoded)
+    shutil.rmtree(weights.parent)
+    copied.done("train-parent", "--setup", SETUP)
+    assert len(encoded) - first == first  # the second setup encoded nothing of its own
+    assert weights.read_bytes() == before
+
+
+def test_a_job_that_fails_stops_no_other_of_its_process(copied: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[str] = []
+
+    def run_parent(job: Job, setup: str) -> None:
+        trained.append(setup)
+        if setup == "1-1":
+            raise UserError("found a loss that is not finite")
+
+    monkeypatch.setattr(train, "run_parent", run_parent)
+    refused(copied.verb("train-parent", "--setup", "1-1", "--setup", SETUP), "found a loss that is not finite")
+    assert trained == ["1-1", SETUP]
+    status = {name: copied.results.log("parent", name, seed=SEED).with_suffix(".json") for name in trained}
+    assert [read_json(path)["state"] for path in status.values()] == ["failed", "done"]
+    assert "error: found a loss" in status["1-1"].with_suffix(".log").read_text()
+    assert "error: found a loss" not in status[SETUP].with_suffix(".log").read_text()
+
+
 def test_after_an_edit_of_one_rate_a_shard_computes_only_what_is_new_and_tries_again_what_failed(
     copied: Run, computed: list[tuple[str, str]]
 ) -> None:
     before = {path: path.read_bytes() for path in copied.grid_paths if "lr=0.001" in str(path)}
     done = copied.done("grid", "--setup", SETUP, grid={"lr": ["0.002", "1e30"]})
-    assert done.stdout.strip() == "2 done, 2 failed"
+    assert done.stdout.strip() == "1-3: 2 done, 2 failed"
     assert computed == [("SF", "0.002"), ("BB_SF", "0.002"), ("SF", "1e30"), ("BB_SF", "1e30")]
     assert {path: path.read_bytes() for path in before} == before
 
@@ -164,7 +205,7 @@ def test_a_signal_while_an_epoch_is_scored_keeps_what_is_scored(
 
     monkeypatch.setattr(Selection, "score_video", score_video)
     settings = parse_settings({**inside.values, "protocol": "paper", "grid": {"sequences": VALIDATION[:1]}}, "tests")
-    scorer, model = Selection(Job(settings, SEED), frozen=True), nn.Linear(1, 1)
+    scorer, model = Selection(Job(settings, SEED), None), nn.Linear(1, 1)
     resume = Resume(tmp_path / "state.pt", 60)
 
     optimizer = torch.optim.SGD(model.parameters(), 0.1)

@@ -205,7 +205,7 @@ def test_verbs_with_a_network_lock_a_gpu_first(
     monkeypatch.chdir(folder)
     Path("some.yaml").write_text("data: {kind: davis, held_out: [bear]}")
     for arguments in (
-        ("predict-baseline", "--config", "some.yaml", "--baseline", "foreground"),
+        ("predict-val", "--config", "some.yaml", "--subject", "baseline/foreground"),
         ("predict", "--checkpoint", "gone.safetensors", "--video", "gone", "--out", "out"),
     ):
         done = invoke(*arguments)

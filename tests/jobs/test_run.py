@@ -158,7 +158,7 @@ def test_where_all_configurations_failed_the_setup_fails_and_not_the_run(copied:
         final = read_record(results.final(SETUP, SEED, name))
         assert (final.status, final.error, final.job) == ("failed", error, {"sequence": name})
         assert list((results.predictions("semi-supervised", SETUP, SEED) / name).iterdir()) == []
-    copied.done("evaluate", "--task", "semi-supervised", "--setup", SETUP)
+    copied.done("evaluate", "--subject", f"semi-supervised/{SETUP}")
     assert read_record(results.scores("semi-supervised", SETUP, SEED)).error == f"{', '.join(VALIDATION)}: {error}"
     # Tables and figures of failed records are tested with the reports; the pictures read predictions.
     copied.done("strips", "--out", "failed")
@@ -171,7 +171,7 @@ def test_a_final_model_that_fails_fails_the_evaluation_and_not_the_run(copied: R
     record.save(results.selected(SETUP, SEED))
     copied.done("finetune", "--setup", SETUP, final={"iterations": 6})
     assert {read_record(path).status for path in (results.root / "final").rglob("*.json")} == {"failed"}
-    copied.done("evaluate", "--task", "semi-supervised", "--setup", SETUP)
+    copied.done("evaluate", "--subject", f"semi-supervised/{SETUP}")
     evaluation = read_record(results.scores("semi-supervised", SETUP, SEED))
     assert (evaluation.status, evaluation.scores) == ("failed", None)
     assert all(name in evaluation.error for name in VALIDATION)

@@ -136,7 +136,7 @@ def test_a_job_that_runs_again_is_running(settings: Settings, results: Results) 
 
 def test_a_folder_of_a_job_that_was_killed_is_not_taken_for_finished(settings: Settings, results: Results) -> None:
     killed = JobStatus("running", pid=1, host="somewhere", started=0.0)
-    write_json(results.log("predict", "3-7", seed=63).with_suffix(".json"), asdict(killed))
+    write_json(results.log("predict", "unsupervised", "3-7", seed=63).with_suffix(".json"), asdict(killed))
     assert results.predictions("unsupervised", "3-7", 63).is_dir()
     assert states(settings, "predictions") == {"done": 3, "stopped": 1}
 

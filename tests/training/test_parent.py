@@ -49,18 +49,16 @@ def test_shuffled_steps_are_the_same_steps_in_another_order() -> None:
     assert steps(videos, shuffle=True) == first
 
 
-def make_cache(
-    model: SlowFastMaskRCNN, gib: float = 1, *, binary: bool = True, many_proposals: bool = False
-) -> FeatureCache:
-    return FeatureCache(model, gib, binary=binary, many_proposals=many_proposals)
+def make_cache(gib: float = 1, *, binary: bool = True, many_proposals: bool = False) -> FeatureCache:
+    return FeatureCache(gib, binary=binary, many_proposals=many_proposals)
 
 
 def test_variant_b_takes_the_proposals_of_training_and_gives_them_back(network: Build, make_video: MakeVideo) -> None:
     model, video = network().freeze(("backbone", "rpn")).train(), make_video(length=2)
     counts, rpn = [], model.maskrcnn_model.rpn
     for many in (False, True):
-        cache = make_cache(model, many_proposals=many)
-        cache.losses(video, [0, 1], {})
+        cache = make_cache(many_proposals=many)
+        cache.losses(model, video, [0, 1], {})
         counts.append([len(encoded.proposals) for encoded in cache.frames.values()])
         assert (rpn.pre_nms_top_n(), rpn.post_nms_top_n()) == (20, 12)
     assert all(few <= 12 < many <= 30 for few, many in zip(*counts, strict=True))
@@ -79,10 +77,10 @@ def test_losses_from_cached_features_equal_those_of_the_clip(
     network: Build, make_video: MakeVideo, border: str, centres: list[int], binary: bool
 ) -> None:
     model, video = network(1, 3, border=border, chunk_length=2).freeze(("backbone", "rpn")).train(), make_video()
-    cache, clip = make_cache(model, binary=binary), read_clip((video, list(range(5))), binary=binary)
-    cache.losses(video, [1], {})
+    cache, clip = make_cache(binary=binary), read_clip((video, list(range(5))), binary=binary)
+    cache.losses(model, video, [1], {})
     seed_everything(3)
-    cached = cache.losses(video, centres, {})
+    cached = cache.losses(model, video, centres, {})
     cached_gradients = gradients(model, cached)
     seed_everything(3)
     direct = clip_losses(model, clip, centres, len(video))
@@ -107,14 +105,14 @@ def test_the_frames_used_last_are_cached_within_the_bound(
     network: Build, make_video: MakeVideo, encoded: list[int]
 ) -> None:
     model, video = network(1, 1).freeze(("backbone", "rpn")).train(), make_video(length=4)
-    one = make_cache(model)
-    one.losses(video, [0], {})
+    one = make_cache()
+    one.losses(model, video, [0], {})
     for frames, expected in ((0, 6), (1.5, 5), (2.5, 4), (3.5, 4)):
         bound = frames * one.size_in_bytes
-        cache = make_cache(model, bound / 2**30)
+        cache = make_cache(bound / 2**30)
         encoded.clear()
         for index in (0, 1, 1, 2, 1, 3):
-            cache.losses(video, [index], {})
+            cache.losses(model, video, [index], {})
             assert cache.size_in_bytes == sum(frame.size_in_bytes for frame in cache.frames.values()) <= bound
         assert len(encoded) == expected
         assert len(cache.frames) == int(frames)
@@ -124,10 +122,10 @@ def test_only_the_frames_of_the_windows_are_encoded_each_once_in_an_epoch_and_wi
     network: Build, make_video: MakeVideo, encoded: list[int]
 ) -> None:
     model = network(1, 3, chunk_length=2).freeze(("backbone", "rpn")).train()
-    cache, video = make_cache(model), make_video(length=8)
+    cache, video = make_cache(), make_video(length=8)
     for centres, expected in (([0], 2), ([1], 1), ([5, 6], 4), ([0, 1], 0), ([3], 1)):
         encoded.clear()
-        cache.losses(video, centres, {})
+        cache.losses(model, video, centres, {})
         assert encoded == [1] * expected
     for frame in cache.frames.values():
         assert not any(maps.requires_grad for maps in frame.features.values())

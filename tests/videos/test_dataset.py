@@ -57,6 +57,14 @@ def partial(root: Path, protocol: str = "strict", sequences: tuple[str, ...] = (
     return settings(root, protocol, list(sequences), **data)
 
 
+def test_sequences_that_choose_epochs_may_choose_nothing_else(dataset_root: Path) -> None:
+    found = open_dataset(settings(dataset_root, held_out_epochs=TRAIN[:1]))
+    names = {role: [video.name for video in getattr(found, role)] for role in ROLES}
+    assert names == {"train": TRAIN[2:], "selection": TRAIN[1:2], "epoch_selection": TRAIN[:1], "val": VAL}
+    with pytest.raises(UserError, match=r"data\.held_out_epochs: found nobody; expected some of"):
+        open_dataset(settings(dataset_root, held_out_epochs=["nobody"]))
+
+
 def roles(settings: Settings) -> dict[str, list[str]]:
     return describe_dataset(open_dataset(settings))["roles"]
 

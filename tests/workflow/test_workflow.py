@@ -145,12 +145,14 @@ def test_controls_run_like_any_setup(local_run: LocalRun, tmp_path: Path) -> Non
     own = tmp_path / "own.yaml"
     own.write_text("[{id: own, says: Own., kind: better, plus: [unsupervised/1-3], minus: [unsupervised/1-3@still]}]")
     values = {"setups": setups, "tested": ["1-3@still", "1-3@shuffled"], "tuning": {"setups": []}}
-    values["claims"] = {"file": str(own), "margin": 0.05}
+    values |= {"claims": {"file": str(own), "margin": 0.05}, "seeds": [63, 64]}
+    values |= {"one_job_per": "seed", "search_seeds": "first"}
     grid = {"freeze": ["SF"], "scale": ["0"], "lr": ["0.001"], "iterations": 2, "shards": 1}
     path = tmp_path / "controls.yaml"
     path.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | values | {"grid": grid}))
     done = snakemake(folder, "--cores", "2", configfile=path)
     assert done.returncode == 0, done.stderr[-3000:]
+    assert len([*(folder / "results/tiny/grid").rglob("*.json")]) == len(setups)  # of the first seed alone
     tables = folder / "reports/tiny/tables"
     assert all(f"| {setup} |" in (tables / name).read_text() for setup in setups for name in ("table1.md", "table2.md"))
     assert "1-3 − 1-3@still" in (tables / "differences.csv").read_text()

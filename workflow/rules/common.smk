@@ -1,6 +1,21 @@
 # What several rules share.
 
 ENVIRONMENT = workflow.source_path("../envs/slowfast-vos.yaml")
+# Jobs of one setup each, or one job for all setups of a seed.
+APART = SETTINGS.one_job_per == "setup"
+SETUPS = [{"setup": setup} for setup in SETTINGS.setups]
+TUNINGS = [dict(zip(("setup", "backbone", "lr"), one)) for one in RESULTS.tunings()]
+PREDICTED = [
+    {"task": task, "subject": subject}
+    for task, subjects in {
+        "unsupervised": [*SETTINGS.setups, *SETTINGS.tested],
+        "baseline": BASELINES,
+    }.items()
+    for subject in subjects
+]
+SCORED = PREDICTED + [
+    {"task": "semi-supervised", "subject": setup} for setup in SETTINGS.setups
+]
 # Where a GPU works, a thread prefetches frames.
 THREADS = SETTINGS.threads + GPU
 # The job itself gets the signals of a cluster, and has time to save its state.
@@ -17,6 +32,20 @@ def part_of(index, count):
     return lambda wildcards, threads: f"{index + 1}/{count}"
 
 
+def each(path, points):
+    """What a job makes, with its wildcards; or, where one job serves a seed, what it makes at each of some points."""
+    if APART:
+        return path
+    return [str(path).format(seed="{seed}", **point) for point in points]
+
+
+def options(option, points):
+    """The options that name a job's point, or all that it serves."""
+    if APART:
+        return option.replace("{", "{wildcards.")
+    return " ".join(option.format(**point) for point in points)
+
+
 def cores_of_a_measurement(wildcards):
     """All of this machine's, or what the measurement itself uses."""
     # Only once the jobs are planned it is known where they run.
@@ -30,14 +59,37 @@ def outputs_of(*kinds):
 
 
 def weights(wildcards):
-    """The parent that predicts: a control at test time has another setup's weights."""
-    trained = Setup.parse(wildcards.subject).trained
-    return RESULTS.parent(trained, wildcards.seed) / "model.safetensors"
+    """The networks that predict: a control at test time has another setup's weights, and one baseline has none."""
+    subjects = (
+        [wildcards.subject] if APART else [point["subject"] for point in PREDICTED]
+    )
+    folders = {
+        subject: (
+            RESULTS.detector(wildcards.seed)
+            if subject in BASELINES
+            else RESULTS.parent(Setup.parse(subject).trained, wildcards.seed)
+        )
+        for subject in subjects
+    }
+    return sorted({folder / "model.safetensors" for folder in folders.values()})
+
+
+def selected(wildcards):
+    """The choices of the seed whose parents the grid searches."""
+    seed = SETTINGS.search_seed(int(wildcards.seed))
+    return [
+        RESULTS.selected(setup, seed)
+        for setup in ([wildcards.setup] if APART else SETTINGS.setups)
+    ]
 
 
 def predictions(wildcards):
-    """What an evaluation reads: a folder of predictions, or the records of the final models."""
-    if wildcards.task != "semi-supervised":
-        return RESULTS.predictions(wildcards.task, wildcards.subject, wildcards.seed)
-    setup, seed = wildcards.subject, wildcards.seed
-    return [RESULTS.final(setup, seed, name) for name in VAL]
+    """What evaluations read: folders of predictions, and the records of the final models."""
+    inputs, seed = [], wildcards.seed
+    for point in [wildcards] if APART else SCORED:
+        task, subject = (point.task, point.subject) if APART else point.values()
+        if task == "semi-supervised":
+            inputs += [RESULTS.final(subject, seed, name) for name in VAL]
+        else:
+            inputs.append(RESULTS.predictions(task, subject, seed))
+    return inputs

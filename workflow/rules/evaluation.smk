@@ -1,52 +1,39 @@
 # Stages 7 and 8: predictions of the parents and the baselines, and J&F of all predictions.
 
 
-rule predict_parent:
+rule predict:
     input:
         RESULTS.dataset,
         weights,
     output:
-        directory(RESULTS.predictions("unsupervised", "{subject}", "{seed}")),
+        directory(each(RESULTS.predictions("{task}", "{subject}", "{seed}"), PREDICTED)),
     log:
-        RESULTS.log("predict", "{subject}", seed="{seed}"),
+        each(RESULTS.log("predict", "{task}", "{subject}", seed="{seed}"), PREDICTED),
+    wildcard_constraints:
+        task="unsupervised|baseline",
     conda:
         ENVIRONMENT
     threads: THREADS
     resources:
         gpu=GPU,
     shell:
-        verb("predict-parent") + "--setup {wildcards.subject} --seed {wildcards.seed}"
-
-
-rule predict_baseline:
-    input:
-        RESULTS.dataset,
-        rules.detector.output.model,
-    output:
-        directory(RESULTS.predictions("baseline", "{baseline}", "{seed}")),
-    log:
-        RESULTS.log("predict", "{baseline}", seed="{seed}"),
-    conda:
-        ENVIRONMENT
-    threads: THREADS
-    resources:
-        gpu=GPU,
-    shell:
-        verb("predict-baseline")
-        + "--baseline {wildcards.baseline} --seed {wildcards.seed}"
+        verb("predict-val")
+        + options("--subject {task}/{subject}", PREDICTED)
+        + " --seed {wildcards.seed}"
 
 
 rule evaluate:
     input:
         predictions,
     output:
-        RESULTS.scores("{task}", "{subject}", "{seed}"),
+        each(RESULTS.scores("{task}", "{subject}", "{seed}"), SCORED),
     log:
-        RESULTS.log("evaluate", "{task}", "{subject}", seed="{seed}"),
+        each(RESULTS.log("evaluate", "{task}", "{subject}", seed="{seed}"), SCORED),
     conda:
         ENVIRONMENT
     params:
         frames=SETTINGS.option("frames"),
     shell:
-        verb("evaluate") + "--task {wildcards.task} --setup {wildcards.subject} "
-        "--seed {wildcards.seed}"
+        verb("evaluate")
+        + options("--subject {task}/{subject}", SCORED)
+        + " --seed {wildcards.seed}"

@@ -9,14 +9,17 @@ for index, count in parts(SETTINGS.final.shards, len(VAL)):
         input:
             RESULTS.dataset,
             rules.parent.output.model,
-            rules.select.output,
+            selected,
         output:
             [
-                update(RESULTS.final("{setup}", "{seed}", name))
+                update(each(RESULTS.final("{setup}", "{seed}", name), SETUPS))
                 for name in shard(VAL, index, count)
             ],
         log:
-            RESULTS.log("final", "{setup}", seed="{seed}", part=(index, count)),
+            each(
+                RESULTS.log("final", "{setup}", seed="{seed}", part=(index, count)),
+                SETUPS,
+            ),
         priority: 10
         conda:
             ENVIRONMENT
@@ -28,4 +31,5 @@ for index, count in parts(SETTINGS.final.shards, len(VAL)):
             part=part_of(index, count),
         shell:
             verb("finetune")
-            + "--setup {wildcards.setup} --seed {wildcards.seed} --part {params.part}"
+            + options("--setup {setup}", SETUPS)
+            + " --seed {wildcards.seed} --part {params.part}"

@@ -12,11 +12,14 @@ for index, count in parts(SETTINGS.grid.shards, len(RESULTS.configurations())):
             rules.parent.output.model,
         output:
             [
-                update(RESULTS.grid("{setup}", *point, "{seed}"))
+                update(each(RESULTS.grid("{setup}", *point, "{seed}"), SETUPS))
                 for point in shard(RESULTS.configurations(), index, count)
             ],
         log:
-            RESULTS.log("grid", "{setup}", seed="{seed}", part=(index, count)),
+            each(
+                RESULTS.log("grid", "{setup}", seed="{seed}", part=(index, count)),
+                SETUPS,
+            ),
         priority: 20
         conda:
             ENVIRONMENT
@@ -28,21 +31,22 @@ for index, count in parts(SETTINGS.grid.shards, len(RESULTS.configurations())):
             part=part_of(index, count),
         shell:
             verb("grid")
-            + "--setup {wildcards.setup} --seed {wildcards.seed} --part {params.part}"
+            + options("--setup {setup}", SETUPS)
+            + " --seed {wildcards.seed} --part {params.part}"
 
 
 rule select:
     input:
         [
-            RESULTS.grid("{setup}", *point, "{seed}")
+            each(RESULTS.grid("{setup}", *point, "{seed}"), SETUPS)
             for point in RESULTS.configurations()
         ],
     output:
-        RESULTS.selected("{setup}", "{seed}"),
+        each(RESULTS.selected("{setup}", "{seed}"), SETUPS),
     log:
-        RESULTS.log("select", "{setup}", seed="{seed}"),
+        each(RESULTS.log("select", "{setup}", seed="{seed}"), SETUPS),
     localrule: True
     conda:
         ENVIRONMENT
     shell:
-        verb("select") + "--setup {wildcards.setup} --seed {wildcards.seed}"
+        verb("select") + options("--setup {setup}", SETUPS) + " --seed {wildcards.seed}"

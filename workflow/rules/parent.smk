@@ -1,4 +1,4 @@
-# Stage 3: the unsupervised parent of each setup, and the tuning of that stage.
+# Stage 3: the unsupervised parents, and the tuning of that stage.
 
 
 rule parent:
@@ -6,10 +6,12 @@ rule parent:
         RESULTS.dataset,
         rules.detector.output.model,
     output:
-        model=update(RESULTS.parent("{setup}", "{seed}") / "model.safetensors"),
-        record=update(RESULTS.parent("{setup}", "{seed}") / "record.json"),
+        model=update(
+            each(RESULTS.parent("{setup}", "{seed}") / "model.safetensors", SETUPS)
+        ),
+        record=update(each(RESULTS.parent("{setup}", "{seed}") / "record.json", SETUPS)),
     log:
-        RESULTS.log("parent", "{setup}", seed="{seed}"),
+        each(RESULTS.log("parent", "{setup}", seed="{seed}"), SETUPS),
     priority: 30
     conda:
         ENVIRONMENT
@@ -19,26 +21,36 @@ rule parent:
     params:
         key=SETTINGS.key("parent"),
     shell:
-        verb("train-parent") + "--setup {wildcards.setup} --seed {wildcards.seed}"
+        verb("train-parent")
+        + options("--setup {setup}", SETUPS)
+        + " --seed {wildcards.seed}"
 
 
-rule tuning:
-    input:
-        RESULTS.dataset,
-        rules.detector.output.model,
-    output:
-        update(RESULTS.tuning("{setup}", "{backbone}", "{lr}", "{seed}")),
-    log:
-        RESULTS.log(
-            "tuning", "{setup}", "backbone={backbone}", "lr={lr}", seed="{seed}"
-        ),
-    conda:
-        ENVIRONMENT
-    threads: THREADS
-    resources:
-        gpu=GPU,
-    params:
-        key=SETTINGS.key("tuning"),
-    shell:
-        verb("tune") + "--setup {wildcards.setup} --seed {wildcards.seed} "
-        "--backbone {wildcards.backbone} --lr {wildcards.lr}"
+if TUNINGS:
+
+    rule tuning:
+        input:
+            RESULTS.dataset,
+            rules.detector.output.model,
+        output:
+            update(
+                each(
+                    RESULTS.tuning("{setup}", "{backbone}", "{lr}", "{seed}"), TUNINGS
+                )
+            ),
+        log:
+            each(
+                RESULTS.log("tuning", "{setup}", "{backbone}", "{lr}", seed="{seed}"),
+                TUNINGS,
+            ),
+        conda:
+            ENVIRONMENT
+        threads: THREADS
+        resources:
+            gpu=GPU,
+        params:
+            key=SETTINGS.key("tuning"),
+        shell:
+            verb("tune")
+            + options("--point {setup}/{backbone}/{lr}", TUNINGS)
+            + " --seed {wildcards.seed}"
