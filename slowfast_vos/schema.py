@@ -23,8 +23,18 @@ BEGIN, END = "<!-- written by `python -m slowfast_vos.schema config/README.md` -
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a configuration file; it knows each key's type, range, default and description."""
-    schema = Settings.model_json_schema()
+    schema = _in_one_line(Settings.model_json_schema())
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "slowfast-vos"}
+
+
+def _in_one_line(schema: Any) -> Any:
+    """The schema with descriptions of one line each, as editors show them best."""
+    if isinstance(schema, dict):
+        return {
+            key: " ".join(value.split()) if key == "description" and isinstance(value, str) else _in_one_line(value)
+            for key, value in schema.items()
+        }
+    return [_in_one_line(one) for one in schema] if isinstance(schema, list) else schema
 
 
 def key_tables() -> str:

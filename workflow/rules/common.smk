@@ -3,13 +3,11 @@
 ENVIRONMENT = workflow.source_path("../envs/slowfast-vos.yaml")
 # Where a GPU works, a thread prefetches frames.
 THREADS = SETTINGS.threads + GPU
-# The job itself gets the signals of a cluster, and has time to save its state.
-shell.prefix("exec ")
 
 
 def verb(name):
-    """The beginning of a rule's command."""
-    return f"slowfast-vos {name} --config {CONFIG} "
+    """The beginning of a rule's command; `exec`, since a cluster's signals must reach the job, which saves its state."""
+    return f"exec slowfast-vos {name} --config {CONFIG} "
 
 
 def part_of(index, count):
@@ -41,3 +39,39 @@ def predictions(wildcards):
         return RESULTS.predictions(wildcards.task, wildcards.subject, wildcards.seed)
     setup, seed = wildcards.subject, wildcards.seed
     return [RESULTS.final(setup, seed, name) for name in VAL]
+
+
+def start():
+    """Hold the run's lock while this process lives, and write its settings; once, however many modules use the run."""
+    settings, locks = SETTINGS, workflow.__dict__.setdefault("run_locks", {})
+    if CONFIG in locks:
+        return
+    # On a cluster one machine decides for all: else a job might use a GPU that it was not given.
+    if settings.device == "auto" and workflow.non_local_exec:
+        device = "cuda" if GPU else "cpu"
+        print(
+            f"device auto: {device}, as on this machine, for all jobs; `--config device=cuda` asks for a GPU each"
+        )
+        settings = settings.model_copy(update={"device": device})
+    try:
+        # Instead of Snakemake's own lock, which a killed run leaves behind.
+        locks[CONFIG] = hold_run(CONFIG.with_name("run.lock"))
+        settings.save(CONFIG)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def start_with_the_importing_workflow():
+    """In a module, whose own handlers Snakemake does not run."""
+    paths = workflow.modifier.path_modifier
+    if paths.prefix or paths.modifies_prefixes:
+        raise WorkflowError(
+            "prefix: found one in a module; expected none, since `name` in its config tells runs apart"
+        )
+    before = workflow._onstart
+
+    def then_start(log):
+        before(log)
+        start()
+
+    workflow._onstart = then_start
