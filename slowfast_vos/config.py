@@ -14,6 +14,7 @@ from slowfast_vos import sections
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import parse_yaml, write_text
 from slowfast_vos.setups import Setup
+from slowfast_vos.values import Count, Folder, Section, Seed, SetupName, TestedName, axis, distinct
 
 # Bounds on memory. They decide no result, so that lowering one makes nothing again.
 _BOUNDS = {"model": {"chunk_length"}, "parent": {"feature_cache_gib"}}
@@ -34,24 +35,43 @@ def _not_taken(name: str) -> str:
     return name
 
 
-class Settings(sections.Section):
+class Settings(Section):
     """A run: everything that decides its results."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), AfterValidator(_not_taken)] = "davis"
+    """Names `results/NAME`, `reports/NAME` and `logs/NAME`; not `published` or `compare`, which are taken."""
     protocol: Literal["paper", "strict"] = "strict"
+    """`paper` repeats the 2020 code's choices, `strict` fixes their weaknesses."""
     switches: sections.Switches = sections.Switches()
-    seeds: sections.axis(sections.Seed) = Field([63])
-    setups: sections.axis(sections.SetupName) = Field(["1-1", "3-3", "7-7", "1-7", "3-7"])
-    tested: Annotated[list[sections.TestedName], AfterValidator(sections.distinct)] = Field([])
+    seeds: axis(Seed) = Field([63])
+    """The whole run once per seed; a verdict takes three."""
+    setups: axis(SetupName) = Field(["1-1", "3-3", "7-7", "1-7", "3-7"])
+    """Slow-fast frames, any `m-n` with 1 ≤ m ≤ n and n − m even, also with a control such as `7-7+still`
+    (docs/claims.md)."""
+    tested: Annotated[list[TestedName], AfterValidator(distinct)] = Field([])
+    """Trained setups tested with a control: `7-7@still`, `7-7@shuffled`."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: sections.Count = 1
+    """`auto`, `cpu` or `cuda`; on a cluster `auto` looks at the machine that submits: set `cuda` there."""
+    threads: Count = 1
+    """CPU threads of a job."""
     one_job_per: Literal["setup", "seed"] = "setup"
+    """`setup`: jobs of one setup each; `seed`: one job trains, searches, predicts or scores all setups of a seed, which
+    saves starts and computes features of a frozen backbone once. Costs stay a job per setup."""
     search_seeds: Literal["all", "first"] = "all"
+    """Seeds whose parents tuning and grid search; `first` alone chooses for all."""
     save_every: Annotated[float, Field(ge=0, le=60)] = 30.0
+    """Seconds between saves of a training's state, from which a killed job resumes."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    """`bf16` runs backbone, FPN and SlowFast module in bfloat16 (meant for a GPU; a CPU is slower with it); captions
+    then say so, and docs/numbers.md says what it does to scores."""
     loading_workers: Annotated[int, Field(ge=0)] = 0
-    davis_root: sections.Folder | None = None
-    davis_val_root: sections.Folder | None = None
+    """Threads that prefetch frames for the detector's training (on a GPU the other stages prefetch by themselves); they
+    change no result."""
+    davis_root: Folder | None = None
+    """Overrides `data.root` for DAVIS."""
+    davis_val_root: Folder | None = None
+    """DAVIS 2016's own tree, to validate on its masks; without it, 2016's sequences in the same tree, whose objects are
+    joined into one."""
     data: sections.Data = sections.Data()
     model: sections.Model = sections.Model()
     detector: sections.Detector = sections.Detector()

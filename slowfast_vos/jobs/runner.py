@@ -31,7 +31,7 @@ State = Literal["running", "done", "failed", "stopped", "unknown"]
 
 
 class NoLocksError(UserError):
-    """The file system has no locks (some network file systems)."""
+    """The file system has no locks, or grants one to everybody (some network file systems)."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,16 @@ def try_lock(path: Path) -> FileLock | None:
     """Lock a file until `release` or the end of this process; None if another process holds it.
 
     Raises:
-        NoLocksError: the file system has no locks.
+        NoLocksError: the file system has no locks, or none that keep anybody out.
         UserError: the file cannot be written.
     """
     lock = FileLock(path, fallback_to_soft=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
+        if _also_free(path):
+            lock.release()
+            raise NoLocksError(f"{path}: cannot be locked (the file system grants the lock twice)")
     except Timeout:
         return None
     except OSError as error:
@@ -69,6 +72,15 @@ def try_lock(path: Path) -> FileLock | None:
             raise NoLocksError(f"{path}: cannot be locked ({error.strerror})") from error
         raise UserError(f"{path}: cannot be written ({error.strerror})") from error
     return lock
+
+
+def _also_free(path: Path) -> bool:
+    """Whether a file that this process has locked can be locked again through a second descriptor: it never should."""
+    try:
+        with FileLock(path, fallback_to_soft=False).acquire(blocking=False):
+            return True
+    except Timeout:
+        return False
 
 
 def wait_for(take: Callable[[], T | None], reason: Callable[[], str]) -> T:

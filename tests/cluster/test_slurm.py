@@ -18,7 +18,7 @@ from workflow_runs import ENVIRONMENT, ROOT, TINY, assert_same_results, jobs, sa
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 
-PROFILE = ROOT / "workflow" / "profiles" / "slurm" / "profile.yaml"
+PROFILE = ROOT / "profiles" / "slurm" / "profile.yaml"
 # What a short test asks often, a grid of hours asks seldom.
 IMPATIENT = ["--slurm-init-seconds-before-status-checks", "5", "--seconds-between-status-checks", "1"]
 TRAINS = ("detector", "parent", "tuning", "grid_1_of_2", "grid_2_of_2", "final_1_of_1")

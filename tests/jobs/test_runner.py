@@ -87,19 +87,31 @@ def test_a_file_that_is_no_status_is_named(tmp_path: Path, text: str) -> None:
         assert read_status(path).state == "running"
 
 
-def test_where_there_are_no_locks_jobs_run_and_nobody_claims_to_know(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("flock", "problem"),
+    [
+        ({"side_effect": OSError(errno.ENOLCK, "No locks available")}, "No locks available"),
+        ({"return_value": None}, "the file system grants the lock twice"),
+    ],
+    ids=["none", "always granted"],
+)
+def test_where_locks_keep_nobody_out_jobs_run_and_nobody_claims_to_know(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    flock: dict[str, object],
+    problem: str,
 ) -> None:
-    monkeypatch.setattr(fcntl, "flock", Mock(side_effect=OSError(errno.ENOLCK, "No locks available")))
+    monkeypatch.setattr(fcntl, "flock", Mock(**flock))
     path = tmp_path / "job.json"
     with run_job(path):
-        assert "cannot be locked (No locks available); make sure that no second process" in caplog.text
+        assert caplog.text.count(f"cannot be locked ({problem}); make sure that no second process") == 1
         assert read_status(path).state == "unknown"
     assert read_status(path).state == "done"
     with pytest.raises(NoLocksError):
         try_lock(path)
     assert hold_run(tmp_path / "run.lock") is None
-    assert "(No locks available); start no second Snakemake at this run" in caplog.text
+    assert f"({problem}); start no second Snakemake at this run" in caplog.text
 
 
 def test_a_place_that_cannot_be_written_is_named_in_one_line(tmp_path: Path) -> None:

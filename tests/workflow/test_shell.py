@@ -32,8 +32,9 @@ time.sleep(60)
 def test_a_signal_to_the_shell_of_a_rule_leaves_the_job_time_to_save(tmp_path: Path) -> None:
     (tmp_path / "job.py").write_text(SAVES)
     text = (ROOT / "workflow" / "rules" / "common.smk").read_text()
-    (prefix,) = re.findall(r'shell\.prefix\("(.*)"\)', text)
-    line = ["bash", "-c", f"{prefix}{sys.executable} {tmp_path / 'job.py'}"]
+    (beginning,) = re.findall(r'return f"(.*)slowfast-vos {name}', text)
+    # With a trap set, bash starts its last command in a process of its own, unless told to `exec` it.
+    line = ["bash", "-c", f"trap : USR1; set -euo pipefail; {beginning}{sys.executable} {tmp_path / 'job.py'}"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as shell:
         assert shell.stdout.readline() == "began\n"
         shell.send_signal(signal.SIGTERM)

@@ -18,13 +18,11 @@ SCORED = PREDICTED + [
 ]
 # Where a GPU works, a thread prefetches frames.
 THREADS = SETTINGS.threads + GPU
-# The job itself gets the signals of a cluster, and has time to save its state.
-shell.prefix("exec ")
 
 
 def verb(name):
-    """The beginning of a rule's command."""
-    return f"slowfast-vos {name} --config {CONFIG} "
+    """The beginning of a rule's command; `exec`, since a cluster's signals must reach the job, which saves its state."""
+    return f"exec slowfast-vos {name} --config {CONFIG} "
 
 
 def part_of(index, count):
