@@ -175,6 +175,8 @@ class Parent(Training):
     """Variant of the step: `a` averages the losses of its frames, `b` sums the gradients of each."""
     shuffle: bool = False
     """Visit the steps in random order instead of the files'."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """The rate over the training: `constant`, or falling to 0 along half a cosine (`cosine`)."""
     train_frames: Frames = None
     """Frames of each sequence that an epoch visits, evenly spread; all without it."""
     score_every: Count = 1

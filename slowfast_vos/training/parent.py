@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -44,6 +45,12 @@ def feature_cache(parent: Parent, *, binary: bool) -> FeatureCache:
     return FeatureCache(parent.feature_cache_gib, binary=binary, many_proposals=parent.step == "b")
 
 
+def rate(parent: Parent, progress: float) -> float:
+    """The learning rate when a share of the training is done, 0 at its start and 1 at its end."""
+    lr = float(parent.lr)
+    return lr if parent.schedule == "constant" else lr * (1 + math.cos(math.pi * progress)) / 2
+
+
 def train_parent(
     parent: Parent,
     model: SlowFastMaskRCNN,
@@ -79,6 +86,7 @@ def train_parent(
         clips = prefetch(read, frames_to_read(steps[state.position :], model, cache), ahead)
         for (step, (video, centres)), clip in zip(state.steps(steps), clips, strict=False):
             optimizer.zero_grad(set_to_none=True)
+            optimizer.param_groups[0]["lr"] = rate(parent, (epoch + step / len(steps)) / parent.epochs)
             # Variant a: one forward of all frames, losses averaged; b: a forward for each frame, gradients summed.
             for part in [centres] if parent.step == "a" else [[centre] for centre in centres]:
                 losses = cache.losses(model, video, part, clip) if cache else clip_losses(model, clip, part, len(video))

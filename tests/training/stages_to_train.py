@@ -44,7 +44,7 @@ def parent(backbone: str) -> Train:
         def select(model: SlowFastMaskRCNN, _: TrainingState) -> Scores:
             return scores(model.slow_fast.slow_conv1.weight.detach().abs().mean().item())
 
-        stage = Parent(epochs=2, lr="0.01", shuffle=True, backbone=backbone)
+        stage = Parent(epochs=2, lr="0.01", shuffle=True, backbone=backbone, schedule="cosine")
         return train_parent(stage, model, [video], binary=False, seed=7, select=select, resume=resume)
 
     return train

@@ -15,7 +15,7 @@ from slowfast_vos.sections import Parent
 from slowfast_vos.training import parent as stage
 from slowfast_vos.training.features import FeatureCache, read_clip
 from slowfast_vos.training.loop import DivergedError, TrainingState, seed_everything
-from slowfast_vos.training.parent import clip_losses, epoch_steps, train_parent
+from slowfast_vos.training.parent import clip_losses, epoch_steps, rate, train_parent
 from slowfast_vos.videos.davis import Video
 from stages_to_train import Build, MakeVideo, scores
 from torch import Tensor
@@ -47,6 +47,12 @@ def test_shuffled_steps_are_the_same_steps_in_another_order() -> None:
     assert first != second
     seed_everything(1)
     assert steps(videos, shuffle=True) == first
+
+
+@pytest.mark.parametrize(("schedule", "factors"), [("constant", (1, 1, 1)), ("cosine", (1, 0.5, 0))])
+def test_the_rate_stays_or_falls_along_a_cosine(schedule: str, factors: tuple[float, ...]) -> None:
+    parent = Parent(lr="0.04", schedule=schedule)
+    assert [rate(parent, progress) for progress in (0, 0.5, 1)] == pytest.approx([0.04 * one for one in factors])
 
 
 def make_cache(gib: float = 1, *, binary: bool = True, many_proposals: bool = False) -> FeatureCache:

@@ -91,3 +91,39 @@ def predictions(wildcards):
         else:
             inputs.append(RESULTS.predictions(task, subject, seed))
     return inputs
+
+
+def start():
+    """Hold the run's lock while this process lives, and write its settings; once, however many modules use the run."""
+    settings, locks = SETTINGS, workflow.__dict__.setdefault("run_locks", {})
+    if CONFIG in locks:
+        return
+    # On a cluster one machine decides for all: else a job might use a GPU that it was not given.
+    if settings.device == "auto" and workflow.non_local_exec:
+        device = "cuda" if GPU else "cpu"
+        print(
+            f"device auto: {device}, as on this machine, for all jobs; `--config device=cuda` asks for a GPU each"
+        )
+        settings = settings.model_copy(update={"device": device})
+    try:
+        # Instead of Snakemake's own lock, which a killed run leaves behind.
+        locks[CONFIG] = hold_run(CONFIG.with_name("run.lock"))
+        settings.save(CONFIG)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def start_with_the_importing_workflow():
+    """In a module, whose own handlers Snakemake does not run."""
+    paths = workflow.modifier.path_modifier
+    if paths.prefix or paths.modifies_prefixes:
+        raise WorkflowError(
+            "prefix: found one in a module; expected none, since `name` in its config tells runs apart"
+        )
+    before = workflow._onstart
+
+    def then_start(log):
+        before(log)
+        start()
+
+    workflow._onstart = then_start
