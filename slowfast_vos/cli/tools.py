@@ -34,15 +34,26 @@ FAILED = 3
 @app.command()
 def predict(
     checkpoint: Annotated[Path, typer.Option(help="A parent's checkpoint.")],
-    video: Annotated[Path, typer.Option(help="A folder of frames, in the order of their names.")],
+    video: Annotated[Path, typer.Option(help="A video file, or a folder of frames in the order of their names.")],
     out: Annotated[Path, typer.Option(help="Folder for the masks, out/VIDEO/FRAME.png.")],
+    overlay: Annotated[Path | None, typer.Option(help="A new MP4 file: the masks over the frames.")] = None,
+    instances: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for VIDEO/FRAME.png, whose values are the ids of a frame's detections (no tracks), and "
+            "VIDEO/detections.csv, their boxes, labels and scores."
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Segment any folder of frames with a parent's checkpoint."""
+    """Segment any video with a parent's checkpoint."""
     with on_device(device):
-        from slowfast_vos.jobs.predict import predict_video
+        from slowfast_vos.jobs.segment import segment_video
 
-        typer.echo(f"predictions in {predict_video(checkpoint, video, out, device)}")
+        with progress_bar() as progress:
+            options = {"with_instances": instances, "overlay": overlay, "progress": progress}
+            folder = segment_video(checkpoint, video, out, device, **options)
+    typer.echo(f"predictions in {folder}")
 
 
 @app.command()
