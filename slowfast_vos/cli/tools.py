@@ -19,7 +19,6 @@ from slowfast_vos.config import load_settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import write_json
 from slowfast_vos.jobs.runner import hold_lock
-from slowfast_vos.paths import Results
 from slowfast_vos.progress import ProgressCallback, progress_lines
 from slowfast_vos.reporting.status import last_lines, print_status, read_status
 from slowfast_vos.scoring.command import Year
@@ -81,24 +80,6 @@ def compare(
 
     for line in write_comparison(runs, out):
         typer.echo(line)
-
-
-@app.command()
-def publish(
-    config: Annotated[Path | None, typer.Option("--config", help="A finished run's configuration.")] = None,
-    tables_of: Annotated[Path | None, typer.Option(help="A published run: write its tables again instead.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder; results/published/NAME without it.")] = None,
-) -> None:
-    """Put a run's page, tables and records into a folder to commit; or make the tables of such a folder again."""
-    from slowfast_vos.reporting import publish
-
-    if (config is None) == (tables_of is None):
-        raise UserError(f"publish: found {'neither' if config is None else 'both'} of --config and --tables-of")
-    if tables_of is not None:
-        typer.echo(f"tables: {publish.rebuild_tables(tables_of, out or Path('reports') / tables_of.name)}")
-    elif config is not None:
-        results = Results(load_settings(config))
-        typer.echo(f"published: {publish.publish(results, out or Path('results/published') / results.settings.name)}")
 
 
 @app.command()

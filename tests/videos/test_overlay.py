@@ -36,7 +36,11 @@ def test_an_overlay_is_a_file_that_browsers_play(tmp_path: Path) -> None:
     assert data.index(b"moov") < data.index(b"mdat")  # plays before it is loaded
     with av.open(str(path)) as file:
         stream = file.streams.video[0]
-        assert (stream.codec_context.name, stream.pix_fmt, stream.average_rate) == ("h264", "yuv420p", Fraction(30000, 1001))
+        assert (stream.codec_context.name, stream.pix_fmt, stream.average_rate) == (
+            "h264",
+            "yuv420p",
+            Fraction(30000, 1001),
+        )
         found = [one.to_ndarray(format="rgb24").astype(int) for one in file.decode(video=0)]
     assert [one.shape for one in found] == [(48, 64, 3)] * 5
     assert [int(one[25, 35, 0] - one[25, 35, 1]) > 40 for one in found] == [False, False, False, True, False]
