@@ -15,19 +15,22 @@ from slowfast_vos.files import atomic_write
 PREDICTION = (255, 50, 165)
 
 
-def overlay(frame: np.ndarray, mask: np.ndarray, width: int, colour: tuple[int, int, int]) -> np.ndarray:
+def overlay(
+    frame: np.ndarray, mask: np.ndarray, width: int, colour: tuple[int, int, int], finer: int = 2
+) -> np.ndarray:
     """Lay a mask over a frame: a translucent fill, a crisp outline with a dark rim, the rest a little faded.
 
     Args:
         frame: `[H, W, 3]` uint8.
         mask: `[H, W]`, every value but 0 is foreground.
         width: of the result in pixels; the aspect ratio is kept.
+        finer: how many times as large it is drawn, before it is scaled down.
 
     Returns:
         `[h, width, 3]` uint8.
     """
     height = max(round(frame.shape[0] * width / frame.shape[1]), 1)
-    size = (2 * width, 2 * height)
+    size = (finer * width, finer * height)
     shrinks = frame.shape[1] > size[0]
     picture = cv2.resize(frame, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC).astype(np.float32)
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]
@@ -63,7 +66,7 @@ def overlay_video(path: Path, rate: Fraction) -> Iterator[Callable[[np.ndarray, 
         stream.pix_fmt = "yuv420p"
 
         def add(frame: np.ndarray, mask: np.ndarray) -> None:
-            picture = overlay(frame, mask, frame.shape[1], PREDICTION)
+            picture = overlay(frame, mask, frame.shape[1], PREDICTION, finer=1)
             picture = picture[: len(picture) // 2 * 2, : picture.shape[1] // 2 * 2]
             if not stream.codec_context.is_open:
                 stream.height, stream.width = picture.shape[:2]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 import pytest
+import torch
 from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.errors import UserError
 from slowfast_vos.jobs import segment
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from conftest import Run
 
 Build = Callable[..., SlowFastMaskRCNN]
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_GPU])]
 
 
 @pytest.fixture
@@ -65,8 +68,9 @@ def test_a_file_gives_what_its_frames_give(checkpoint: Path, clip: tuple[Path, P
     assert [step[1:] for step in said[: len(said) // 2]] == [*((done, 5) for done in range(6)), (5, 5)]
 
 
-def test_instances_agree_with_the_masks(checkpoint: Path, clip: tuple[Path, Path], tmp_path: Path) -> None:
-    out = segment_video(checkpoint, clip[1], tmp_path / "out", "cpu", with_instances=tmp_path / "instances")
+@pytest.mark.parametrize("device", DEVICES)
+def test_instances_agree_with_the_masks(checkpoint: Path, clip: tuple[Path, Path], tmp_path: Path, device: str) -> None:
+    out = segment_video(checkpoint, clip[1], tmp_path / "out", device, with_instances=tmp_path / "instances")
     folder = tmp_path / "instances" / out.name
     with (folder / "detections.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
