@@ -16,7 +16,7 @@ from PIL import Image
 from slowfast_vos.checksums import expect_unchanged, write_checksums
 from slowfast_vos.config import parse_settings
 from slowfast_vos.errors import UserError
-from slowfast_vos.files import atomic_folder
+from slowfast_vos.files import atomic_folder, expect_writable
 from slowfast_vos.measuring.record import Record
 from slowfast_vos.paths import Results
 from slowfast_vos.progress import progress_lines
@@ -136,7 +136,7 @@ def export_mlflow(results: Results, uri: str) -> str:
     name, place = results.settings.name, None
     if uri.startswith("sqlite:///"):
         database = Path(uri.removeprefix("sqlite:///"))
-        database.parent.mkdir(parents=True, exist_ok=True)
+        expect_writable(database.parent)
         place = (database.resolve().parent / "mlartifacts" / name).as_uri()
     try:
         client = MlflowClient(uri)
