@@ -158,6 +158,10 @@ class Settings(Section):
         """
         return self.digest(_DECISIVE.get(kind, set()))
 
+    def decisive(self, kind: str) -> dict[str, Any]:
+        """The sections that decide a kind of job, and their values; empty where it depends on its inputs alone."""
+        return self.model_dump(mode="json", include=_DECISIVE.get(kind, set()), exclude=_BOUNDS)
+
     def save(self, path: Path) -> None:
         """Write the settings as JSON, unless the file holds them already."""
         text = self.model_dump_json(indent=2) + "\n"

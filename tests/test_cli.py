@@ -215,6 +215,19 @@ def test_predict_segments_any_folder_as_the_run_does(inside: Run, dataset_root: 
     assert all((tmp_path / folder.name / path.name).read_bytes() == path.read_bytes() for path in theirs.iterdir())
 
 
+def test_predict_writes_an_overlay_and_instances_beside_the_masks(
+    inside: Run, dataset_root: Path, tmp_path: Path
+) -> None:
+    folder, parent = frames_of(dataset_root), inside.results.parent(SETUP, SEED) / "model.safetensors"
+    more = ("--overlay", str(tmp_path / "overlay.mp4"), "--instances", str(tmp_path / "instances"))
+    done = predict(inside, parent, folder, tmp_path / "masks", *more)
+    assert done.exit_code == 0, done.output
+    assert f"segmenting {folder.name}" in done.stderr
+    assert (tmp_path / "overlay.mp4").stat().st_size
+    assert (tmp_path / "instances" / folder.name / "detections.csv").is_file()
+    refused(predict(inside, parent, folder, tmp_path / "masks", *more), "overlay.mp4: found something there already")
+
+
 def test_predict_takes_other_pictures_in_the_order_of_their_names(inside: Run, tmp_path: Path) -> None:
     clip, out = tmp_path / "clip", tmp_path / "out"
     clip.mkdir()

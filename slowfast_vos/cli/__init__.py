@@ -2,9 +2,9 @@
 
 from slowfast_vos.cli.app import app
 
-from slowfast_vos.cli import run, tools  # isort: skip  (the order of `--help`)
+from slowfast_vos.cli import run, tools, share  # isort: skip  (the order of `--help`)
 from slowfast_vos.scoring.command import score_command
 
 app.command("score")(score_command)
 
-__all__ = ["app", "run", "tools"]
+__all__ = ["app", "run", "share", "tools"]

@@ -20,7 +20,6 @@ from slowfast_vos.config import load_settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import write_json
 from slowfast_vos.jobs.runner import hold_lock
-from slowfast_vos.paths import Results
 from slowfast_vos.progress import ProgressCallback, progress_lines
 from slowfast_vos.reporting.status import last_lines, print_status, read_status
 from slowfast_vos.scoring.command import Year
@@ -35,15 +34,26 @@ FAILED = 3
 @app.command()
 def predict(
     checkpoint: Annotated[Path, typer.Option(help="A parent's checkpoint.")],
-    video: Annotated[Path, typer.Option(help="A folder of frames, in the order of their names.")],
+    video: Annotated[Path, typer.Option(help="A video file, or a folder of frames in the order of their names.")],
     out: Annotated[Path, typer.Option(help="Folder for the masks, out/VIDEO/FRAME.png.")],
+    overlay: Annotated[Path | None, typer.Option(help="A new MP4 file: the masks over the frames.")] = None,
+    instances: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for VIDEO/FRAME.png, whose values are the ids of a frame's detections (no tracks), and "
+            "VIDEO/detections.csv, their boxes, labels and scores."
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Segment any folder of frames with a parent's checkpoint."""
+    """Segment any video with a parent's checkpoint."""
     with on_device(device):
-        from slowfast_vos.jobs.predict import predict_video
+        from slowfast_vos.jobs.segment import segment_video
 
-        typer.echo(f"predictions in {predict_video(checkpoint, video, out, device)}")
+        with progress_bar() as progress:
+            options = {"with_instances": instances, "overlay": overlay, "progress": progress}
+            folder = segment_video(checkpoint, video, out, device, **options)
+    typer.echo(f"predictions in {folder}")
 
 
 @app.command()
@@ -71,24 +81,6 @@ def compare(
 
     for line in write_comparison(runs, out):
         typer.echo(line)
-
-
-@app.command()
-def publish(
-    config: Annotated[Path | None, typer.Option("--config", help="A finished run's configuration.")] = None,
-    tables_of: Annotated[Path | None, typer.Option(help="A published run: write its tables again instead.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder; results/published/NAME without it.")] = None,
-) -> None:
-    """Put a run's page, tables and records into a folder to commit; or make the tables of such a folder again."""
-    from slowfast_vos.reporting import publish
-
-    if (config is None) == (tables_of is None):
-        raise UserError(f"publish: found {'neither' if config is None else 'both'} of --config and --tables-of")
-    if tables_of is not None:
-        typer.echo(f"tables: {publish.rebuild_tables(tables_of, out or Path('reports') / tables_of.name)}")
-    elif config is not None:
-        results = Results(load_settings(config))
-        typer.echo(f"published: {publish.publish(results, out or Path('results/published') / results.settings.name)}")
 
 
 @app.command()

@@ -8,15 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from slowfast_vos.config import parse_settings
-from slowfast_vos.errors import UserError
 from slowfast_vos.files import atomic_folder
 from slowfast_vos.jobs.job import Job
-from slowfast_vos.model.checkpoints import read_checkpoint
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.model.streaming import MASK_THRESHOLD, predict_masks
 from slowfast_vos.progress import progress_lines
-from slowfast_vos.videos.davis import Video, open_picture, open_video
+from slowfast_vos.videos.davis import Video
 from slowfast_vos.videos.pngs import write_mask
 
 
@@ -39,38 +36,6 @@ def predict_parent(job: Job, setup: str) -> Path:
         for video in progress_lines(job.dataset.val, f"predict {setup}", lambda video: video.name):
             write_predictions(model, video, folder / video.name)
     return out
-
-
-def predict_video(checkpoint: Path, frames: Path, out: Path, device: str) -> Path:
-    """Predict any folder of frames with a parent's checkpoint, whose header says how to build the network.
-
-    Raises:
-        UserError: the checkpoint is not a network's, the folder holds no frames, or masks would replace anything but
-            masks.
-    """
-    _, about = read_checkpoint(checkpoint)
-    for key, kind in {"setup": str, "seed": int, "settings": dict}.items():
-        if not isinstance(about.get(key), kind):
-            raise UserError(f"{checkpoint}: found no {key} in its header; expected the checkpoint of a parent")
-    video = open_video(frames)
-    _check_place(video, frames, out / video.name)
-    job = Job(parse_settings(about["settings"] | {"device": device}, str(checkpoint)), about["seed"])
-    write_predictions(job.parent(about["setup"], checkpoint), video, out / video.name)
-    return out / video.name
-
-
-def _check_place(video: Video, frames: Path, folder: Path) -> None:
-    """Refuse to write masks among the frames, into a data set, or over pictures that are no masks."""
-    place, expected = folder.resolve(), "expected another --out, since masks would replace what is there"
-    if place.is_dir() and place.samefile(frames):
-        raise UserError(f"{folder}: found the frames themselves; {expected}")
-    if any((parent / "ImageSets").is_dir() for parent in place.parents):
-        raise UserError(f"{folder}: found a place inside a DAVIS tree; {expected}")
-    for path in (place / f"{frame.stem}.png" for frame in video.frames):
-        if path.exists():
-            with open_picture(path) as image:
-                if image.mode != "P":
-                    raise UserError(f"{path}: found a picture that is no mask; {expected}")
 
 
 @torch.inference_mode()

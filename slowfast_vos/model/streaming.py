@@ -152,21 +152,42 @@ def foreground(detection: Detection) -> Tensor:
 
     Equal to thresholding `paste`, without a full-size canvas per detection.
     """
+    canvas = torch.zeros(detection.size, dtype=torch.bool)
+    for rows, columns, inside in _pasted(detection):
+        canvas[rows, columns] |= inside
+    return canvas
+
+
+@torch.inference_mode()
+def instances(detection: Detection) -> Tensor:
+    """Which detection is on top, `[H, W]` uint8: 1 + its index, and the best score is on top; 0 is the ground.
+
+    Raises:
+        ValueError: there are more detections than 255.
+    """
+    if len(detection.scores) > 255:
+        raise ValueError(f"found {len(detection.scores)} detections; expected 255 at most")
+    canvas, pasted = torch.zeros(detection.size, dtype=torch.uint8), list(_pasted(detection))
+    for index in detection.scores.argsort(stable=True).tolist():
+        rows, columns, inside = pasted[index]
+        canvas[rows, columns][inside] = 1 + index
+    return canvas
+
+
+def _pasted(detection: Detection) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Where each detection's box lies in the frame, and which pixels there are the object's, `[h, w]` bool."""
     height, width = detection.size
-    canvas = torch.zeros((height, width), dtype=torch.bool)
     if not len(detection.boxes):
-        return canvas
+        return
     masks, scale = expand_masks(detection.masks.float().cpu(), padding=1)
     boxes = expand_boxes(detection.boxes.float().cpu(), scale).to(torch.int64).tolist()
     for mask, (x0, y0, x1, y1) in zip(masks, boxes, strict=True):
         size = (max(y1 - y0 + 1, 1), max(x1 - x0 + 1, 1))
         pasted = F.interpolate(mask[None], size=size, mode="bilinear", align_corners=False)[0, 0]
         top, left = max(y0, 0), max(x0, 0)
-        bottom, right = min(y1 + 1, height), min(x1 + 1, width)
-        if bottom > top and right > left:
-            inside = pasted[top - y0 : bottom - y0, left - x0 : right - x0]
-            canvas[top:bottom, left:right] |= inside >= MASK_THRESHOLD
-    return canvas
+        bottom, right = max(min(y1 + 1, height), top), max(min(x1 + 1, width), left)
+        inside = pasted[top - y0 : bottom - y0, left - x0 : right - x0] >= MASK_THRESHOLD
+        yield slice(top, bottom), slice(left, right), inside
 
 
 def predict_masks(

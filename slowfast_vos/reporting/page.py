@@ -87,7 +87,7 @@ def write_page(results: Results, out: Path) -> list[Path]:
     tables = {table.name: table for table in make_tables(run)}
     parts = [part for part in _parts(run, run.findings, tables, results.reports) if part.blocks]
     pictures = Path(os.path.relpath(results.reports, out)).as_posix()
-    about = {"run": run, "headline": headline(run.findings), "cautions": _cautions(run), "parts": parts}
+    about = {"run": run, "headline": headline(run.findings), "cautions": cautions(run), "parts": parts}
     about |= {"folder": results.reports, "pictures": "" if pictures == "." else f"{pictures}/"}
     paths = []
     for name, escaped in {"report.html": True, "report.md": False}.items():
@@ -113,7 +113,7 @@ def _inline(context: Context, path: str) -> str:
 def _parts(run: Run, findings: Sequence[Finding], tables: dict[str, Table], out: Path) -> list[Part]:
     return [
         Part("Answers", [*_answers(findings)]),
-        Part("Design", [Block("facts", rows=[*_design(run, findings), *WORDS])]),
+        Part("Design", [Block("facts", rows=[*design(run, findings), *WORDS])]),
         Part(
             "Paired differences",
             [_figure("differences", run), *_tables(tables, "claims", "differences", folded=True)],
@@ -125,12 +125,12 @@ def _parts(run: Run, findings: Sequence[Finding], tables: dict[str, Table], out:
         Part("Against the authors", [Block("text", text) for text in _authors(run)]),
         Part("Convergence", [_figure("learning-curves", run)]),
         Part("Failures", [*_failures(run)]),
-        Part("Provenance", [Block("facts", rows=_provenance(run))]),
+        Part("Provenance", [Block("facts", rows=provenance(run))]),
         Part("All other tables", [*_rest(tables)]),
     ]
 
 
-def _cautions(run: Run) -> list[str]:
+def cautions(run: Run) -> list[str]:
     """What a reader must know before the answers."""
     seeds, chosen, failed = len(run.settings.seeds), len(run.roles["selection"]), int(run.records["failed"].sum())
     kept, epochs = run.of("parent")["best_epoch"].dropna(), run.settings.parent.epochs
@@ -170,7 +170,7 @@ def _answers(findings: Sequence[Finding]) -> Iterable[Block]:
         yield Block("answers", rows=[(one.verdict, one.claim.says, sentence(one)) for one in some])
 
 
-def _design(run: Run, findings: Sequence[Finding]) -> list[tuple[str, str]]:
+def design(run: Run, findings: Sequence[Finding]) -> list[tuple[str, str]]:
     settings, roles = run.settings, run.roles
     margin = settings.claims.margin
     counts = [counted(len(roles[role]), f"{role} sequence") for role in ("train", "selection", "val")]
@@ -261,7 +261,7 @@ def _failures(run: Run) -> Iterable[Block]:
     yield Block("facts", rows=list(zip(failed["path"], failed["error"], strict=True)))
 
 
-def _provenance(run: Run) -> list[tuple[str, str]]:
+def provenance(run: Run) -> list[tuple[str, str]]:
     records, rows = run.records, []
     names = {"commit": "Commit", "python": "Python", "packages": "Packages", "host": "Hosts", "device": "Devices"}
     for key, term in names.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from slowfast_vos.config import load_settings
@@ -25,14 +26,19 @@ def publish(results: Results, out: Path) -> Path:
         raise UserError(f"{page}: missing; expected the run's page (slowfast-vos report)")
     names = ["settings.json", "dataset.json", *run.records["path"]]
     out.mkdir(parents=True, exist_ok=True)
-    with atomic_write(out / ARCHIVE) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(names):
-            # Without the file's date: the same records give the same archive.
-            archive.writestr(zipfile.ZipInfo(name), (results.root / name).read_bytes(), zipfile.ZIP_DEFLATED, 9)
+    write_archive(out / ARCHIVE, results.root, names)
     shutil.copyfile(page, out / "report.html")
     with atomic_folder(out / "tables") as tables:
         _copy_tables(results, tables)
     return out
+
+
+def write_archive(path: Path, root: Path, names: Iterable[str]) -> None:
+    """Write files below `root` as a ZIP; the same files give the same bytes."""
+    with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(names):
+            # Without the file's date.
+            archive.writestr(zipfile.ZipInfo(name), (root / name).read_bytes(), zipfile.ZIP_DEFLATED, 9)
 
 
 def rebuild_tables(published: Path, folder: Path) -> Path:

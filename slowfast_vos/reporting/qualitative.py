@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 
-import cv2
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -20,42 +19,15 @@ from slowfast_vos.paths import Results
 from slowfast_vos.reporting.records import read_run
 from slowfast_vos.reporting.run import LOOK_ALIKE, Run
 from slowfast_vos.videos.davis import DavisTree, open_video, read_frame
+from slowfast_vos.videos.overlay import PREDICTION, overlay
 from slowfast_vos.videos.pngs import read_mask
 
 ANNOTATION = (0, 200, 255)
-PREDICTION = (255, 50, 165)
 CELL, GAP, MARGIN, HEAD = 256, 6, 92, 24
 TEXT = 15
 STILLS = 5
 PANEL, MILLISECONDS = 320, 83  # of an animation: a panel's width, the time of a frame
 QUALITIES = (80, 65, 50, 35, 20, 10)
-
-
-def overlay(frame: np.ndarray, mask: np.ndarray, width: int, colour: tuple[int, int, int]) -> np.ndarray:
-    """Lay a mask over a frame: a translucent fill, a crisp outline with a dark rim, the rest a little faded.
-
-    Args:
-        frame: `[H, W, 3]` uint8.
-        mask: `[H, W]`, every value but 0 is foreground.
-        width: of the result in pixels; the aspect ratio is kept.
-
-    Returns:
-        `[h, width, 3]` uint8.
-    """
-    height = max(round(frame.shape[0] * width / frame.shape[1]), 1)
-    size = (2 * width, 2 * height)
-    shrinks = frame.shape[1] > size[0]
-    picture = cv2.resize(frame, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC).astype(np.float32)
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]
-    picture = 0.68 * picture + 0.22 * grey + 0.1 * 128
-    inside = cv2.resize((mask != 0).astype(np.float32), size, interpolation=cv2.INTER_LINEAR) >= 0.5
-    fill = np.asarray(colour, np.float32)
-    picture[inside] = 0.55 * picture[inside] + 0.45 * fill
-    drawn = np.ascontiguousarray(picture.clip(0, 255).astype(np.uint8))
-    outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(drawn, outlines, -1, (20, 20, 20), 5, cv2.LINE_AA)
-    cv2.drawContours(drawn, outlines, -1, colour, 2, cv2.LINE_AA)
-    return cv2.resize(drawn, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def _scores(run: Run, task: str) -> pd.DataFrame:

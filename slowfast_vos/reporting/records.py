@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,7 +14,7 @@ import pandas as pd
 from slowfast_vos.config import Settings, load_settings, parse_settings
 from slowfast_vos.dag import BASELINES, NEEDS, planned_jobs, read_output
 from slowfast_vos.errors import UserError
-from slowfast_vos.measuring.record import UNCHECKED, Epoch, Record, read_checked
+from slowfast_vos.measuring.record import UNCHECKED, CheckedData, Epoch, Record, read_checked
 from slowfast_vos.paths import Results
 from slowfast_vos.reporting.run import JOB, STATISTICS, Run
 
@@ -22,7 +23,13 @@ ARCHIVE = "records.zip"  # of a published run
 
 
 def read_run(results: Results, kinds: Collection[str] = NEEDS) -> Run:
-    """Read the records of a run, or of some kinds of its jobs.
+    """Read a run from the records of all its jobs, or of some kinds of them (see `read_records` for what it raises)."""
+    data, records = read_records(results, kinds)
+    return Run(results, data.sequences, data.attributes, data.roles, data.digest, **_frames(records))
+
+
+def read_records(results: Results, kinds: Collection[str] = NEEDS) -> tuple[CheckedData, dict[str, Record]]:
+    """Read a run's checked data, and its records by their paths below the run's folder.
 
     Raises:
         UserError: records are missing (the first ten are named), do not follow the schema, or are of another job.
@@ -40,23 +47,32 @@ def read_run(results: Results, kinds: Collection[str] = NEEDS) -> Run:
         if record.provenance.dataset not in (data.digest, UNCHECKED):
             found = f"the record of data {record.provenance.dataset[:12]}"
             raise UserError(f"{path}: found {found}; expected {data.digest[:12]}, as {results.dataset} says")
-    return Run(results, data.sequences, data.attributes, data.roles, data.digest, **_frames(records))
+    return data, records
 
 
 def read_folder(folder: Path) -> Run:
-    """Read a run wherever its folder lies: `results/NAME`, or a published one, whose records are an archive.
+    """Read a run wherever its folder lies; a UserError as `open_folder` and `read_run`."""
+    with open_folder(folder) as results:
+        return read_run(results)
+
+
+@contextmanager
+def open_folder(folder: Path) -> Iterator[Results]:
+    """A run wherever its folder lies: `results/NAME`, or a published one, whose records are an archive.
 
     Raises:
-        UserError: the folder holds no run, or `read_run` refuses it.
+        UserError: the folder holds no run.
     """
     if (folder / ARCHIVE).is_file():
         with TemporaryDirectory() as unpacked:
             unpack(folder, Path(unpacked))
-            return read_folder(Path(unpacked))
+            with open_folder(Path(unpacked)) as results:
+                yield results
+        return
     path = folder / "settings.json"
     if not path.is_file():
         raise UserError(f"{folder}: found no run; expected a folder with settings.json, such as results/demo")
-    return read_run(Results(load_settings(path), folder=folder))
+    yield Results(load_settings(path), folder=folder)
 
 
 def unpack(published: Path, folder: Path) -> None:

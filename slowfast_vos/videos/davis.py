@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 YEARS = (2016, 2017)
 VOID = 255
 MAX_RATIO = 50  # of a frame's sides
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,11 @@ class Video:
 
     def frame(self, index: int) -> Tensor:
         """The frame as `[3, H, W]` float32 in [0, 1]."""
-        import torch
+        return as_tensor(read_frame(self.frames[index]))
 
-        return torch.from_numpy(read_frame(self.frames[index])).permute(2, 0, 1).float().div(255)
+    def stems(self) -> Iterator[str]:
+        """The frames' names, without a suffix."""
+        return (path.stem for path in self.frames)
 
     def iterate(self, count: int = 0) -> Iterator[Tensor]:
         """The frames in order; a thread prefetches the next `count` of them."""
@@ -63,6 +66,13 @@ def read_frame(path: Path) -> np.ndarray:
         return np.array(image.convert("RGB"))
 
 
+def as_tensor(picture: np.ndarray) -> Tensor:
+    """`[H, W, 3]` uint8 as `[3, H, W]` float32 in [0, 1]."""
+    import torch
+
+    return torch.from_numpy(picture).permute(2, 0, 1).float().div(255)
+
+
 def _refuse_pipe(path: Path) -> None:
     if path.exists() and not path.is_file():  # a named pipe would be waited for
         raise UserError(f"{path}: cannot be read; expected a picture (no regular file)")
@@ -83,10 +93,15 @@ def open_picture(path: Path) -> Iterator[Image.Image]:
 
 def frame_size(image: Image.Image, path: Path) -> tuple[int, int]:
     """Height and width of a picture; a UserError where it is so thin that nothing is left of it once it is resized."""
-    if max(image.size) > MAX_RATIO * min(image.size):
-        found = f"found {image.width}×{image.height} pixels"
+    return check_sides(image.height, image.width, path)
+
+
+def check_sides(height: int, width: int, path: Path) -> tuple[int, int]:
+    """The size of a frame; a UserError as `frame_size`."""
+    if max(height, width) > MAX_RATIO * min(height, width):
+        found = f"found {width}×{height} pixels"
         raise UserError(f"{path}: {found}; expected a frame whose sides differ by a factor of {MAX_RATIO} at most")
-    return image.height, image.width
+    return height, width
 
 
 def targets(ids: np.ndarray) -> dict[str, Tensor]:
@@ -223,12 +238,11 @@ def open_video(folder: Path) -> Video:
     Raises:
         UserError: no such folder, no picture in it, what is no picture, two of one name, or pictures of several sizes.
     """
-    suffixes = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
     if not folder.is_dir():
         raise UserError(f"{folder}: found {'a file' if folder.exists() else 'no such folder'}; expected frames in it")
-    files = _visible(path for path in folder.glob("*") if path.suffix.lower() in suffixes)
+    files = _visible(path for path in folder.glob("*") if path.suffix.lower() in PICTURES)
     if not files:
-        raise UserError(f"{folder}: found no pictures ({', '.join(suffixes)}); expected a folder of frames")
+        raise UserError(f"{folder}: found no pictures ({', '.join(PICTURES)}); expected a folder of frames")
     stems: dict[str, Path] = {}
     for path in files:
         _refuse_pipe(path)

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_inputs import Build, clip
-from slowfast_vos.model.streaming import Detection, detect, detect_chunks, encode_chunk, foreground, paste
+from slowfast_vos.model.streaming import Detection, detect, detect_chunks, encode_chunk, foreground, instances, paste
 from torch import Tensor
 from windowed import largest_difference, windowed
 
@@ -137,3 +137,14 @@ def test_foreground_equals_pasting_and_thresholding(
     pasted = paste(detection)["masks"]
     expected = (pasted >= 0.5).any(0)[0] if len(found) else torch.zeros((height, width), dtype=torch.bool)
     assert torch.equal(foreground(detection), expected)
+    assert torch.equal(instances(detection) > 0, expected)
+
+
+def test_the_best_instance_is_on_top() -> None:
+    corners = torch.tensor([[0.0, 0, 8, 8], [4, 4, 12, 12], [0, 0, 16, 16]])
+    scores, size = torch.tensor([0.5, 0.9, 0.2]), (16, 16)
+    ids = instances(Detection(corners, torch.ones(3), scores, torch.ones((3, 1, 28, 28)), size))
+    assert (ids[2, 2], ids[6, 6], ids[10, 10], ids[14, 14]) == (1, 2, 2, 3)
+    many = Detection(torch.zeros((256, 4)), torch.ones(256), torch.ones(256), torch.ones((256, 1, 2, 2)), size)
+    with pytest.raises(ValueError, match="found 256 detections; expected 255 at most"):
+        instances(many)
