@@ -145,3 +145,9 @@ def parse_part(part: str) -> tuple[int, int]:
     if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise UserError(f'--part: found {part!r}; expected one such as "1/4", from 1/N to N/N')
     return int(index) - 1, int(count)
+
+
+def expect_one(verb: str, options: str, one: Path | None, other: Path | None) -> None:
+    """Refuse neither and both of two options."""
+    if (one is None) == (other is None):
+        raise UserError(f"{verb}: found {'neither' if one is None else 'both'} of {options}; expected one")

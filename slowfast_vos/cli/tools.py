@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from slowfast_vos.cli.app import Config, app, on_device, report_job
+from slowfast_vos.cli.app import Config, app, expect_one, on_device, report_job
+from slowfast_vos.cli.score import Year
 from slowfast_vos.config import load_settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import write_json
@@ -22,7 +23,6 @@ from slowfast_vos.jobs.runner import hold_lock
 from slowfast_vos.paths import Results
 from slowfast_vos.progress import ProgressCallback, progress_lines
 from slowfast_vos.reporting.status import last_lines, print_status, read_status
-from slowfast_vos.scoring.command import Year
 from slowfast_vos.videos.check import TreeReport, check_tree, editions
 from slowfast_vos.videos.dataset import check_dataset, describe_dataset, open_dataset
 from slowfast_vos.videos.davis import DavisTree
@@ -140,12 +140,6 @@ def synthesize(
         with report_job(config, "synthesize") as results:
             data = results.settings.data.synthetic
             _draw(results.settings.data_root, data.model_dump(), processes)
-
-
-def expect_one(verb: str, options: str, one: Path | None, other: Path | None) -> None:
-    """Refuse neither and both of two options."""
-    if (one is None) == (other is None):
-        raise UserError(f"{verb}: found {'neither' if one is None else 'both'} of {options}; expected one")
 
 
 def _draw(root: Path, options: dict[str, int], processes: int) -> None:
