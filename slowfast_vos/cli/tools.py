@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from slowfast_vos.cli.app import Config, app, expect_one, on_device, report_job
+from slowfast_vos.cli.app import Config, app, expect_one, expect_torch, on_device, report_job
 from slowfast_vos.cli.score import Year
 from slowfast_vos.config import load_settings
 from slowfast_vos.errors import UserError
@@ -39,6 +39,7 @@ def predict(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Segment any folder of frames with a parent's checkpoint."""
+    expect_torch()
     with on_device(device):
         from slowfast_vos.jobs.predict import predict_video
 
