@@ -93,7 +93,7 @@ def _print_tables(scores: Scores) -> None:
     from rich.table import Table
 
     table = Table(title="J&F: over all objects, then over each sequence's", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("Sequence", no_wrap=True, overflow="fold")
+    table.add_column("Sequence", overflow="fold")
     for column in GLOBAL_COLUMNS:
         table.add_column(column.replace("-", "\n"), justify="right", no_wrap=True)
     rows = {"all": scores.global_} | scores.per_sequence_means()
