@@ -136,11 +136,17 @@ def find_predictions(
             expected = f"expected {3 if rules.frames == 'inner' else 2} or more, since the first "
             expected += "and the last are not scored" if rules.frames == "inner" else "is not scored"
             problems.append(f"{folder / name}: found {len(frames)} annotated frames; {expected}")
-        elif set(scored).isdisjoint(predicted := _entries(predictions / name)):
+            continue
+        predicted = _entries(predictions / name)
+        lost = sorted(set(scored).difference(predicted))
+        there = sorted(set(scored).difference(lost))
+        if not there:
             wanted = f"the {len(scored)} scored frames {scored[0]} to {scored[-1]}"
             problems.append(f"{predictions / name}: found {_some(predicted) or 'nothing'}; expected {wanted}")
-        else:
-            found.append(SequenceFiles(name, folder / name, predictions / name, frames, scored))
+        elif lost:
+            expected = f"expected all {len(scored)} scored frames; {len(lost)} are missing"
+            problems.append(f"{predictions / name}: found no {_some(lost)}; {expected}")
+        found.append(SequenceFiles(name, folder / name, predictions / name, frames, there))
     return found, problems
 
 
@@ -159,27 +165,33 @@ def score_sequence(files: SequenceFiles, rules: FolderRules) -> SequenceScores:
     counted: set[int] = set()  # objects that count in the present frame
     shown: set[int] = set()  # objects that get scores
     predicted: dict[Path, set[int]] = {}
+    odd_sizes: dict[str, list[Path]] = {}
+    unread: list[str] = []
     values: list[dict[int, tuple[float, ...]]] = []
     for frame in files.frames:
         path = files.predictions / frame
         annotation = read_or_report(problems, _read, files.annotations / frame, rules)
         prediction = read_or_report(problems, _read, path, rules) if frame in scored else None
         if annotation is None:
+            unread.append(frame)
             continue
         void = None if rules.void is None else annotation == rules.void
         annotation = rules.objects(annotation, void)
         ids = present(annotation)
         if prediction is not None:
-            problems += size_problems(path, prediction.shape, annotation.shape, "the annotation")
+            for problem in size_problems(path, prediction.shape, annotation.shape, "the annotation"):
+                odd_sizes.setdefault(problem.removeprefix(f"{path}: "), []).append(path)
             if prediction.shape == annotation.shape:
                 prediction = rules.objects(prediction, void)
                 predicted[path] = present(prediction)
                 counted = set(known) if rules.frames == "after-first" else counted | ids | predicted[path]
                 shown |= counted if rules.frames == "after-first" else ids
-                if not problems:
+                if not problems and not odd_sizes:
                     values.append(_measure(prediction, annotation, predicted[path], ids, counted))
         known |= ids
-    problems += _id_problems(files.annotations, known, predicted)
+    problems += _folded(odd_sizes)
+    if not unread:  # which may annotate other ids
+        problems += _id_problems(files.annotations, known, predicted)
     if not problems:
         scores.ids, scores.unscored = sorted(shown), sorted(known - shown)
         rows = [[frame.get(index, (np.nan, np.nan)) for frame in values] for index in scores.ids]
@@ -216,8 +228,9 @@ def _measure(
 
 
 def _id_problems(annotations: Path, known: set[int], predicted: dict[Path, set[int]]) -> Iterable[str]:
-    """A line for each prediction with ids that no frame annotates, and one where an id is void rather."""
+    """A line where predictions have ids that no frame annotates, and one where an id is void rather."""
     ids = sorted(known)
+    odd: dict[str, list[Path]] = {}
     for path, found in predicted.items():
         if unknown := sorted(found - known):
             what = f"id{'s' * (len(unknown) > 1)} {_some(unknown)}"
@@ -225,7 +238,14 @@ def _id_problems(annotations: Path, known: set[int], predicted: dict[Path, set[i
                 what = f"{len(found)} different values up to {unknown[-1]} (a soft mask?)"
             expected = f"the ids of its annotations ({_some(ids) or 'none'})"
             hint = ", or --single-object" * (len(known) == 1 and len(found) == 1)
-            yield f"{path}: found {what}; expected {expected}{hint}"
+            odd.setdefault(f"found {what}; expected {expected}{hint}", []).append(path)
+    yield from _folded(odd)
     if VOID in known and len(known) > 1:
         expected = f"expected ids alone, or --void {VOID} where that marks pixels that do not count"
         yield f"{annotations}: found {VOID} beside ids {_some(ids[:-1])}; {expected}"
+
+
+def _folded(problems: dict[str, list[Path]]) -> Iterable[str]:
+    """One line for each problem, whichever number of files has it."""
+    for problem, (path, *others) in problems.items():
+        yield f"{path}{f' and {len(others)} more' if others else ''}: {problem}"

@@ -265,14 +265,30 @@ BAD = [
         "results/more: found 00000.jpg, 00001.jpg, 00002.jpg, 00005.jpg, 00010.jpg, …; expected the 3 scored frames "
         "00005.png to 00015.png",
     ),
-    spoil(lambda d: (d / "results/bars/00010.png").unlink(), "bars/00010.png: missing; expected a mask"),
+    spoil(
+        lambda d: [(d / f"results/bars/{n:05d}.png").unlink() for n in (5, 10)],
+        "results/bars: found no 00005.png, 00010.png; expected all 3 scored frames; 2 are missing",
+    ),
     spoil(
         lambda d: save(d / "results/bars/00010.png", np.zeros((9, 40))),
         "bars/00010.png: found 40×9 pixels; expected 40×12 as the annotation",
     ),
     spoil(
+        lambda d: [save(d / f"results/bars/{n:05d}.png", np.zeros((9, 40))) for n in (5, 10, 15)],
+        "bars/00005.png and 2 more: found 40×9 pixels; expected 40×12 as the annotation",
+    ),
+    spoil(
         lambda d: write(d / "results", {5: {2: A, 9: B}}),
         "bars/00005.png: found id 9; expected the ids of its annotations (2, 7)",
+    ),
+    spoil(
+        lambda d: write(d / "results", {5: {2: A, 9: B}, 10: {9: A}}),
+        "bars/00005.png and 1 more: found id 9; expected the ids of its annotations (2, 7)",
+    ),
+    spoil(lambda d: (d / "results/bars/00010.png").write_bytes(b""), "bars/00010.png: empty file; expected a mask"),
+    spoil(
+        lambda d: (d / "annotations/bars/00020.png").write_bytes(b""),
+        "annotations/bars/00020.png: empty file; expected",
     ),
     spoil(
         lambda d: save(d / "results/bars/00010.png", np.arange(480).reshape(SIZE) % 256),
