@@ -3,19 +3,19 @@
     python tests/benchmarks/bench_folders.py --vos-benchmark PYTHON [--davis-root DIR] [--objects 3]
 
 PYTHON is the interpreter of an environment with vos-benchmark (`pip install vos-benchmark`), which wants another OpenCV
-than this project. Each runs as a whole process with one process of work, in turn; each figure is the least of three.
-The masks are those of bench_scoring.py: sequences of one, two, … objects (--objects at most), ids with gaps; the
-last of several objects appears after a third of the frames.
+than this project. Each runs as a whole process with one process of work, in turn; each figure is the least processor
+time of three. The masks are those of bench_scoring.py: sequences of one, two, … objects (--objects at most), ids with
+gaps; the last of several objects appears after a third of the frames.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import bench_scoring
@@ -49,10 +49,11 @@ def write_sequences(folder: Path, davis: Path | None, sequences: int, frames: in
 
 
 def seconds(*command: object) -> tuple[float, str]:
-    """Seconds of a whole process, and what it wrote to stdout."""
-    start = time.perf_counter()
+    """Processor time of a whole process and of those that it starts, and what it wrote to stdout."""
+    start = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([str(part) for part in command], check=True, text=True, stdout=subprocess.PIPE)
-    return time.perf_counter() - start, done.stdout
+    end = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return end.ru_utime - start.ru_utime + end.ru_stime - start.ru_stime, done.stdout
 
 
 def main() -> None:
