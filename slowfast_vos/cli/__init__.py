@@ -2,9 +2,6 @@
 
 from slowfast_vos.cli.app import app
 
-from slowfast_vos.cli import run, tools, share  # isort: skip  (the order of `--help`)
-from slowfast_vos.scoring.command import score_command
+from slowfast_vos.cli import run, tools, score, share  # isort: skip  (the order of `--help`)
 
-app.command("score")(score_command)
-
-__all__ = ["app", "run", "share", "tools"]
+__all__ = ["app", "run", "score", "share", "tools"]

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,8 +61,12 @@ def start_log(label: str = "", path: Path | None = None) -> None:
         log.warning("%s: cannot be written (%s)", path, problem.strerror)
 
 
+# The verbs that the extra `report` is enough for; the others that need more than the base need `train`.
+REPORT_VERBS = ("tables", "plots", "strips", "report", "check-records", "compare", "publish", "status", "summary")
+
+
 class OneLineErrors(TyperGroup):
-    """Logs a user's mistake in one line and a bug with its traceback; the exit code is 1."""
+    """Logs a user's mistake or a missing extra in one line, and a bug with its traceback; the exit code is 1."""
 
     def invoke(self, ctx: typer.Context) -> Any:
         try:
@@ -69,6 +74,14 @@ class OneLineErrors(TyperGroup):
         except UserError as error:
             log.error("%s", error)
             raise typer.Exit(1) from None
+        except ModuleNotFoundError as error:
+            package, verb = (error.name or "").partition(".")[0], ctx.invoked_subcommand
+            if package in ("", "slowfast_vos"):
+                log.exception("%s: %s", type(error).__name__, error)
+            else:
+                extra = "report" if verb in REPORT_VERBS else "train"
+                log.error("%s: needs %s; pip install 'slowfast-vos[%s]'", verb, package, extra)
+            raise typer.Exit(1) from error
         except Exception as error:
             if isinstance(error, typer.Abort) or hasattr(error, "exit_code"):  # typer's own
                 raise
@@ -102,6 +115,12 @@ Out = Annotated[Path | None, typer.Option(help="Folder to write to; the run's ow
 def main() -> None:
     """Log to stderr, times included."""
     start_log()
+
+
+def expect_torch() -> None:
+    """Miss torch at once, before anything is written; its import would take seconds."""
+    if find_spec("torch") is None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
 
 @contextmanager
@@ -138,6 +157,8 @@ def run_jobs(
         network: hold the lock of a GPU where there is one.
     """
     settings = load_settings(config)
+    if network:
+        expect_torch()
     if seed is not None and seed not in settings.seeds:
         raise UserError(f"--seed: found {seed}; expected one of seeds {settings.seeds} in {config}")
     seed = settings.seeds[0] if seed is None else seed
@@ -176,3 +197,9 @@ def parse_part(part: str) -> tuple[int, int]:
     if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise UserError(f'--part: found {part!r}; expected one such as "1/4", from 1/N to N/N')
     return int(index) - 1, int(count)
+
+
+def expect_one(verb: str, options: str, one: Path | None, other: Path | None) -> None:
+    """Refuse neither and both of two options."""
+    if (one is None) == (other is None):
+        raise UserError(f"{verb}: found {'neither' if one is None else 'both'} of {options}; expected one")

@@ -15,14 +15,14 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from slowfast_vos.cli.app import Config, app, on_device, report_job
+from slowfast_vos.cli.app import Config, app, expect_one, expect_torch, on_device, report_job
+from slowfast_vos.cli.score import Year
 from slowfast_vos.config import load_settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import write_json
 from slowfast_vos.jobs.runner import hold_lock
 from slowfast_vos.progress import ProgressCallback, progress_lines
 from slowfast_vos.reporting.status import last_lines, print_status, read_status
-from slowfast_vos.scoring.command import Year
 from slowfast_vos.videos.check import TreeReport, check_tree, editions
 from slowfast_vos.videos.dataset import check_dataset, describe_dataset, open_dataset
 from slowfast_vos.videos.davis import DavisTree
@@ -47,6 +47,7 @@ def predict(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Segment any video with a parent's checkpoint."""
+    expect_torch()
     with on_device(device):
         from slowfast_vos.jobs.segment import segment_video
 
@@ -141,12 +142,6 @@ def synthesize(
         with report_job(config, "synthesize") as results:
             data = results.settings.data.synthetic
             _draw(results.settings.data_root, data.model_dump(), processes)
-
-
-def expect_one(verb: str, options: str, one: Path | None, other: Path | None) -> None:
-    """Refuse neither and both of two options."""
-    if (one is None) == (other is None):
-        raise UserError(f"{verb}: found {'neither' if one is None else 'both'} of {options}; expected one")
 
 
 def _draw(root: Path, options: dict[str, int], processes: int) -> None:

@@ -48,6 +48,7 @@ class Protocol:
 class SequenceFiles:
     """The folders of a sequence's annotations and predictions, and its annotated frames."""
 
+    name: str
     annotations: Path
     predictions: Path
     frames: list[str]  # names of all annotated frames (`00000.png`), in order
@@ -66,7 +67,7 @@ def find_sequences(
         UserError: `predictions` is not a folder, is empty, or holds none of the sequences.
     """
     expected = "expected a folder with one folder of PNGs for each sequence"
-    entries = _file_names(predictions, "", expected)
+    entries = file_names(predictions, "", expected)
     if not set(entries) & set(names):
         shown, wanted = (", ".join(sorted(some)[:5]) for some in (entries, names))
         raise UserError(f"{predictions}: found none of the sequences ({wanted}) but {shown}; {expected}")
@@ -74,7 +75,7 @@ def find_sequences(
     problems: list[str] = []
     for name in names:
         expected = f"expected the annotations of sequence {name}"
-        frames = read_or_report(problems, _file_names, folder / name, ".png", expected)
+        frames = read_or_report(problems, file_names, folder / name, ".png", expected)
         if frames is None:
             continue
         scored = frames[1:-1] if protocol.inner else frames
@@ -82,9 +83,9 @@ def find_sequences(
             expected = "expected at least 3, since the first and the last are not scored"
             problems.append(f"{folder / name}: found {len(frames)} frames; {expected}")
         span = f"the {len(frames)} frames {frames[0]} to {frames[-1]}"
-        predicted = read_or_report(problems, _file_names, predictions / name, "", f"expected a folder with {span}")
+        predicted = read_or_report(problems, file_names, predictions / name, "", f"expected a folder with {span}")
         if predicted is not None:
-            found.append(SequenceFiles(folder / name, predictions / name, frames, scored))
+            found.append(SequenceFiles(name, folder / name, predictions / name, frames, scored))
             problems += [
                 f"{predictions / name / file}: frame without annotation; expected only {span}"
                 for file in predicted
@@ -93,7 +94,7 @@ def find_sequences(
     return found, problems
 
 
-def _file_names(folder: Path, suffix: str, expected: str) -> list[str]:
+def file_names(folder: Path, suffix: str, expected: str) -> list[str]:
     """The names in a folder that end in `suffix`, in order, hidden ones apart; UserError where there is none."""
     try:
         names = sorted(name for name in os.listdir(folder) if name.endswith(suffix) and not name.startswith("."))

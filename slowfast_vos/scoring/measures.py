@@ -48,3 +48,6 @@ def contour_accuracy(prediction: Region, annotation: Region) -> float:
     precision = shared(prediction, prediction.edge, annotation, annotation.near) / prediction.edge_area
     recall = shared(prediction, prediction.near, annotation, annotation.edge) / annotation.edge_area
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+MEASURES = (region_similarity, contour_accuracy)

@@ -6,11 +6,7 @@ Source of the rules: the official davis2017-evaluation (2017, semi-supervised an
 
 from __future__ import annotations
 
-import multiprocessing
-import sys
-import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -18,13 +14,12 @@ import numpy as np
 
 from slowfast_vos.errors import UserError
 from slowfast_vos.scoring.frames import Protocol, SequenceFiles, count_objects, find_sequences, read_pairs
-from slowfast_vos.scoring.measures import contour_accuracy, region_pair, region_similarity, tolerance
+from slowfast_vos.scoring.measures import MEASURES, region_pair, tolerance
+from slowfast_vos.scoring.parallel import score_each
 from slowfast_vos.scoring.regions import Region
 from slowfast_vos.scoring.results import GLOBAL_COLUMNS, Scores, SequenceScores, object_statistics
 from slowfast_vos.videos.check import read_or_report
 from slowfast_vos.videos.davis import VOID, DavisTree
-
-MEASURES = (region_similarity, contour_accuracy)
 
 
 def score(
@@ -69,19 +64,11 @@ def score(
     if sequences is not None and (unknown := [name for name in names if not (folder / name).is_dir()]):
         raise UserError(f"sequence: found {', '.join(unknown)}; expected some of the folders in {folder}")
     found, problems = find_sequences(folder, Path(predictions), names, protocol)
-    done = _in_parallel(partial(score_sequence, protocol=protocol), found, processes)
-    if progress:
-        from rich.console import Console
-        from rich.progress import track
-
-        done = track(done, "Scoring", total=len(found), console=Console(stderr=True), transient=True)
-    scored = list(done)
-    problems += [problem for sequence in scored for problem in sequence.problems]
-    if problems:
-        raise UserError("\n".join(dict.fromkeys(problems)))
+    scored = score_each(partial(score_sequence, protocol=protocol), found, problems, processes, progress)
     if not any(len(sequence.region) for sequence in scored):
         raise UserError(f"{folder}: found no object in the first frame of any sequence; expected at least one")
-    return Scores(scored)
+    rules = {"year": year, "split": split, "task": task, "frames": "inner" if protocol.inner else "all"}
+    return Scores(scored, rules | {"sequences": names})
 
 
 def score_masks(
@@ -116,7 +103,7 @@ def score_sequence(files: SequenceFiles, protocol: Protocol) -> SequenceScores:
 
     A problem of one frame stops the measuring, not the reading, so that all problems are found.
     """
-    scores = SequenceScores(files.annotations.name, [frame.removesuffix(".png") for frame in files.scored])
+    scores = SequenceScores(files.name, [frame.removesuffix(".png") for frame in files.scored])
     objects = read_or_report(scores.problems, count_objects, files, protocol)
     values: list[np.ndarray] = []
     for prediction, annotation in read_pairs(files, protocol, objects, scores.problems):
@@ -141,8 +128,8 @@ def measure_frame(prediction: np.ndarray, annotation: np.ndarray, objects: int, 
     if protocol.matched and (void := annotation == VOID).any():
         prediction = np.where(void, 0, prediction)
     radius = tolerance(*annotation.shape)
-    predicted = Region.of_ids(prediction, proposals, radius)
-    annotated = Region.of_ids(annotation, objects, radius)
+    predicted = Region.of_ids(prediction, range(1, proposals + 1), radius)
+    annotated = Region.of_ids(annotation, range(1, objects + 1), radius)
     if not protocol.matched:
         values = [list(map(measure, predicted, annotated)) for measure in MEASURES]
     else:
@@ -164,17 +151,3 @@ def _match(values: Sequence[np.ndarray], objects: int) -> tuple[np.ndarray, np.n
     quality = (np.mean(region, axis=2) + np.mean(contour, axis=2)) / 2
     rows, columns = linear_sum_assignment(-quality)
     return region[rows, columns], contour[rows, columns]
-
-
-def _in_parallel(
-    work: partial[SequenceScores], sequences: Sequence[SequenceFiles], processes: int
-) -> Iterable[SequenceScores]:
-    """Apply `work` to each sequence; results come in the given order."""
-    if min(processes, len(sequences)) <= 1:
-        yield from map(work, sequences)
-    else:
-        # Forking starts at once and needs no guard around a caller's main module, but is not safe beside other threads.
-        alone = threading.active_count() == 1 and "torch" not in sys.modules
-        method = "fork" if alone and sys.platform == "linux" else "spawn"
-        with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context(method)) as pool:
-            yield from pool.map(work, sequences)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -58,18 +59,19 @@ class Region:
         return cls(np.packbits(mask, axis=1, bitorder="little"), mask.shape, radius)
 
     @classmethod
-    def of_ids(cls, ids: np.ndarray, count: int, radius: int) -> list[Region]:
-        """The regions of the ids 1 to `count` of a mask [H, W] of unsigned integers; other ids are background.
+    def of_ids(cls, ids: np.ndarray, wanted: Sequence[int], radius: int) -> list[Region]:
+        """The regions of the `wanted` ids, from 1 on, of a mask [H, W] of unsigned integers; others are background.
 
         The ids' binary digits are packed, instead of one mask for each id: 5 packed planes make 20 regions.
         """
-        if int(ids.max()) > count:
-            ids = np.where(ids > count, 0, ids)
-        digits = range(count.bit_length())
-        parts = [ids] if count == 1 else [ids & (1 << digit) for digit in digits]
+        highest = max(wanted, default=0)
+        if int(ids.max()) > highest:
+            ids = np.where(ids > highest, 0, ids)
+        digits = range(highest.bit_length())
+        parts = [ids] if highest == 1 else [ids & (1 << digit) for digit in digits]
         planes = [np.packbits(part, axis=1, bitorder="little") for part in parts]
         regions = []
-        for index in range(1, count + 1):
+        for index in wanted:
             chosen = [planes[digit] if index >> digit & 1 else ~planes[digit] for digit in digits]
             regions.append(cls(functools.reduce(np.bitwise_and, chosen), ids.shape, radius))
         return regions

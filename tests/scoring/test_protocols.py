@@ -147,7 +147,7 @@ def test_tables_and_files_hold_full_precision(tmp_path: Path) -> None:
     assert list(objects[0]) == ["Sequence", *COLUMNS[1:], COLUMNS[0]]
     assert {row.pop("Sequence"): {name: float(row[name]) for name in row} for row in objects} == scores.objects
     assert list(frames[0]) == ["Sequence", "Frame", "J", "F"]
-    [(name, region, contour)] = scores.sequences[0].objects()
+    [(name, _, region, contour)] = scores.sequences[0].objects()
     assert [(row["Sequence"], row["Frame"]) for row in frames] == [(name, f"{index:05d}") for index in range(1, 8)]
     assert [[float(row[key]) for row in frames] for key in "JF"] == [region.tolist(), contour.tolist()]
     assert scores.write(tmp_path / "less") == [tmp_path / "less" / name for name in ("global.csv", "per-sequence.csv")]
