@@ -62,7 +62,18 @@ def start_log(label: str = "", path: Path | None = None) -> None:
 
 
 # The verbs that the extra `report` is enough for; the others that need more than the base need `train`.
-REPORT_VERBS = ("tables", "plots", "strips", "report", "check-records", "compare", "publish", "status", "summary")
+REPORT_VERBS = (
+    "release",
+    "tables",
+    "plots",
+    "strips",
+    "report",
+    "check-records",
+    "compare",
+    "publish",
+    "status",
+    "summary",
+)
 
 
 class OneLineErrors(TyperGroup):
