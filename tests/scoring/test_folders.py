@@ -1,4 +1,4 @@
-"""Scores of any two folders: which frames of which objects count, on hand-made masks and against a literal reference."""
+"""Scores of any two folders: which frames of which objects count, by hand-made masks and a literal reference."""
 
 from __future__ import annotations
 
