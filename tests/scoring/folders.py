@@ -83,3 +83,13 @@ def perturbed(rng: np.random.Generator, stack: np.ndarray) -> np.ndarray:
     """The masks moved by a few pixels, without void."""
     moved = [np.roll(ids, tuple(rng.integers(-3, 4, 2)), (0, 1)) for ids in stack]
     return np.where(np.stack(moved) == 255, 0, np.stack(moved))
+
+
+def write_bars(folder: Path, frames: dict[int, dict[int, tuple[int, int]]], sequence: str = "bars") -> Path:
+    """Frames of full-height bars, by their number: {id: (first column, last column + 1)}."""
+    for number, bars in frames.items():
+        ids = np.zeros((12, 40), dtype=np.uint16)
+        for index, (left, right) in bars.items():
+            ids[:, left:right] = index
+        save(folder / sequence / f"{number:05d}.png", ids)
+    return folder
