@@ -104,11 +104,11 @@ class SyntheticData(Section):
     """What `slowfast-vos synthesize` draws."""
 
     seed: Seed = 63
-    train: Annotated[int, Field(ge=2)] = 12
-    val: Count = 8
-    frames: Annotated[int, Field(ge=4)] = 24
-    height: Annotated[int, Field(ge=64)] = 240
-    width: Annotated[int, Field(ge=96)] = 400
+    train: Annotated[int, Field(ge=2, le=10_000)] = 12
+    val: Annotated[int, Field(ge=1, le=10_000)] = 8
+    frames: Annotated[int, Field(ge=4, le=100_000)] = 24
+    height: Annotated[int, Field(ge=64, le=10_000)] = 240
+    width: Annotated[int, Field(ge=96, le=10_000)] = 400
 
 
 class Data(Section):
