@@ -7,6 +7,7 @@ import shutil
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -134,15 +135,14 @@ def test_any_tree(
     lists = [path for path in everything if path.suffix in (".txt", ".yml")]
 
     def check(place: int, among: str, how: Spoiling | tuple[Any, ...] | str, verb: str) -> None:
-        copy = tmp_path / "copy"
-        shutil.copytree(root, copy)
-        monkeypatch.chdir(copy)
-        paths = lists if among == "lists" else everything
-        change(copy / paths[place % len(paths)], how)
-        with unharmed(*(path for path in copy.iterdir() if path.name not in ("results", "logs"))):
-            answered(invoke(*VERBS[verb]))
-        for folder in (copy, tmp_path / "out"):
-            shutil.rmtree(folder, ignore_errors=True)
+        with TemporaryDirectory(dir=tmp_path) as folder:
+            copy = Path(folder) / "copy"
+            shutil.copytree(root, copy)
+            monkeypatch.chdir(copy)
+            paths = lists if among == "lists" else everything
+            change(copy / paths[place % len(paths)], how)
+            with unharmed(*(path for path in copy.iterdir() if path.name not in ("results", "logs"))):
+                answered(invoke(*VERBS[verb]))
 
     hold(count, check, ANYWHERE, st.sampled_from(["lists", "all", "all"]), CHANGES, st.sampled_from([*VERBS]))
 
