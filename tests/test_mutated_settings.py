@@ -85,7 +85,7 @@ def load(path: Path) -> str:
     return ""
 
 
-@cases(40, 90)
+@cases(20, 60)
 def test_any_value_in_any_place(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "run.yaml"
@@ -110,7 +110,7 @@ def test_every_key(value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             load(path)
 
 
-@cases(20, 30)
+@cases(10, 30)
 def test_any_text(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Callable[..., Result]) -> None:
     monkeypatch.chdir(tmp_path)
 
@@ -125,7 +125,7 @@ def test_any_text(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, i
     hold(count, check, TEXTS, st.sampled_from([".yaml", ".json"]), st.sampled_from(["status", "summary"]))
 
 
-@cases(20, 30)
+@cases(10, 30)
 def test_any_claims(count: int, tmp_path: Path) -> None:
     path, text = tmp_path / "claims.yaml", CLAIMS.read_bytes()
     settings = parse_settings({**yaml.safe_load(TINY.read_text()), "claims": {"file": str(path)}}, "tiny")

@@ -66,7 +66,7 @@ def given_files(
     return folder
 
 
-@cases(2, 25)
+@cases(2, 20)
 def test_any_frames_and_checkpoint(
     count: int, given_files: Path, tmp_path: Path, invoke: Callable[..., Result]
 ) -> None:

@@ -63,7 +63,7 @@ def said(call: Callable[[], object]) -> str:
     return ""
 
 
-@cases(12, 50)
+@cases(8, 40)
 def test_any_frames_and_targets(count: int, network: Build) -> None:
     models = {training: network().train(training) for training in (False, True)}
 
@@ -84,7 +84,7 @@ def test_any_frames_and_targets(count: int, network: Build) -> None:
     hold(count, check, st.booleans(), parts, st.integers(0, 2), CHANGE, OTHERS, st.sampled_from([True, *[False] * 4]))
 
 
-@cases(8, 30)
+@cases(6, 30)
 def test_any_option(count: int, network_options: dict[str, Any]) -> None:
     named = [*inspect.signature(SlowFastMaskRCNN).parameters, *inspect.signature(build_detector).parameters]
     options = sorted({*named, "min_size", "box_nms_thresh"} - {"self", "detector_options", "torchvision_options"})

@@ -127,7 +127,7 @@ VERBS = {
 }
 
 
-@cases(12, 70)
+@cases(6, 45)
 def test_any_tree(
     count: int, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Callable[..., Result]
 ) -> None:
@@ -154,7 +154,7 @@ def with_header(content: bytes, place: int, value: int) -> bytes:
     return content[:12] + header + zlib.crc32(header).to_bytes(4) + content[33:]
 
 
-@cases(30, 40)
+@cases(20, 60)
 def test_any_mask(count: int, tmp_path: Path) -> None:
     path = tmp_path / "00000.png"
 
