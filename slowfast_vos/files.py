@@ -74,6 +74,12 @@ def expect_writable(folder: Path) -> None:
         raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
 
 
+def refuse_pipe(path: str | Path, expected: str) -> None:
+    """A UserError where a named pipe lies, which would be waited for, or anything else that is no file."""
+    if (path := Path(path)).exists() and not path.is_file():
+        raise UserError(f"{path}: cannot be read ({'a folder' if path.is_dir() else 'no regular file'}); {expected}")
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` to `path` as a whole file (UTF-8)."""
     with atomic_write(path) as temporary:
@@ -91,6 +97,7 @@ def read_json(path: str | Path) -> Any:
     Raises:
         UserError: the file is missing or is not JSON, which has no NaN and no infinity.
     """
+    refuse_pipe(path, "expected a JSON file")
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except FileNotFoundError as error:

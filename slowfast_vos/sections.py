@@ -24,15 +24,15 @@ class SyntheticData(Section):
 
     seed: Seed = 63
     """Seed of the whole dataset. A tree drawn with other values of this section is refused."""
-    train: Annotated[int, Field(ge=2)] = 12
+    train: Annotated[int, Field(ge=2, le=10_000)] = 12
     """Training sequences."""
-    val: Count = 8
+    val: Annotated[int, Field(ge=1, le=10_000)] = 8
     """Validation sequences."""
-    frames: Annotated[int, Field(ge=4)] = 24
+    frames: Annotated[int, Field(ge=4, le=100_000)] = 24
     """Frames of a sequence."""
-    height: Annotated[int, Field(ge=64)] = 240
+    height: Annotated[int, Field(ge=64, le=10_000)] = 240
     """Height of a frame in pixels."""
-    width: Annotated[int, Field(ge=96)] = 400
+    width: Annotated[int, Field(ge=96, le=10_000)] = 400
     """Width of a frame in pixels."""
 
 

@@ -101,7 +101,7 @@ class Setup:
     @property
     def wide_as(self) -> Setup | None:
         """The setup whose parameters a `wide` control matches."""
-        return Setup.parse(self.control.removeprefix("wide") or WIDE_AS) if self.control.startswith("wide") else None
+        return Setup.parse(self.control.removeprefix("wide") or WIDE_AS) if str(self.control)[:4] == "wide" else None
 
     @property
     def seen(self) -> int:

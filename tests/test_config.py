@@ -134,6 +134,14 @@ def test_defaults_of_the_network_are_the_configurations() -> None:
         ({"setups": ["1-" + "9" * 5000]}, "setups.0", 'expected "slow-fast" in frames'),
         ({"setups": ["3-7+wide3-7+still"]}, "setups.0", "found control 'wide3-7+still'"),
         ({"data": {"held_out": ["a"], "synthetic": {"width": 10}}}, "data.synthetic.width", "found 10"),
+        *[
+            (
+                {"data": {"held_out": ["a"], "synthetic": {key: 10**9}}},
+                f"data.synthetic.{key}",
+                "less than or equal to 10",
+            )
+            for key in ("train", "val", "frames", "height", "width")
+        ],
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(values: dict[str, Any], key: str, words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -111,6 +112,12 @@ def test_a_file_that_is_no_json_or_missing_is_named(content: bytes, tmp_path: Pa
     assert len(str(error.value).splitlines()) == 1
     with pytest.raises(UserError, match=r"gone\.json: missing; expected a JSON file"):
         read_json(tmp_path / "gone.json")
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(UserError, match=r"pipe\.json: cannot be read \(no regular file\); expected a JSON file"):
+        read_json(tmp_path / "pipe.json")
 
 
 def test_a_folder_that_cannot_be_written_is_found_beforehand(tmp_path: Path) -> None:

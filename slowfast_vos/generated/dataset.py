@@ -28,7 +28,15 @@ from slowfast_vos.videos.pngs import write_mask
 VERSION = 2
 RESOLUTION = "480p"  # the folder's name in DAVIS, whatever the frames' size
 JPEG_QUALITY = 92
-LEAST = {"seed": 0, "train": 1, "val": 1, "frames": 2, "height": 64, "width": 96, "processes": 1}
+RANGES = {
+    "seed": (0, 2**31 - 1),
+    "train": (1, 10_000),
+    "val": (1, 10_000),
+    "frames": (2, 100_000),  # names have five digits
+    "height": (64, 10_000),
+    "width": (96, 10_000),
+    "processes": (1, 1_000),
+}
 
 ATTRIBUTES = {
     "AC": "appearance change: the light fades and returns",
@@ -92,8 +100,9 @@ def synthesize(
     """
     numbers = {"seed": seed, "train": train, "val": val, "frames": frames, "height": height, "width": width}
     for name, value in (numbers | {"processes": processes}).items():
-        if value < LEAST[name]:
-            raise UserError(f"{name}: found {value!r}; expected a whole number, {LEAST[name]} or more")
+        least, most = RANGES[name]
+        if not least <= value <= most:
+            raise UserError(f"{name}: found {value!r}; expected a whole number from {least} to {most:,}")
     readme = root / "README.txt"
     ours = readme.exists() and readme.read_text(encoding="utf-8", errors="replace").startswith(README.splitlines()[0])
     if (root / "ImageSets").exists() and not ours:

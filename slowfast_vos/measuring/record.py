@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isclose
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -56,6 +58,15 @@ class Scores(Part):
     f_recall: Share
     f_decay: Decay
     sequences: dict[str, SequenceScores]
+
+    @model_validator(mode="after")
+    def _means(self) -> Scores:
+        """One object a sequence: a global statistic is the mean of its sequences, so that an edited number shows."""
+        for name in ("jf_mean", *SequenceScores.model_fields) if self.sequences else ():
+            found, expected = getattr(self, name), fmean(getattr(one, name) for one in self.sequences.values())
+            if not isclose(found, expected, abs_tol=1e-9):
+                raise ValueError(f"found {name} {found:g}; expected {expected:g}, as its sequences say")
+        return self
 
 
 class Epoch(Part):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from inspect import signature
+from math import inf
+from numbers import Integral, Real
 from typing import Any, get_args
 
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
@@ -21,6 +23,7 @@ CLASSES = 2
 ROI_LEVELS = ("0", "1", "2", "3")
 ROI_SIZE = 7
 MASK_ROI_SIZE = 14
+MOST = 65_536  # of any count or width
 
 
 def build_detector(
@@ -60,10 +63,15 @@ def build_detector(
         UserError: no such option or backbone, not five anchor sizes, no such level or precision, or a width that
             cannot be divided.
     """
-    if fpn_channels < 8 or fpn_channels % 8:
+    _check_numbers(locals() | torchvision_options)
+    if not isinstance(backbone, str):
+        raise UserError(
+            f"model.backbone: found {backbone!r}; expected the name of a torchvision ResNet or a timm model"
+        )
+    if fpn_channels % 8:
         raise UserError(f"model.fpn_channels: found {fpn_channels}; expected a multiple of 8, at least 8")
-    if not roi_levels or not set(roi_levels) <= set(ROI_LEVELS):
-        raise UserError(f"model.roi_levels: found {list(roi_levels)}; expected some of {list(ROI_LEVELS)}")
+    if not isinstance(roi_levels, list | tuple) or not roi_levels or any(one not in ROI_LEVELS for one in roi_levels):
+        raise UserError(f"model.roi_levels: found {roi_levels!r}; expected some of {list(ROI_LEVELS)}")
     if len(anchor_sizes) != 5:
         raise UserError(f"model.anchor_sizes: found {len(anchor_sizes)} sizes; expected 5, one a level")
     if precision not in get_args(Precision):
@@ -86,3 +94,24 @@ def build_detector(
         box_detections_per_img=box_detections_per_img,
         **torchvision_options,
     )
+
+
+def _check_numbers(options: Mapping[str, Any]) -> None:
+    """Raise UserError for an option that is no number, or no list of them, where its default is."""
+    defaults = {
+        name: one.default for name, one in signature(MaskRCNN).parameters.items()
+    } | build_detector.__kwdefaults__
+    for name, value in options.items():
+        default = defaults.get(name)
+        least, most = (0, ALL_LAYERS) if name == "trainable_backbone_layers" else (1, MOST)
+        if isinstance(default, float):
+            fits, expected = isinstance(value, Real) and 0 <= value < inf, "a number ≥ 0"
+        elif isinstance(default, int) or name in ("mask_channels", "anchor_sizes"):
+            several = isinstance(value, list | tuple) and (isinstance(default, tuple) or name == "min_size")
+            fits = bool(value) if several else not isinstance(default, tuple)
+            fits &= all(isinstance(one, Integral) and least <= one <= most for one in (value if several else [value]))
+            expected = f"{'whole numbers' if isinstance(default, tuple) else 'a whole number'} from {least} to {most:,}"
+        else:
+            continue
+        if not fits or isinstance(value, bool):
+            raise UserError(f"model.{name}: found {value!r}; expected {expected}")

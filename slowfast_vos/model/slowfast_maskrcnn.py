@@ -14,7 +14,7 @@ from torchvision.models.detection.image_list import ImageList
 from slowfast_vos.errors import UserError
 from slowfast_vos.model.backbones import Precision
 from slowfast_vos.model.detector import ROI_LEVELS, build_detector
-from slowfast_vos.model.inputs import Target, check_frames, check_range, check_targets
+from slowfast_vos.model.inputs import Target, check_clip, check_frames, check_range, check_targets
 from slowfast_vos.model.pathways import temporal_module
 from slowfast_vos.model.streaming import Features, detect, paste
 from slowfast_vos.setups import Setup
@@ -142,10 +142,11 @@ class SlowFastMaskRCNN(nn.Module):
     def forward(
         self, frames: Sequence[Tensor], targets: Sequence[Target | None] | None = None
     ) -> list[dict[str, Tensor]] | dict[str, Tensor]:
+        check_clip(frames, targets)
         if self.training:
             if len(targets or ()) != len(frames):
-                found = f"{len(targets or ())} targets for {len(frames)} frames"
-                raise ValueError(f"{found}; training expects one target or None per frame")
+                found = f"{len(targets or ())} for {len(frames)} frames"
+                raise ValueError(f"targets: found {found}; expected one or None per frame")
             return self.losses(frames, targets)
         return [paste(detection) for detection in detect(self, frames)]
 
@@ -174,7 +175,7 @@ class SlowFastMaskRCNN(nn.Module):
         """
         centres = [i for i, target in enumerate(targets) if target is not None]
         if not centres:
-            raise ValueError("no frame has a target; expected at least one")
+            raise ValueError("targets: found None for every frame; expected one at least")
         check_frames(frames)
         check_range(frames)
         check_targets(targets, frames)

@@ -101,11 +101,15 @@ def write_page(results: Results, out: Path) -> list[Path]:
 def _inline(context: Context, path: str) -> str:
     """A picture as a data URI; strips of photographs as WebP, at a tenth of their PNGs' size."""
     file, data = context["folder"] / path, io.BytesIO()
-    if file.suffix == ".png":
-        with Image.open(file) as picture:
-            picture.save(data, "WEBP", quality=82, method=4)
-    else:
-        data.write(file.read_bytes())
+    try:
+        if file.suffix == ".png":
+            with Image.open(file) as picture:
+                picture.save(data, "WEBP", quality=82, method=4)
+        else:
+            data.write(file.read_bytes())
+    except (OSError, SyntaxError, ValueError) as error:
+        expected = "expected a picture of the run (slowfast-vos plots, slowfast-vos strips)"
+        raise UserError(f"{file}: cannot be read ({error}); {expected}") from error
     media = "image/svg+xml" if file.suffix == ".svg" else "image/webp"
     return f"data:{media};base64,{base64.b64encode(data.getvalue()).decode()}"
 

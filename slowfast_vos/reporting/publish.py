@@ -19,8 +19,9 @@ def publish(results: Results, out: Path) -> Path:
     """Write a run's page, tables and records into `out`, in place of what this wrote there before.
 
     Raises:
-        UserError: a record is missing, or the page is.
+        UserError: a record is missing, or the page is; or the folder holds something else.
     """
+    _expect_own(out, ARCHIVE)
     run, page = read_run(results), results.reports / "report.html"
     if not page.is_file():
         raise UserError(f"{page}: missing; expected the run's page (slowfast-vos report)")
@@ -46,12 +47,24 @@ def rebuild_tables(published: Path, folder: Path) -> Path:
 
     Args:
         folder: gets the records, and the tables as `tables`.
+
+    Raises:
+        UserError: the archive is damaged, or the folder holds something else.
     """
+    _expect_own(folder, "records")
     unpack(published, folder / "records")
     results = Results(load_settings(folder / "records" / "settings.json"), folder, folder / "records")
     with atomic_folder(folder / "tables") as tables:
         _copy_tables(results, tables)
     return folder / "tables"
+
+
+def _expect_own(folder: Path, mark: str) -> None:
+    """Refuse to write into a folder of other files, which lacks what is written here first."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: found a file; expected a folder, or none yet")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / mark).exists():
+        raise UserError(f"{folder}: found other files; expected an empty folder, or one written before")
 
 
 def _copy_tables(results: Results, out: Path) -> None:

@@ -85,8 +85,8 @@ def unpack(published: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             archive.extractall(folder)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: cannot be unpacked ({error}); expected a run's records") from None
+    except Exception as error:  # zipfile raises nearly anything, depending on the bytes
+        raise UserError(f"{path}: cannot be unpacked ({error}); expected a run's records") from error
 
 
 def _frames(records: dict[str, Record]) -> dict[str, pd.DataFrame]:

@@ -14,6 +14,7 @@ import yaml
 from PIL import Image, UnidentifiedImageError
 
 from slowfast_vos.errors import UserError
+from slowfast_vos.files import refuse_pipe
 from slowfast_vos.prefetch import prefetch
 
 if TYPE_CHECKING:
@@ -73,15 +74,10 @@ def as_tensor(picture: np.ndarray) -> Tensor:
     return torch.from_numpy(picture).permute(2, 0, 1).float().div(255)
 
 
-def _refuse_pipe(path: Path) -> None:
-    if path.exists() and not path.is_file():  # a named pipe would be waited for
-        raise UserError(f"{path}: cannot be read; expected a picture (no regular file)")
-
-
 @contextmanager
 def open_picture(path: Path) -> Iterator[Image.Image]:
     """Open a picture; a UserError says that it is missing or is none."""
-    _refuse_pipe(path)
+    refuse_pipe(path, "expected a picture")
     try:
         with Image.open(path) as image:
             yield image
@@ -245,7 +241,7 @@ def open_video(folder: Path) -> Video:
         raise UserError(f"{folder}: found no pictures ({', '.join(PICTURES)}); expected a folder of frames")
     stems: dict[str, Path] = {}
     for path in files:
-        _refuse_pipe(path)
+        refuse_pipe(path, "expected a picture")
         if (other := stems.setdefault(path.stem, path)) is not path:
             raise UserError(
                 f"{path}: found {other.name} beside it; expected one frame of this name, as its mask has it"

@@ -16,7 +16,7 @@ from PIL import Image
 from zlib_ng import zlib_ng
 
 from slowfast_vos.errors import UserError
-from slowfast_vos.files import atomic_write
+from slowfast_vos.files import atomic_write, refuse_pipe
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _INDEXED, _GREY_ALPHA = 0, 3, 4
@@ -45,6 +45,7 @@ def read_mask(path: str | Path) -> np.ndarray:
     Raises:
         UserError: the file is missing, unreadable, truncated, corrupt, no PNG, or holds colours.
     """
+    refuse_pipe(path, _EXPECTED)
     try:
         with open(path, "rb") as file:
             return _decode(file.read())
@@ -161,7 +162,7 @@ def _decode_by_library(content: bytes, depth: int, colour: int) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             samples = np.array(image)
-    except (OSError, SyntaxError, zlib.error, struct.error, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, zlib.error, struct.error, MemoryError, Image.DecompressionBombError) as error:
         raise ValueError(f"corrupt PNG ({error})") from error
     if colour == _GREY_ALPHA:
         samples = samples[..., 0]

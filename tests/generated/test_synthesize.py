@@ -92,7 +92,11 @@ def test_layout_and_split_files(tiny: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("seed", -1), ("train", 0), ("val", 0), ("frames", 1), ("height", 32), ("width", 64)]
+    ("name", "value"),
+    [
+        *[("seed", -1), ("train", 0), ("val", 0), ("frames", 1), ("height", 32), ("width", 64), ("processes", 0)],
+        *[(name, 10**30) for name in ("seed", "train", "val", "frames", "height", "width", "processes")],
+    ],
 )
 def test_a_value_out_of_range_is_named(tmp_path: Path, name: str, value: int) -> None:
     with pytest.raises(UserError, match=rf"{name}: found {value}; expected"):

@@ -36,6 +36,12 @@ def record(**values: Any) -> Record:
         ({"settings": {"name": "other"}}, "found settings of 'other'; expected those of 'demo'"),
         *[({"scores": SCORES | {"jf_mean": share}}, "scores.jf_mean: Input should be ") for share in (7.5, -0.1)],
         ({"scores": SCORES | {"j_decay": -1.5}}, "scores.j_decay: Input should be "),
+        ({"scores": SCORES | {"j_mean": 0.6}}, "scores: found j_mean 0.6; expected 0.5, as its sequences say"),
+        ({"scores": SCORES | {"jf_mean": 0.6}}, "scores: found jf_mean 0.6; expected 0.5, as its sequences say"),
+        (
+            {"scores": SCORES | {"sequences": {"bear": STATISTICS, "cow": STATISTICS | {"f_decay": 0.25}}}},
+            "scores: found f_decay 0.5; expected 0.375, as its sequences say",
+        ),
         ({"scores": SCORES | {"sequences": {}}}, "found scores of no sequence; expected one at least"),
         ({"scores": SCORES | {"sequences": {"bear": STATISTICS | {"f_mean": 2}}}}, "scores.sequences.bear.f_mean: "),
     ],

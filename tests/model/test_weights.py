@@ -196,7 +196,7 @@ def test_files_that_do_not_serve_are_refused_in_one_line(
         ({"anchor_sizes": [8, 16]}, r"model\.anchor_sizes: found 2 sizes; expected 5"),
         ({"roi_levels": []}, r"model\.roi_levels: found \[\]; expected some of"),
         ({"roi_levels": ["0", "pool"]}, r"model\.roi_levels: found \['0', 'pool'\]; expected some of"),
-        ({"fpn_channels": 0}, r"model\.fpn_channels: found 0; expected a multiple of 8"),
+        ({"fpn_channels": 0}, r"model\.fpn_channels: found 0; expected a whole number from 1"),
         ({"fpn_channels": 12}, r"model\.fpn_channels: found 12; expected a multiple of 8"),
         ({"backbone": "resnet51"}, r"model\.backbone.* 'resnet51'.*expected"),
         ({"backbone": "vit_tiny_patch16_224"}, r"model\.backbone.* 'vit_tiny_patch16_224'.*expected"),

@@ -130,3 +130,21 @@ def test_the_page_needs_the_pictures(tmp_path: Path) -> None:
     results = write_run(settings_for(**SETTINGS), tmp_path)
     with pytest.raises(UserError, match="figures: missing; expected the run's pictures"):
         write_page(results, results.reports)
+
+
+def test_a_picture_that_is_missing_or_none_is_named(tmp_path: Path) -> None:
+    results = write_run(settings_for(**SMALL), tmp_path)
+    for name in ("figures", "strips"):
+        (results.reports / name).mkdir(parents=True)
+    with pytest.raises(
+        UserError, match=r"differences\.svg: cannot be read .*; expected a picture of the run \(slowfast-"
+    ):
+        write_page(results, results.reports)
+    write_plots(results, results.reports / "figures")
+    for task in TASKS:
+        for name in read_run(results).shown:
+            (results.reports / "strips" / f"{task}-{name}.png").write_text("no picture")
+            (results.reports / "strips" / f"{task}-{name}.webp").write_text("no picture")
+    with pytest.raises(UserError, match=r"strips/.*: cannot be read"):
+        write_page(results, results.reports)
+    assert not (results.reports / "report.html").exists()

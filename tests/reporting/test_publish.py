@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
 from fake_runs import SMALL, settings_for, write_run
 from slowfast_vos.errors import UserError
 from slowfast_vos.reporting.publish import publish, rebuild_tables
-from slowfast_vos.reporting.records import ARCHIVE
+from slowfast_vos.reporting.records import ARCHIVE, unpack
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = [path.parent for path in sorted((ROOT / "results/published").glob(f"*/{ARCHIVE}"))]
@@ -31,6 +33,40 @@ def test_a_published_run_gives_its_tables_again(tmp_path: Path) -> None:
     assert {"claims.csv", "table1.md"} <= set(first)
     publish(results, tmp_path / "out")
     assert (tmp_path / "out" / ARCHIVE).read_bytes() == archive
+
+
+@pytest.mark.parametrize("place", ["local header", "data", "method", "flags"])
+def test_a_damaged_archive_is_refused_in_one_line(place: str, tmp_path: Path) -> None:
+    path = tmp_path / ARCHIVE
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("settings.json", "settings " * 100)
+    content = bytearray(path.read_bytes())
+    central = content.rindex(b"PK\x01\x02")
+    at = {"local header": 2, "data": 30 + len("settings.json"), "method": central + 10, "flags": central + 8}[place]
+    content[at] ^= 7
+    path.write_bytes(content)
+    with pytest.raises(UserError) as error:
+        unpack(tmp_path, tmp_path / "out")
+    assert str(error.value).startswith(f"{path}: cannot be unpacked (")
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_nothing_of_a_persons_is_replaced(tmp_path: Path) -> None:
+    results = write_run(settings_for(**SMALL), tmp_path / "run")
+    results.settings.save(results.root / "settings.json")
+    results.reports.mkdir(parents=True)
+    (results.reports / "report.html").write_text("A page.")
+    own = tmp_path / "own" / "tables" / "mine.csv"
+    own.parent.mkdir(parents=True)
+    own.write_text("1")
+    published = publish(results, tmp_path / "out")
+    for write in (partial(publish, results), partial(rebuild_tables, published)):
+        with pytest.raises(UserError, match=r"own: found other files; expected an empty folder, or one written before"):
+            write(tmp_path / "own")
+        with pytest.raises(UserError, match=r"mine\.csv: found a file; expected a folder"):
+            write(own)
+    assert own.read_text() == "1"
+    assert rebuild_tables(published, tmp_path / "again") == rebuild_tables(published, tmp_path / "again")
 
 
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda path: path.name)

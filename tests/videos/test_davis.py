@@ -205,7 +205,7 @@ def test_no_folder_and_a_file_are_no_video(tmp_path: Path) -> None:
 def test_a_named_pipe_is_no_frame(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "00000.jpg")
     for read in (read_frame, lambda path: open_video(path.parent)):
-        with pytest.raises(UserError, match=r"00000\.jpg: cannot be read; expected a picture"):
+        with pytest.raises(UserError, match=r"00000\.jpg: cannot be read \(no regular file\); expected a picture"):
             read(tmp_path / "00000.jpg")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -196,3 +197,9 @@ def test_missing_files_folders_and_unreadable_files_are_refused(tmp_path: Path) 
     for name, found in (("none.png", "missing"), ("folder.png", "cannot be read"), ("loop.png", "cannot be read")):
         with pytest.raises(UserError, match=rf"{name}: {found}.*expected a mask"):
             read_mask(tmp_path / name)
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "00000.png")
+    with pytest.raises(UserError, match=r"00000\.png: cannot be read \(no regular file\); expected a mask"):
+        read_mask(tmp_path / "00000.png")
