@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache, partial
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
+from torch import Tensor
 
 from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
-from slowfast_vos.model.slowfast_maskrcnn import Prepared, SlowFastMaskRCNN
+from slowfast_vos.model.slowfast_maskrcnn import Prepared, Resized, SlowFastMaskRCNN
 from slowfast_vos.model.streaming import batches
 from slowfast_vos.sections import FREEZES
 from slowfast_vos.training.loop import Resume, TrainingState, derived_seed, make_sgd, seed_everything, total_loss
@@ -18,8 +21,26 @@ from slowfast_vos.videos.augment import Augment
 from slowfast_vos.videos.davis import Video, targets
 
 SAMPLES_PER_EPOCH = 200
-SampleKey = tuple[str, str, int]  # video, scale, iteration
-Reuse = Callable[[SampleKey, Callable[[], Prepared]], Prepared]
+SampleKey = tuple[str, str, str, int]  # "drawn" or "prepared", video, scale, iteration
+T = TypeVar("T")
+
+
+class Drawn(NamedTuple):
+    """A sample through the layers that never train: the same for all configurations."""
+
+    resized: Resized
+    random: Tensor  # the generator's state after it, since an RPN that trains draws anchors next
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of maps, masks and state."""
+        return self.resized.nbytes + self.random.nbytes
+
+
+class Reuse(Protocol):
+    """Gives the sample of a key, or makes it."""
+
+    def __call__(self, key: SampleKey, make: Callable[[], T], /) -> T: ...
 
 
 @dataclass(frozen=True)
@@ -33,6 +54,10 @@ class Configuration:
     def as_job(self) -> dict[str, str]:
         """The configuration as a record's `job`."""
         return asdict(self)
+
+
+def _anew(_: SampleKey, make: Callable[[], T], /) -> T:
+    return make()
 
 
 def fine_tune(
@@ -53,7 +78,8 @@ def fine_tune(
 
     Args:
         iterations: samples; the gradients of `finetune.accumulate` of them make one optimiser step.
-        reuse: gives a sample by its key, or prepares it; for configurations that freeze all but the RoI heads.
+        reuse: gives a sample by its key, or makes it: drawn for all configurations alike, or (key "prepared") ready for
+            the RoI heads, for those that freeze all else.
 
     Raises:
         UserError: the first frame shows no object.
@@ -68,21 +94,30 @@ def fine_tune(
     optimizer = make_sgd(model, settings.finetune, configuration.lr)
     augment = Augment(settings.finetune, float(configuration.scale))
     order = model.setup.mirrored_window(len(video))
-    frames = torch.stack([video.frame(index) for index in range(max(order) + 1)])  # [T, 3, H, W], frame 0 first
     # Augmented where the model is: a GPU would wait for a CPU's affine map of large frames.
     device = next(model.parameters()).device
-    frames, ids = frames.to(device), ids.to(device)
+    ids = ids.to(device)
     steps = list(batches(range(iterations), settings.finetune.accumulate))
     epochs = list(batches(steps, max(SAMPLES_PER_EPOCH // settings.finetune.accumulate, 1)))
     state = TrainingState(model, optimizer, seed, len(epochs), f"{video.name}, ", resume)
     common = settings.option("seeding") == "identity"
-    if not common or drifting or configuration.freeze != "BB_SF":
-        reuse = None
+    heads_alone = configuration.freeze == "BB_SF" and not drifting
+    if reuse is None or not common:
+        reuse = _anew
 
-    def prepare() -> Prepared:
-        moved, target = augment(frames, ids)
+    @cache
+    def frames() -> Tensor:  # [T, 3, H, W], frame 0 first; not read where all samples are there
+        return torch.stack([video.frame(index) for index in range(max(order) + 1)]).to(device)
+
+    def draw() -> Drawn:
+        moved, target = augment(frames(), ids)
         target = {key: value.to(device) for key, value in target.items()}
-        return model.prepare(list(moved), [target, *[None] * (len(moved) - 1)], order)
+        return Drawn(model.resize(list(moved), [target, *[None] * (len(moved) - 1)]), torch.get_rng_state())
+
+    def prepare(*sample: str | int) -> Prepared:
+        drawn = reuse(("drawn", *sample), draw)
+        torch.set_rng_state(drawn.random)
+        return model.prepare_resized(drawn.resized, order)
 
     for epoch in state.epochs():
         for _, samples in state.steps(epochs[epoch]):
@@ -90,7 +125,9 @@ def fine_tune(
             for sample in samples:
                 if common:
                     seed_everything(derived_seed(seed, "sample", sample))
-                prepared = reuse((video.name, configuration.scale, sample), prepare) if reuse else prepare()
+                identity = video.name, configuration.scale, sample
+                make = partial(prepare, *identity)
+                prepared = reuse(("prepared", *identity), make) if heads_alone else make()
                 if common:  # whether it was cached or not, the heads draw the same boxes
                     seed_everything(derived_seed(seed, "boxes", sample))
                 losses = model.head_losses(prepared)
