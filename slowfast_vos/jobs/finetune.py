@@ -34,7 +34,7 @@ class SampleCache:
     """
 
     def __init__(self, gib: float) -> None:
-        self.bytes_left = dict.fromkeys(("drawn", "prepared"), gib * GIB / 2)
+        self.bytes_left = dict.fromkeys(("resized", "prepared"), gib * GIB / 2)
         self.samples: dict[SampleKey, Any] = {}
 
     def get(self, key: SampleKey, make: Callable[[], T], /) -> T:
@@ -42,8 +42,9 @@ class SampleCache:
         found = self.samples.get(key)
         if found is None:
             found = make()
-            if found.nbytes <= self.bytes_left[key[0]]:
-                self.bytes_left[key[0]] -= found.nbytes
+            size_in_bytes = sum(one.nbytes for one in (found if isinstance(found, list) else [found]))
+            if size_in_bytes <= self.bytes_left[key[0]]:
+                self.bytes_left[key[0]] -= size_in_bytes
                 self.samples[key] = found
         return found
 

@@ -31,6 +31,7 @@ class Resized(NamedTuple):
     centres: list[int]  # frames with a target
     image_sizes: list[tuple[int, int]]  # of each, height and width of the resized frame
     targets: list[Target]  # of each, resized
+    random: Tensor  # state of the CPU's generator, from which resizing draws
 
     @property
     def nbytes(self) -> int:
@@ -192,7 +193,7 @@ class SlowFastMaskRCNN(nn.Module):
             order: indices of the frames in the order of time, where it is not theirs; a frame may come repeatedly
                 (it is encoded once), and one with a target then stands at the middle of its places.
         """
-        return self.prepare_resized(self.resize(frames, targets), order)
+        return self.prepare_resized([self.resize(frames, targets)], order)[0]
 
     def resize(self, frames: Sequence[Tensor], targets: Sequence[Target | None]) -> Resized:
         """What no weight that trains changes; `frames` and `targets` as for `prepare`."""
@@ -206,12 +207,20 @@ class SlowFastMaskRCNN(nn.Module):
         images, scaled = self.maskrcnn_model.transform(list(frames), [target or nothing for target in targets])
         sizes = [images.image_sizes[i] for i in centres]
         size = tuple(images.tensors.shape[-2:])
-        return Resized(self._stem(images.tensors), size, centres, sizes, [scaled[i] for i in centres])
+        scaled = [scaled[i] for i in centres]
+        return Resized(self._stem(images.tensors), size, centres, sizes, scaled, torch.get_rng_state())
 
-    def prepare_resized(self, resized: Resized, order: Sequence[int] | None = None) -> Prepared:
-        """As `prepare`."""
-        stem, size, centres, sizes, scaled = resized
-        features = self._pyramid(stem)
+    def prepare_resized(self, samples: Sequence[Resized], order: Sequence[int] | None = None) -> list[Prepared]:
+        """As `prepare`, for some samples whose frames pass the backbone as one batch."""
+        stems = [sample.stem for sample in samples]
+        levels = self._pyramid(torch.cat(stems) if len(stems) > 1 else stems[0])
+        split = {level: maps.split([len(stem) for stem in stems]) for level, maps in levels.items()}
+        encoded = [{level: maps[i] for level, maps in split.items()} for i in range(len(samples))]
+        return [self._prepare(*one, order) for one in zip(samples, encoded, strict=True)]
+
+    def _prepare(self, resized: Resized, features: Features, order: Sequence[int] | None) -> Prepared:
+        stem, size, centres, sizes, scaled, random = resized
+        torch.set_rng_state(random)  # an RPN that trains draws next
         own = {level: maps[centres] for level, maps in features.items()}
         shape = stem.new_empty(1).expand(len(centres), 3, *size)  # the RPN reads no more of the images
         proposals, rpn_losses = self.maskrcnn_model.rpn(ImageList(shape, sizes), own, scaled)

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache, partial
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,26 +21,8 @@ from slowfast_vos.videos.augment import Augment
 from slowfast_vos.videos.davis import Video, targets
 
 SAMPLES_PER_EPOCH = 200
-SampleKey = tuple[str, str, str, int]  # "drawn" or "prepared", video, scale, iteration
-T = TypeVar("T")
-
-
-class Drawn(NamedTuple):
-    """A sample through the layers that never train: the same for all configurations."""
-
-    resized: Resized
-    random: Tensor  # the generator's state after it, since an RPN that trains draws anchors next
-
-    @property
-    def nbytes(self) -> int:
-        """Memory of maps, masks and state."""
-        return self.resized.nbytes + self.random.nbytes
-
-
-class Reuse(Protocol):
-    """Gives the sample of a key, or makes it."""
-
-    def __call__(self, key: SampleKey, make: Callable[[], T], /) -> T: ...
+SampleKey = tuple[str, str, str, int]  # "resized" or "prepared", video, scale, iteration
+Reuse = Callable[[SampleKey, Callable[[], Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -54,10 +36,6 @@ class Configuration:
     def as_job(self) -> dict[str, str]:
         """The configuration as a record's `job`."""
         return asdict(self)
-
-
-def _anew(_: SampleKey, make: Callable[[], T], /) -> T:
-    return make()
 
 
 def fine_tune(
@@ -78,8 +56,8 @@ def fine_tune(
 
     Args:
         iterations: samples; the gradients of `finetune.accumulate` of them make one optimiser step.
-        reuse: gives a sample by its key, or makes it: drawn for all configurations alike, or (key "prepared") ready for
-            the RoI heads, for those that freeze all else.
+        reuse: gives a sample by its key, or makes it: `Resized`, the same for all configurations, or one `Prepared` in
+            a list for those that freeze all but the RoI heads.
 
     Raises:
         UserError: the first frame shows no object.
@@ -92,8 +70,8 @@ def fine_tune(
     drifting = settings.option("frozen_statistics") == "drift"
     model.freeze(FREEZES[configuration.freeze], drifting_statistics=drifting).train()
     optimizer = make_sgd(model, settings.finetune, configuration.lr)
-    augment = Augment(settings.finetune, float(configuration.scale))
     order = model.setup.mirrored_window(len(video))
+    augment = Augment(settings.finetune, float(configuration.scale))
     # Augmented where the model is: a GPU would wait for a CPU's affine map of large frames.
     device = next(model.parameters()).device
     ids = ids.to(device)
@@ -101,38 +79,43 @@ def fine_tune(
     epochs = list(batches(steps, max(SAMPLES_PER_EPOCH // settings.finetune.accumulate, 1)))
     state = TrainingState(model, optimizer, seed, len(epochs), f"{video.name}, ", resume)
     common = settings.option("seeding") == "identity"
-    heads_alone = configuration.freeze == "BB_SF" and not drifting
-    if reuse is None or not common:
-        reuse = _anew
+    heads_alone = common and not drifting and configuration.freeze == "BB_SF"
+    # On a CPU the frames of a step pass the backbone as one batch, for speed; a GPU's memory is for larger frames.
+    together = common and not heads_alone and device.type == "cpu"
 
     @cache
-    def frames() -> Tensor:  # [T, 3, H, W], frame 0 first; not read where all samples are there
+    def frames() -> Tensor:  # [T, 3, H, W], frame 0 first; not read where all samples are known
         return torch.stack([video.frame(index) for index in range(max(order) + 1)]).to(device)
 
-    def draw() -> Drawn:
+    def make() -> Resized:
         moved, target = augment(frames(), ids)
         target = {key: value.to(device) for key, value in target.items()}
-        return Drawn(model.resize(list(moved), [target, *[None] * (len(moved) - 1)]), torch.get_rng_state())
+        return model.resize(list(moved), [target, *[None] * (len(moved) - 1)])
 
-    def prepare(*sample: str | int) -> Prepared:
-        drawn = reuse(("drawn", *sample), draw)
-        torch.set_rng_state(drawn.random)
-        return model.prepare_resized(drawn.resized, order)
+    def known(kind: str, sample: int, make: Callable[[], Any]) -> Any:
+        return reuse((kind, video.name, configuration.scale, sample), make) if reuse and common else make()
+
+    def draw(sample: int) -> Resized:
+        if common:
+            seed_everything(derived_seed(seed, "sample", sample))
+        return known("resized", sample, make)
+
+    def prepare(group: list[int]) -> list[Prepared]:
+        return model.prepare_resized(list(map(draw, group)), order)
 
     for epoch in state.epochs():
-        for _, samples in state.steps(epochs[epoch]):
+        for _, step in state.steps(epochs[epoch]):
             optimizer.zero_grad(set_to_none=True)
-            for sample in samples:
-                if common:
-                    seed_everything(derived_seed(seed, "sample", sample))
-                identity = video.name, configuration.scale, sample
-                make = partial(prepare, *identity)
-                prepared = reuse(("prepared", *identity), make) if heads_alone else make()
-                if common:  # whether it was cached or not, the heads draw the same boxes
-                    seed_everything(derived_seed(seed, "boxes", sample))
-                losses = model.head_losses(prepared)
-                total_loss(losses, f"{video.name}, iteration {sample + 1}").backward()
-                state.add(losses)
+            for group in batches(step, len(step) if together else 1):
+                kept = known("prepared", group[0], partial(prepare, group)) if heads_alone else prepare(group)
+                totals = []
+                for sample, prepared in zip(group, kept, strict=True):
+                    if common:  # whether it was cached or not, the heads draw the same boxes
+                        seed_everything(derived_seed(seed, "boxes", sample))
+                    losses = model.head_losses(prepared)
+                    totals.append(total_loss(losses, f"{video.name}, iteration {sample + 1}"))
+                    state.add(losses)
+                torch.stack(totals).sum().backward()
             optimizer.step()
         state.finish()
     return model.eval(), state

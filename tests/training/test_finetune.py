@@ -13,9 +13,11 @@ from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.errors import UserError
 from slowfast_vos.jobs.finetune import SampleCache
 from slowfast_vos.model.backbones import BackboneFPN
+from slowfast_vos.sections import FREEZES
 from slowfast_vos.training import finetune
 from slowfast_vos.training.finetune import Configuration, fine_tune
-from slowfast_vos.training.loop import DivergedError
+from slowfast_vos.training.loop import DivergedError, derived_seed, make_sgd, seed_everything
+from slowfast_vos.videos.augment import Augment
 from slowfast_vos.videos.davis import Video
 from slowfast_vos.videos.pngs import write_mask
 from stages_to_train import Build, MakeVideo, settings
@@ -186,7 +188,7 @@ def test_the_paper_seeds_a_step_and_no_sample(
     assert not torch.equal(one[1], other[1])  # the heads of the first have drawn boxes meanwhile
 
 
-@pytest.mark.parametrize(("gib", "cached"), [(1.0, {"drawn": 8, "prepared": 6}), (0.0, {})])
+@pytest.mark.parametrize(("gib", "cached"), [(1.0, {"resized": 8, "prepared": 6}), (0.0, {})])
 @pytest.mark.parametrize("backbone", [{}, {"backbone": "tf_efficientnet_lite0", "trainable_backbone_layers": 3}])
 def test_cached_samples_give_the_same_weights(
     network: Build, make_video: MakeVideo, backbone: dict[str, Any], gib: float, cached: dict[str, int]
@@ -211,3 +213,26 @@ def test_samples_that_are_cached_need_no_frame(
     for freeze in ("SF", "none"):
         fine_tune(settings(), parent, video, Configuration(freeze, "0", "0.01"), iterations=2, seed=3, reuse=kept.get)
         monkeypatch.setattr(Video, "frame", lambda *_: pytest.fail("a frame was read"))
+
+
+@pytest.mark.parametrize("freeze", ["SF", "none"])
+def test_a_step_sums_the_gradients_of_its_samples(network: Build, make_video: MakeVideo, freeze: str) -> None:
+    """The same weights, but for rounding, as where each sample passes the network by itself."""
+    run, video, parent = settings(), make_video(), network(3, 7, box_batch_size_per_image=4)
+    tuned = fine_tune(run, parent, video, Configuration(freeze, "0.25", "0.01"), iterations=2, seed=3)[0].state_dict()
+    augment, order = Augment(run.finetune, 0.25), parent.setup.mirrored_window(len(video))
+    frames = torch.stack([video.frame(index) for index in range(4)])
+    ids = torch.from_numpy(video.ids(0, binary=True)).long()
+    parent.freeze(FREEZES[freeze]).train()
+    optimizer = make_sgd(parent, run.finetune, "0.01")
+    for sample in (0, 1):
+        seed_everything(derived_seed(3, "sample", sample))
+        moved, target = augment(frames, ids)
+        prepared = parent.prepare(list(moved), [target, None, None, None], order)
+        seed_everything(derived_seed(3, "boxes", sample))
+        torch.stack(list(parent.head_losses(prepared).values())).sum().backward()
+    optimizer.step()
+    start = network(3, 7, box_batch_size_per_image=4).state_dict()
+    for name, value in parent.state_dict().items():
+        moved = (value - start[name]).float().norm()
+        assert (tuned[name] - value).float().norm() <= 1e-3 * moved + 1e-6, name
