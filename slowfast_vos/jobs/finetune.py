@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from slowfast_vos.files import atomic_folder
 from slowfast_vos.jobs.job import Job, gather_scores
 from slowfast_vos.jobs.predict import write_predictions
 from slowfast_vos.jobs.train import Selection, weights_digest
 from slowfast_vos.measuring.record import Epoch, Record
-from slowfast_vos.model.slowfast_maskrcnn import Prepared, SlowFastMaskRCNN
+from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.paths import shard
 from slowfast_vos.progress import progress_lines
 from slowfast_vos.training.features import GIB
@@ -23,26 +23,28 @@ from slowfast_vos.training.finetune import Configuration, SampleKey, fine_tune
 from slowfast_vos.training.loop import Resume, job_seed
 from slowfast_vos.videos.davis import Video
 
+T = TypeVar("T")
+
 
 class SampleCache:
-    """Fine-tuning samples as frozen parts prepare them: with common random numbers, configurations share them.
+    """Fine-tuning samples: with common random numbers, configurations share what comes before the first that trains.
 
     Args:
-        gib: bound on the cache's memory; samples beyond it are prepared each time.
+        gib: bound on the cache's memory, half of it for either kind of sample; those beyond it are made each time.
     """
 
     def __init__(self, gib: float) -> None:
-        self.bytes_left = gib * GIB
-        self.samples: dict[SampleKey, Prepared] = {}
+        self.bytes_left = dict.fromkeys(("resized", "prepared"), gib * GIB / 2)
+        self.samples: dict[SampleKey, Any] = {}
 
-    def get(self, key: SampleKey, prepare: Callable[[], Prepared]) -> Prepared:
+    def get(self, key: SampleKey, make: Callable[[], T], /) -> T:
         """The sample of that key."""
         found = self.samples.get(key)
         if found is None:
-            found = prepare()
-            size_in_bytes = sum(maps.nbytes for maps in found.enhanced.values())
-            if size_in_bytes <= self.bytes_left:
-                self.bytes_left -= size_in_bytes
+            found = make()
+            size_in_bytes = sum(one.nbytes for one in (found if isinstance(found, list) else [found]))
+            if size_in_bytes <= self.bytes_left[key[0]]:
+                self.bytes_left[key[0]] -= size_in_bytes
                 self.samples[key] = found
         return found
 
@@ -51,7 +53,9 @@ def run_grid(job: Job, setup: str, index: int, count: int) -> list[Record]:
     """Run shard `index` of `count` of a setup's grid; one record for every configuration."""
     parent = job.parent(setup)
     points, start = shard(job.results.configurations(), index, count), weights_digest(parent)
-    selection, cache = Selection(job, parent), SampleCache(job.settings.parent.feature_cache_gib)
+    # A configuration alone would fill the memory for nobody.
+    cache = SampleCache(job.settings.parent.feature_cache_gib if len(points) > 1 else 0)
+    selection = Selection(job, parent)
     return [
         _run_point(job, setup, parent, start, selection, cache, Configuration(*point))
         for point in progress_lines(points, f"grid {setup}", " ".join)

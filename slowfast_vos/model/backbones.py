@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from functools import partial
+from functools import partial, reduce
 from typing import Literal
 
 import torch
@@ -15,6 +15,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
 
 from slowfast_vos.errors import UserError
+from slowfast_vos.model.convolutions import ContiguousNorm, use_fast_convolutions
 
 Precision = Literal["fp32", "bf16"]
 STRIDES = [4, 8, 16, 32]
@@ -57,17 +58,51 @@ class BackboneFPN(nn.Module):
         else:
             self.body, channels = _timm_model(name, frozen_layers)
             # Linear bottlenecks end in features of very different scales; without a norm, training diverges.
-            norm_layer = partial(nn.GroupNorm, 8)
+            norm_layer = partial(ContiguousNorm, 8)
         self.fpn = FeaturePyramidNetwork(channels, out_channels, LastLevelMaxPool(), norm_layer)
+        use_fast_convolutions(self)
         self.out_channels = out_channels
         self.precision = precision
+        # What never trains up to stride 4, where the body is known to be a chain; and what follows it.
+        self._chain, self._ends = _chain(self.body)
+        first = self._chain.index(self._ends[0]) + 1 if self._ends else 0
+        trains = any(parameter.requires_grad for layer in self._chain[:first] for parameter in layer.parameters())
+        self._stem_length = 0 if trains else first
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            maps = self.body(images)
-            if not isinstance(maps, dict):
-                maps = OrderedDict((str(level), features) for level, features in enumerate(maps))
-            return {level: features.float() for level, features in self.fpn(maps).items()}
+        return self.pyramid(self.stem(images))
+
+    def stem(self, images: Tensor) -> Tensor:
+        """The layers up to stride 4, if they never train; else the images as they are."""
+        with self._autocast(images):
+            return reduce(lambda maps, layer: layer(maps), self._chain[: self._stem_length], images)
+
+    def pyramid(self, stem: Tensor) -> dict[str, Tensor]:
+        """The levels, from what `stem` gives."""
+        with self._autocast(stem):
+            if self._stem_length:
+                maps = [stem]
+                for layer in self._chain[self._stem_length :]:
+                    stem = layer(stem)
+                    maps += [stem] if layer in self._ends else []
+            else:
+                maps = self.body(stem)
+                maps = list(maps.values()) if isinstance(maps, dict) else maps
+            levels = OrderedDict((str(level), features) for level, features in enumerate(maps))
+            return {level: features.float() for level, features in self.fpn(levels).items()}
+
+    def _autocast(self, maps: Tensor) -> torch.autocast:
+        return torch.autocast(maps.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def _chain(body: nn.Module) -> tuple[list[nn.Module], list[nn.Module]]:
+    """A body's layers in order, and those that give features at strides 4, 8, 16, 32; none where they are no chain."""
+    if isinstance(body, IntermediateLayerGetter):
+        layers = dict(body.named_children())
+        return list(layers.values()), [layers[name] for name in body.return_layers]
+    if type(body).__name__ == "EfficientNetFeatures" and body.feature_hooks is None:
+        return [body.conv_stem, body.bn1, *body.blocks], list(map(body.get_submodule, body.feature_info.module_name()))
+    return [], []
 
 
 def _resnet(name: str, frozen_layers: int, norm_eps: float) -> tuple[nn.Module, list[int]]:
@@ -81,7 +116,7 @@ def _resnet(name: str, frozen_layers: int, norm_eps: float) -> tuple[nn.Module, 
 
 def _timm_model(name: str, frozen_layers: int) -> tuple[nn.Module, list[int]]:
     import timm  # takes a second, and the paper's network does without it
-    from timm.layers import freeze_batch_norm_2d
+    from timm.layers import Conv2dSame, freeze_batch_norm_2d
 
     if not timm.is_model(name):
         raise UserError(f"model.backbone: found {name!r}; expected a torchvision ResNet or the name of a timm model")
@@ -99,4 +134,5 @@ def _timm_model(name: str, frozen_layers: int) -> tuple[nn.Module, list[int]]:
         halvings = reach[module].bit_length() - 1 if module else halvings
         if halvings <= frozen_layers:
             parameter.requires_grad_(False)
+    use_fast_convolutions(body, Conv2dSame)
     return body, body.feature_info.channels()

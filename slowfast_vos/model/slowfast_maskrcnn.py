@@ -23,6 +23,22 @@ Border = Literal["zeros", "replicate"]
 PARTS = ("backbone", "rpn", "slow_fast", "roi_heads")
 
 
+class Resized(NamedTuple):
+    """Frames through the layers that never train."""
+
+    stem: Tensor  # [T, C, h, w], as `BackboneFPN.stem` gives it
+    size: tuple[int, int]  # height and width of the batch of images
+    centres: list[int]  # frames with a target
+    image_sizes: list[tuple[int, int]]  # of each, height and width of the resized frame
+    targets: list[Target]  # of each, resized
+    random: Tensor  # state of the CPU's generator, from which resizing draws
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the maps and masks."""
+        return self.stem.nbytes + sum(target["masks"].nbytes for target in self.targets)
+
+
 class Prepared(NamedTuple):
     """Frames as the RoI heads need them in training."""
 
@@ -31,6 +47,11 @@ class Prepared(NamedTuple):
     image_sizes: list[tuple[int, int]]  # height and width of the resized frame
     targets: list[Target]  # resized
     rpn_losses: dict[str, Tensor]  # while the RPN trains
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the maps."""
+        return sum(maps.nbytes for maps in self.enhanced.values())
 
 
 class SlowFastMaskRCNN(nn.Module):
@@ -173,6 +194,10 @@ class SlowFastMaskRCNN(nn.Module):
             order: indices of the frames in the order of time, where it is not theirs; a frame may come repeatedly
                 (it is encoded once), and one with a target then stands at the middle of its places.
         """
+        return self.prepare_resized([self.resize(frames, targets)], order)[0]
+
+    def resize(self, frames: Sequence[Tensor], targets: Sequence[Target | None]) -> Resized:
+        """What no weight that trains changes; `frames` and `targets` as for `prepare`."""
         centres = [i for i, target in enumerate(targets) if target is not None]
         if not centres:
             raise ValueError("targets: found None for every frame; expected one at least")
@@ -181,11 +206,25 @@ class SlowFastMaskRCNN(nn.Module):
         check_targets(targets, frames)
         nothing = {"boxes": frames[0].new_zeros((0, 4))}
         images, scaled = self.maskrcnn_model.transform(list(frames), [target or nothing for target in targets])
-        features = self.encode(images.tensors)
         sizes = [images.image_sizes[i] for i in centres]
+        size = tuple(images.tensors.shape[-2:])
         scaled = [scaled[i] for i in centres]
+        return Resized(self._stem(images.tensors), size, centres, sizes, scaled, torch.get_rng_state())
+
+    def prepare_resized(self, samples: Sequence[Resized], order: Sequence[int] | None = None) -> list[Prepared]:
+        """As `prepare`, for some samples whose frames pass the backbone as one batch."""
+        stems = [sample.stem for sample in samples]
+        levels = self._pyramid(torch.cat(stems) if len(stems) > 1 else stems[0])
+        split = {level: maps.split([len(stem) for stem in stems]) for level, maps in levels.items()}
+        encoded = [{level: maps[i] for level, maps in split.items()} for i in range(len(samples))]
+        return [self._prepare(*one, order) for one in zip(samples, encoded, strict=True)]
+
+    def _prepare(self, resized: Resized, features: Features, order: Sequence[int] | None) -> Prepared:
+        stem, size, centres, sizes, scaled, random = resized
+        torch.set_rng_state(random)  # an RPN that trains draws next
         own = {level: maps[centres] for level, maps in features.items()}
-        proposals, rpn_losses = self.maskrcnn_model.rpn(ImageList(images.tensors[centres], sizes), own, scaled)
+        shape = stem.new_empty(1).expand(len(centres), 3, *size)  # the RPN reads no more of the images
+        proposals, rpn_losses = self.maskrcnn_model.rpn(ImageList(shape, sizes), own, scaled)
         if order is not None:
             features = {level: maps[list(order)] for level, maps in features.items()}
             places = [[place for place, i in enumerate(order) if i == centre] for centre in centres]
@@ -199,8 +238,14 @@ class SlowFastMaskRCNN(nn.Module):
 
     def encode(self, images: Tensor) -> Features:
         """Backbone and FPN: `[T, 3, H, W]` → levels `[T, C, h, w]`; no graph is built for a frozen backbone."""
+        return self._pyramid(self._stem(images))
+
+    def _stem(self, images: Tensor) -> Tensor:
+        return self.maskrcnn_model.backbone.stem(images.contiguous(memory_format=torch.channels_last))
+
+    def _pyramid(self, stem: Tensor) -> Features:
         with torch.set_grad_enabled(torch.is_grad_enabled() and "backbone" not in self._frozen):
-            return self.maskrcnn_model.backbone(images.contiguous(memory_format=torch.channels_last))
+            return self.maskrcnn_model.backbone.pyramid(stem)
 
     def windows(self, features: Features, centres: Sequence[int]) -> Features:
         """Cut the window of each centre frame: levels `[T, C, h, w]` → `[len(centres), C, fast, h, w]`."""

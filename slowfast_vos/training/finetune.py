@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache, partial
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
-from slowfast_vos.model.slowfast_maskrcnn import Prepared, SlowFastMaskRCNN
+from slowfast_vos.model.slowfast_maskrcnn import Prepared, Resized, SlowFastMaskRCNN
 from slowfast_vos.model.streaming import batches
 from slowfast_vos.sections import FREEZES
 from slowfast_vos.training.loop import Resume, TrainingState, derived_seed, make_sgd, seed_everything, total_loss
@@ -18,8 +21,8 @@ from slowfast_vos.videos.augment import Augment
 from slowfast_vos.videos.davis import Video, targets
 
 SAMPLES_PER_EPOCH = 200
-SampleKey = tuple[str, str, int]  # video, scale, iteration
-Reuse = Callable[[SampleKey, Callable[[], Prepared]], Prepared]
+SampleKey = tuple[str, str, str, int]  # "resized" or "prepared", video, scale, iteration
+Reuse = Callable[[SampleKey, Callable[[], Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ def fine_tune(
 
     Args:
         iterations: samples; the gradients of `finetune.accumulate` of them make one optimiser step.
-        reuse: gives a sample by its key, or prepares it; for configurations that freeze all but the RoI heads.
+        reuse: gives a sample by its key, or makes it: `Resized`, the same for all configurations, or one `Prepared` in
+            a list for those that freeze all but the RoI heads.
 
     Raises:
         UserError: the first frame shows no object.
@@ -66,36 +70,52 @@ def fine_tune(
     drifting = settings.option("frozen_statistics") == "drift"
     model.freeze(FREEZES[configuration.freeze], drifting_statistics=drifting).train()
     optimizer = make_sgd(model, settings.finetune, configuration.lr)
-    augment = Augment(settings.finetune, float(configuration.scale))
     order = model.setup.mirrored_window(len(video))
-    frames = torch.stack([video.frame(index) for index in range(max(order) + 1)])  # [T, 3, H, W], frame 0 first
+    augment = Augment(settings.finetune, float(configuration.scale))
     # Augmented where the model is: a GPU would wait for a CPU's affine map of large frames.
     device = next(model.parameters()).device
-    frames, ids = frames.to(device), ids.to(device)
+    ids = ids.to(device)
     steps = list(batches(range(iterations), settings.finetune.accumulate))
     epochs = list(batches(steps, max(SAMPLES_PER_EPOCH // settings.finetune.accumulate, 1)))
     state = TrainingState(model, optimizer, seed, len(epochs), f"{video.name}, ", resume)
     common = settings.option("seeding") == "identity"
-    if not common or drifting or configuration.freeze != "BB_SF":
-        reuse = None
+    heads_alone = common and not drifting and configuration.freeze == "BB_SF"
+    # On a CPU the frames of a step pass the backbone as one batch, for speed; a GPU's memory is for larger frames.
+    together = common and not heads_alone and device.type == "cpu"
 
-    def prepare() -> Prepared:
-        moved, target = augment(frames, ids)
+    @cache
+    def frames() -> Tensor:  # [T, 3, H, W], frame 0 first; not read where all samples are known
+        return torch.stack([video.frame(index) for index in range(max(order) + 1)]).to(device)
+
+    def make() -> Resized:
+        moved, target = augment(frames(), ids)
         target = {key: value.to(device) for key, value in target.items()}
-        return model.prepare(list(moved), [target, *[None] * (len(moved) - 1)], order)
+        return model.resize(list(moved), [target, *[None] * (len(moved) - 1)])
+
+    def known(kind: str, sample: int, make: Callable[[], Any]) -> Any:
+        return reuse((kind, video.name, configuration.scale, sample), make) if reuse and common else make()
+
+    def draw(sample: int) -> Resized:
+        if common:
+            seed_everything(derived_seed(seed, "sample", sample))
+        return known("resized", sample, make)
+
+    def prepare(group: list[int]) -> list[Prepared]:
+        return model.prepare_resized(list(map(draw, group)), order)
 
     for epoch in state.epochs():
-        for _, samples in state.steps(epochs[epoch]):
+        for _, step in state.steps(epochs[epoch]):
             optimizer.zero_grad(set_to_none=True)
-            for sample in samples:
-                if common:
-                    seed_everything(derived_seed(seed, "sample", sample))
-                prepared = reuse((video.name, configuration.scale, sample), prepare) if reuse else prepare()
-                if common:  # whether it was cached or not, the heads draw the same boxes
-                    seed_everything(derived_seed(seed, "boxes", sample))
-                losses = model.head_losses(prepared)
-                total_loss(losses, f"{video.name}, iteration {sample + 1}").backward()
-                state.add(losses)
+            for group in batches(step, len(step) if together else 1):
+                kept = known("prepared", group[0], partial(prepare, group)) if heads_alone else prepare(group)
+                totals = []
+                for sample, prepared in zip(group, kept, strict=True):
+                    if common:  # whether it was cached or not, the heads draw the same boxes
+                        seed_everything(derived_seed(seed, "boxes", sample))
+                    losses = model.head_losses(prepared)
+                    totals.append(total_loss(losses, f"{video.name}, iteration {sample + 1}"))
+                    state.add(losses)
+                torch.stack(totals).sum().backward()
             optimizer.step()
         state.finish()
     return model.eval(), state

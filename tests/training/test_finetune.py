@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,12 @@ import torch
 from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.errors import UserError
 from slowfast_vos.jobs.finetune import SampleCache
+from slowfast_vos.model.backbones import BackboneFPN
+from slowfast_vos.sections import FREEZES
 from slowfast_vos.training import finetune
 from slowfast_vos.training.finetune import Configuration, fine_tune
-from slowfast_vos.training.loop import DivergedError
+from slowfast_vos.training.loop import DivergedError, derived_seed, make_sgd, seed_everything
+from slowfast_vos.videos.augment import Augment
 from slowfast_vos.videos.davis import Video
 from slowfast_vos.videos.pngs import write_mask
 from stages_to_train import Build, MakeVideo, settings
@@ -99,19 +103,19 @@ def test_the_window_that_trains_is_mirrored(
 ) -> None:
     """What reaches the SlowFast module is [f3 f2 f1 f0 f1 f2 f3], each frame encoded once."""
     seen, batches = [], []
-    windows, encode = SlowFastMaskRCNN.windows, SlowFastMaskRCNN.encode
+    windows, pyramid = SlowFastMaskRCNN.windows, BackboneFPN.pyramid
 
     def recording(self: SlowFastMaskRCNN, features: dict[str, Tensor], centres: list[int]) -> dict[str, Tensor]:
         cut = windows(self, features, centres)
         seen.extend(cut.values())
         return cut
 
-    def counting(self: SlowFastMaskRCNN, images: Tensor) -> dict[str, Tensor]:
-        batches.append(len(images))
-        return encode(self, images)
+    def counting(self: BackboneFPN, stem: Tensor) -> dict[str, Tensor]:
+        batches.append(len(stem))
+        return pyramid(self, stem)
 
     monkeypatch.setattr(SlowFastMaskRCNN, "windows", recording)
-    monkeypatch.setattr(SlowFastMaskRCNN, "encode", counting)
+    monkeypatch.setattr(BackboneFPN, "pyramid", counting)
     tuned(network(3, 7), make_video(length=6), "BB_SF", iterations=1)
     assert batches == [4]
     assert len(seen) == 5
@@ -148,13 +152,13 @@ def draws_of(
 ) -> list[Tensor]:
     """The augmented frames that each configuration sees, one tensor for each."""
     seen: list[Tensor] = []
-    prepare = SlowFastMaskRCNN.prepare
+    resize = SlowFastMaskRCNN.resize
 
     def recording(self: SlowFastMaskRCNN, frames: list[Tensor], *rest: Any) -> Any:
         seen.append(torch.stack(frames))
-        return prepare(self, frames, *rest)
+        return resize(self, frames, *rest)
 
-    monkeypatch.setattr(SlowFastMaskRCNN, "prepare", recording)
+    monkeypatch.setattr(SlowFastMaskRCNN, "resize", recording)
     for point in points:
         fine_tune(settings(**values), model, video, point, iterations=4, seed=5)
     return [torch.stack(seen[start : start + 4]) for start in range(0, len(seen), 4)]
@@ -184,18 +188,51 @@ def test_the_paper_seeds_a_step_and_no_sample(
     assert not torch.equal(one[1], other[1])  # the heads of the first have drawn boxes meanwhile
 
 
-@pytest.mark.parametrize(("gib", "cached"), [(1.0, 6), (0.0, 0)])
-def test_cached_samples_give_the_same_weights(network: Build, make_video: MakeVideo, gib: float, cached: int) -> None:
-    parent, video, cache = network(), make_video(), SampleCache(gib)
-    for rate in ("0.01", "0.02"):
-        point = Configuration("BB_SF", "0.25", rate)
-        plain, kept = (
-            fine_tune(settings(), parent, video, point, iterations=6, seed=3, reuse=one)[0] for one in (None, cache.get)
+@pytest.mark.parametrize(("gib", "cached"), [(1.0, {"resized": 8, "prepared": 6}), (0.0, {})])
+@pytest.mark.parametrize("backbone", [{}, {"backbone": "tf_efficientnet_lite0", "trainable_backbone_layers": 3}])
+def test_cached_samples_give_the_same_weights(
+    network: Build, make_video: MakeVideo, backbone: dict[str, Any], gib: float, cached: dict[str, int]
+) -> None:
+    few = {"rpn_batch_size_per_image": 8, "box_batch_size_per_image": 4}  # both draw, and do not take all
+    parent, video, kept = network(**few, **backbone), make_video(), SampleCache(gib)
+    points = [("SF", "0.25", 6), ("none", "0.25", 6), ("BB_SF", "0.25", 6), ("BB_SF", "0.25", 6), ("SF", "0.4", 2)]
+    for freeze, scale, iterations in points:
+        point = Configuration(freeze, scale, "0.01")
+        plain, other = (
+            fine_tune(settings(), parent, video, point, iterations=iterations, seed=3, reuse=reuse)[0].state_dict()
+            for reuse in (None, kept.get)
         )
-        assert all(torch.equal(value, kept.state_dict()[name]) for name, value in plain.state_dict().items())
-    assert len(cache.samples) == cached
+        assert all(torch.equal(value, other[name]) for name, value in plain.items())
+    assert Counter(kind for kind, *_ in kept.samples) == cached
+
+
+def test_samples_that_are_cached_need_no_frame(
+    network: Build, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent, video, kept = network(), make_video(), SampleCache(1.0)
     for freeze in ("SF", "none"):
-        fine_tune(
-            settings(), parent, video, Configuration(freeze, "0.4", "0.01"), iterations=2, seed=3, reuse=cache.get
-        )
-    assert len(cache.samples) == cached
+        fine_tune(settings(), parent, video, Configuration(freeze, "0", "0.01"), iterations=2, seed=3, reuse=kept.get)
+        monkeypatch.setattr(Video, "frame", lambda *_: pytest.fail("a frame was read"))
+
+
+@pytest.mark.parametrize("freeze", ["SF", "none"])
+def test_a_step_sums_the_gradients_of_its_samples(network: Build, make_video: MakeVideo, freeze: str) -> None:
+    """The same weights, but for rounding, as where each sample passes the network by itself."""
+    run, video, parent = settings(), make_video(), network(3, 7, box_batch_size_per_image=4)
+    tuned = fine_tune(run, parent, video, Configuration(freeze, "0.25", "0.01"), iterations=2, seed=3)[0].state_dict()
+    augment, order = Augment(run.finetune, 0.25), parent.setup.mirrored_window(len(video))
+    frames = torch.stack([video.frame(index) for index in range(4)])
+    ids = torch.from_numpy(video.ids(0, binary=True)).long()
+    parent.freeze(FREEZES[freeze]).train()
+    optimizer = make_sgd(parent, run.finetune, "0.01")
+    for sample in (0, 1):
+        seed_everything(derived_seed(3, "sample", sample))
+        moved, target = augment(frames, ids)
+        prepared = parent.prepare(list(moved), [target, None, None, None], order)
+        seed_everything(derived_seed(3, "boxes", sample))
+        torch.stack(list(parent.head_losses(prepared).values())).sum().backward()
+    optimizer.step()
+    start = network(3, 7, box_batch_size_per_image=4).state_dict()
+    for name, value in parent.state_dict().items():
+        moved = (value - start[name]).float().norm()
+        assert (tuned[name] - value).float().norm() <= 1e-3 * moved + 1e-6, name

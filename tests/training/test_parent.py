@@ -96,7 +96,8 @@ def test_losses_from_cached_features_equal_those_of_the_clip(
     direct_gradients = gradients(model, direct)
     assert cached_gradients.keys() == direct_gradients.keys()
     for name, value in direct_gradients.items():
-        torch.testing.assert_close(cached_gradients[name], value, rtol=1e-3, atol=1e-4, msg=name)
+        # A ReLU at nearly 0 may open in one and not in the other, since their batches round otherwise.
+        assert (cached_gradients[name] - value).norm() <= 2e-3 * value.norm() + 1e-4, name
 
 
 @pytest.fixture
