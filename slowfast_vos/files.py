@@ -77,7 +77,8 @@ def expect_writable(folder: Path) -> None:
 def refuse_pipe(path: str | Path, expected: str) -> None:
     """A UserError where a named pipe lies, which would be waited for, or anything else that is no file."""
     if (path := Path(path)).exists() and not path.is_file():
-        raise UserError(f"{path}: cannot be read ({'Is a directory' if path.is_dir() else 'no regular file'}); {expected}")
+        why = "Is a directory" if path.is_dir() else "no regular file"
+        raise UserError(f"{path}: cannot be read ({why}); {expected}")
 
 
 def write_text(path: str | Path, text: str) -> None:
