@@ -7,6 +7,7 @@ rate was edited, computes only what is missing, and tries again what failed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,7 +73,7 @@ def _run_point(
     point: Configuration,
 ) -> Record:
     """Fine-tune a model on each selection sequence, and score it there."""
-    settings, values = job.settings, point.as_job()
+    settings, values = job.settings, asdict(point)
     decisive = (settings.grid.iterations, settings.selection_sequences, settings.finetune.model_dump())
     key = job.key("grid", setup, values, *decisive, start)
 

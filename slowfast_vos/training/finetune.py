@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -32,10 +32,6 @@ class Configuration:
     freeze: str
     scale: str  # range of the random scale
     lr: str
-
-    def as_job(self) -> dict[str, str]:
-        """The configuration as a record's `job`."""
-        return asdict(self)
 
 
 def fine_tune(
@@ -74,7 +70,6 @@ def fine_tune(
     augment = Augment(settings.finetune, float(configuration.scale))
     # Augmented where the model is: a GPU would wait for a CPU's affine map of large frames.
     device = next(model.parameters()).device
-    ids = ids.to(device)
     steps = list(batches(range(iterations), settings.finetune.accumulate))
     epochs = list(batches(steps, max(SAMPLES_PER_EPOCH // settings.finetune.accumulate, 1)))
     state = TrainingState(model, optimizer, seed, len(epochs), f"{video.name}, ", resume)
@@ -88,8 +83,7 @@ def fine_tune(
         return torch.stack([video.frame(index) for index in range(max(order) + 1)]).to(device)
 
     def make() -> Resized:
-        moved, target = augment(frames(), ids)
-        target = {key: value.to(device) for key, value in target.items()}
+        moved, target = augment(frames(), ids.to(device))
         return model.resize(list(moved), [target, *[None] * (len(moved) - 1)])
 
     def known(kind: str, sample: int, make: Callable[[], Any]) -> Any:

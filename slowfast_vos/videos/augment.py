@@ -27,12 +27,15 @@ class Augment:
         """Augment frames `[T, 3, H, W]` and the mask `[H, W]`; a draw that loses the object is drawn again.
 
         Returns:
-            the frames, and the target computed from the augmented mask.
+            the frames, and the target computed from the augmented mask, where they are.
         """
         for _ in range(self.redraws):
             moved, mask = self.transform(tv_tensors.Video(frames), tv_tensors.Mask(ids))
-            target = targets(mask.cpu().numpy())
-            if len(target["boxes"]):
+            if len((target := _targets(mask))["boxes"]):
                 return moved.as_subclass(Tensor), target
         log.info("%d draws lost the object; the frame is used as it is", self.redraws)
-        return frames, targets(ids.cpu().numpy())
+        return frames, _targets(ids)
+
+
+def _targets(ids: Tensor) -> dict[str, Tensor]:
+    return {key: value.to(ids.device) for key, value in targets(ids.cpu().numpy()).items()}
