@@ -219,8 +219,8 @@ class Finetune(Training):
     """Bound on draws that lose the object."""
 
 
-class Reference(Section):
-    """The configuration that is chosen unless another beats it; the paper's."""
+class Configuration(Section):
+    """A point of the grid; the paper's choice."""
 
     freeze: Freeze = "SF"
     """As `grid.freeze`."""
@@ -243,7 +243,7 @@ class Grid(Section):
     """Samples of one configuration on each selection sequence."""
     sequences: axis(str) = ["breakdance", "bmx-trees"]
     """Sequences that choose configurations under `selection: val`."""
-    reference: Reference = Reference()
+    reference: Configuration = Configuration()
     """The configuration of the final models unless another beats it (`choice: one_error`); the paper's."""
     shards: Count = 36
     """Jobs that share a setup's grid."""

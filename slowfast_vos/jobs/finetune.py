@@ -7,7 +7,6 @@ rate was edited, computes only what is missing, and tries again what failed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,9 +18,11 @@ from slowfast_vos.measuring.record import Epoch, Record
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.paths import shard
 from slowfast_vos.progress import progress_lines
+from slowfast_vos.sections import Configuration
+from slowfast_vos.seeds import job_seed
 from slowfast_vos.training.features import GIB
-from slowfast_vos.training.finetune import Configuration, SampleKey, fine_tune
-from slowfast_vos.training.loop import Resume, job_seed
+from slowfast_vos.training.finetune import SampleKey, fine_tune
+from slowfast_vos.training.loop import Resume
 from slowfast_vos.videos.davis import Video
 
 T = TypeVar("T")
@@ -58,8 +59,8 @@ def run_grid(job: Job, setup: str, index: int, count: int) -> list[Record]:
     cache = SampleCache(job.settings.parent.feature_cache_gib if len(points) > 1 else 0)
     selection = Selection(job, parent)
     return [
-        _run_point(job, setup, parent, start, selection, cache, Configuration(*point))
-        for point in progress_lines(points, f"grid {setup}", " ".join)
+        _run_point(job, setup, parent, start, selection, cache, Configuration(freeze=freeze, scale=scale, lr=lr))
+        for freeze, scale, lr in progress_lines(points, f"grid {setup}", " ".join)
     ]
 
 
@@ -73,7 +74,7 @@ def _run_point(
     point: Configuration,
 ) -> Record:
     """Fine-tune a model on each selection sequence, and score it there."""
-    settings, values = job.settings, asdict(point)
+    settings, values = job.settings, point.model_dump()
     decisive = (settings.grid.iterations, settings.selection_sequences, settings.finetune.model_dump())
     key = job.key("grid", setup, values, *decisive, start)
 

@@ -22,9 +22,10 @@ from slowfast_vos.model.streaming import Chunk, batches, encode_chunk, predict_m
 from slowfast_vos.model.weights import load_weights
 from slowfast_vos.scoring import score_masks
 from slowfast_vos.sections import Parent, Training
+from slowfast_vos.seeds import job_seed, seed_everything
 from slowfast_vos.training.detector import train_detector
 from slowfast_vos.training.features import GIB
-from slowfast_vos.training.loop import Resume, TrainingState, job_seed, seed_everything, stop_asked
+from slowfast_vos.training.loop import Resume, TrainingState, stop_asked
 from slowfast_vos.training.parent import feature_cache, train_parent
 from slowfast_vos.videos.davis import Video
 

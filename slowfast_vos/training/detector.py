@@ -11,7 +11,8 @@ from torchvision.transforms.v2 import functional
 
 from slowfast_vos.config import Settings
 from slowfast_vos.prefetch import prefetch
-from slowfast_vos.training.loop import Resume, TrainingState, derived_seed, make_sgd, total_loss
+from slowfast_vos.seeds import derived_seed
+from slowfast_vos.training.loop import Resume, TrainingState, make_sgd, total_loss
 from slowfast_vos.videos.davis import Video, targets
 
 Sample = tuple[Tensor, dict[str, Tensor]]  # a frame [3, H, W] in [0, 1], and its target

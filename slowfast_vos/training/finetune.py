@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -15,23 +14,15 @@ from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.model.slowfast_maskrcnn import Prepared, Resized, SlowFastMaskRCNN
 from slowfast_vos.model.streaming import batches
-from slowfast_vos.sections import FREEZES
-from slowfast_vos.training.loop import Resume, TrainingState, derived_seed, make_sgd, seed_everything, total_loss
+from slowfast_vos.sections import FREEZES, Configuration
+from slowfast_vos.seeds import derived_seed, seed_everything
+from slowfast_vos.training.loop import Resume, TrainingState, make_sgd, total_loss
 from slowfast_vos.videos.augment import Augment
 from slowfast_vos.videos.davis import Video, targets
 
 SAMPLES_PER_EPOCH = 200
 SampleKey = tuple[str, str, str, int]  # "resized" or "prepared", video, scale, iteration
 Reuse = Callable[[SampleKey, Callable[[], Any]], Any]
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """A point of the grid."""
-
-    freeze: str
-    scale: str  # range of the random scale
-    lr: str
 
 
 def fine_tune(

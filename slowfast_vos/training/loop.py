@@ -1,11 +1,9 @@
-"""What every training stage shares: seeds, the optimiser, the check of a loss, and a state that survives a kill."""
+"""What every training stage shares: the optimiser, the check of a loss, and a state that survives a kill."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
-import random
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -14,16 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slowfast_vos.config import Settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import atomic_write
 from slowfast_vos.measuring.record import Epoch, Scores
 from slowfast_vos.progress import SECONDS_BETWEEN_LINES
 from slowfast_vos.sections import Training
+from slowfast_vos.seeds import derived_seed, seed_everything
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -31,24 +28,6 @@ T = TypeVar("T")
 
 class DivergedError(UserError):
     """A loss or weight that is not finite: the learning rate is too high, or the data are broken."""
-
-
-def job_seed(settings: Settings, seed: int, *identity: object) -> int:
-    """The seed of a job: of its own identity, or (2020 code) the run's one seed for all."""
-    return seed if settings.option("seeding") == "fixed" else derived_seed(seed, *identity)
-
-
-def derived_seed(seed: int, *identity: object) -> int:
-    """A seed in [0, 2³¹) from another and from what it is for."""
-    text = "/".join(map(str, (seed, *identity)))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python's, numpy's and torch's generators (all devices)."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
 
 
 def make_sgd(model: nn.Module, training: Training, lr: str | None = None) -> torch.optim.SGD:

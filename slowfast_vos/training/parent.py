@@ -71,10 +71,7 @@ def train_parent(
         DivergedError: a loss is not finite.
     """
     model.freeze(parent.frozen_parts)
-    if parent.backbone == "trained":
-        cache = None
-    elif cache is None:
-        cache = feature_cache(parent, binary=binary)
+    cache = None if parent.backbone == "trained" else cache or feature_cache(parent, binary=binary)
     optimizer = make_sgd(model, parent)
     state = TrainingState(model, optimizer, seed, parent.epochs, resume=resume)
     # While a GPU works on a step, a thread reads the next one's frames.

@@ -96,7 +96,8 @@ def timed(root: str, folder: str, setups: str, config: str) -> Iterator[tuple[st
         parent = SlowFastMaskRCNN(*frames, **options).eval()
 
         def tuned(*point: str, iterations: int, parent: SlowFastMaskRCNN = parent, **more: Any) -> None:
-            fine_tune(settings, parent, video, Configuration(*point), iterations=iterations, seed=1, **more)
+            configuration = Configuration(**dict(zip(("freeze", "scale", "lr"), point, strict=True)))
+            fine_tune(settings, parent, video, configuration, iterations=iterations, seed=1, **more)
 
         tuned("none", "0", "0", iterations=2)  # warms up
         more = {}

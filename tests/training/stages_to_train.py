@@ -8,9 +8,9 @@ from typing import Any
 from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.config import Settings, parse_settings
 from slowfast_vos.measuring.record import Scores
-from slowfast_vos.sections import Parent
+from slowfast_vos.sections import Configuration, Parent
 from slowfast_vos.training.detector import train_detector
-from slowfast_vos.training.finetune import Configuration, fine_tune
+from slowfast_vos.training.finetune import fine_tune
 from slowfast_vos.training.loop import Resume, TrainingState
 from slowfast_vos.training.parent import train_parent
 from slowfast_vos.videos.davis import Video
@@ -54,7 +54,7 @@ def tuned(freeze: str) -> Train:
     """Five samples of fine-tuning."""
 
     def train(model: SlowFastMaskRCNN, video: Video, resume: Resume | None) -> TrainingState:
-        point = Configuration(freeze, "0.25", "0.01")
+        point = Configuration(freeze=freeze, scale="0.25", lr="0.01")
         network, state = fine_tune(settings(), model.eval(), video, point, iterations=5, seed=3, resume=resume)
         model.load_state_dict(network.state_dict())
         return state

@@ -13,10 +13,11 @@ from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.errors import UserError
 from slowfast_vos.jobs.finetune import SampleCache
 from slowfast_vos.model.backbones import BackboneFPN
-from slowfast_vos.sections import FREEZES
+from slowfast_vos.sections import FREEZES, Configuration
+from slowfast_vos.seeds import derived_seed, seed_everything
 from slowfast_vos.training import finetune
-from slowfast_vos.training.finetune import Configuration, fine_tune
-from slowfast_vos.training.loop import DivergedError, derived_seed, make_sgd, seed_everything
+from slowfast_vos.training.finetune import fine_tune
+from slowfast_vos.training.loop import DivergedError, make_sgd
 from slowfast_vos.videos.augment import Augment
 from slowfast_vos.videos.davis import Video
 from slowfast_vos.videos.pngs import write_mask
@@ -33,7 +34,7 @@ def tuned(
     iterations: int = 2,
     **values: Any,
 ) -> SlowFastMaskRCNN:
-    point = Configuration(freeze, "0.25", lr)
+    point = Configuration(freeze=freeze, scale="0.25", lr=lr)
     return fine_tune(settings(**values), parent, video, point, iterations=iterations, seed=3)[0]
 
 
@@ -90,7 +91,7 @@ def test_two_samples_make_a_step_and_200_a_point_of_the_curve_with_rpn_losses_wh
     monkeypatch.setattr(torch.optim.SGD, "step", lambda self: counted.append(1) or step(self))
     assert finetune.SAMPLES_PER_EPOCH == 200
     monkeypatch.setattr(finetune, "SAMPLES_PER_EPOCH", 2)
-    run, point = settings(finetune={"accumulate": accumulate}), Configuration(freeze, "0", "0.001")
+    run, point = settings(finetune={"accumulate": accumulate}), Configuration(freeze=freeze, scale="0", lr="0.001")
     _, state = fine_tune(run, network(), make_video(), point, iterations=5, seed=1)
     assert len(counted) == steps
     assert [point.iteration for point in state.curve] == [2, 4, 5]
@@ -165,9 +166,9 @@ def draws_of(
 
 
 POINTS = [
-    Configuration("none", "0.25", "0.001"),
-    Configuration("BB_SF", "0.25", "0.01"),
-    Configuration("SF", "0", "0.001"),
+    Configuration(freeze="none", scale="0.25", lr="0.001"),
+    Configuration(freeze="BB_SF", scale="0.25", lr="0.01"),
+    Configuration(freeze="SF", scale="0", lr="0.001"),
 ]
 
 
@@ -197,7 +198,7 @@ def test_cached_samples_give_the_same_weights(
     parent, video, kept = network(**few, **backbone), make_video(), SampleCache(gib)
     points = [("SF", "0.25", 6), ("none", "0.25", 6), ("BB_SF", "0.25", 6), ("BB_SF", "0.25", 6), ("SF", "0.4", 2)]
     for freeze, scale, iterations in points:
-        point = Configuration(freeze, scale, "0.01")
+        point = Configuration(freeze=freeze, scale=scale, lr="0.01")
         plain, other = (
             fine_tune(settings(), parent, video, point, iterations=iterations, seed=3, reuse=reuse)[0].state_dict()
             for reuse in (None, kept.get)
@@ -211,7 +212,15 @@ def test_samples_that_are_cached_need_no_frame(
 ) -> None:
     parent, video, kept = network(), make_video(), SampleCache(1.0)
     for freeze in ("SF", "none"):
-        fine_tune(settings(), parent, video, Configuration(freeze, "0", "0.01"), iterations=2, seed=3, reuse=kept.get)
+        fine_tune(
+            settings(),
+            parent,
+            video,
+            Configuration(freeze=freeze, scale="0", lr="0.01"),
+            iterations=2,
+            seed=3,
+            reuse=kept.get,
+        )
         monkeypatch.setattr(Video, "frame", lambda *_: pytest.fail("a frame was read"))
 
 
@@ -219,7 +228,9 @@ def test_samples_that_are_cached_need_no_frame(
 def test_a_step_sums_the_gradients_of_its_samples(network: Build, make_video: MakeVideo, freeze: str) -> None:
     """The same weights, but for rounding, as where each sample passes the network by itself."""
     run, video, parent = settings(), make_video(), network(3, 7, box_batch_size_per_image=4)
-    tuned = fine_tune(run, parent, video, Configuration(freeze, "0.25", "0.01"), iterations=2, seed=3)[0].state_dict()
+    tuned = fine_tune(run, parent, video, Configuration(freeze=freeze, scale="0.25", lr="0.01"), iterations=2, seed=3)[
+        0
+    ].state_dict()
     augment, order = Augment(run.finetune, 0.25), parent.setup.mirrored_window(len(video))
     frames = torch.stack([video.frame(index) for index in range(4)])
     ids = torch.from_numpy(video.ids(0, binary=True)).long()

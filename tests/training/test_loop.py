@@ -16,14 +16,8 @@ import torch
 from slowfast_vos.errors import UserError
 from slowfast_vos.measuring.record import Epoch
 from slowfast_vos.sections import Finetune, Parent
-from slowfast_vos.training.loop import (
-    DivergedError,
-    Resume,
-    TrainingState,
-    job_seed,
-    make_sgd,
-    total_loss,
-)
+from slowfast_vos.seeds import job_seed
+from slowfast_vos.training.loop import DivergedError, Resume, TrainingState, make_sgd, total_loss
 from stages_to_train import STAGES, Build, MakeVideo, detector, scores, settings
 from torch import Tensor, nn
 

@@ -12,9 +12,10 @@ import torch
 from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.measuring.record import Scores
 from slowfast_vos.sections import Parent
+from slowfast_vos.seeds import seed_everything
 from slowfast_vos.training import parent as stage
 from slowfast_vos.training.features import FeatureCache, read_clip
-from slowfast_vos.training.loop import DivergedError, TrainingState, seed_everything
+from slowfast_vos.training.loop import DivergedError, TrainingState
 from slowfast_vos.training.parent import clip_losses, epoch_steps, rate, train_parent
 from slowfast_vos.videos.davis import Video
 from stages_to_train import Build, MakeVideo, scores

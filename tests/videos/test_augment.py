@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from slowfast_vos.sections import Finetune
-from slowfast_vos.training.loop import seed_everything
+from slowfast_vos.seeds import seed_everything
 from slowfast_vos.videos.augment import Augment
 from slowfast_vos.videos.davis import targets
 from torch import Tensor
