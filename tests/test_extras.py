@@ -111,8 +111,8 @@ def test_the_scorer_and_the_checker_need_no_extra(folder: Path, dataset_root: Pa
             [
                 PREDICT,
                 ("train-detector", *CONFIG),
-                *((verb, *CONFIG, *SETUP) for verb in ("train-parent", "grid", "finetune", "predict-parent", "cost")),
-                ("predict-baseline", *CONFIG, "--baseline", "foreground"),
+                *((verb, *CONFIG, *SETUP) for verb in ("train-parent", "grid", "finetune", "cost")),
+                ("predict-val", *CONFIG, "--subject", "baseline/foreground"),
             ],
         ),
         ("train", "cv2", [("synthesize", "--root", "videos"), ("synthesize", *CONFIG)]),

@@ -19,7 +19,8 @@ def grid_table(run: Run, setup: str) -> Table:
     chosen = run.of("selected", setup).groupby(frame.index.names)["seed"].agg(_words)
     frame["chosen_by_seeds"] = chosen.reindex(frame.index).fillna("")
     frame = frame.reset_index()
-    mark = "chosen" if len(run.settings.seeds) == 1 else "chosen by seed {}"
+    searched = {run.settings.search_seed(seed) for seed in run.settings.seeds}
+    mark = "chosen" if len(searched) == 1 else "chosen by seed {}"
     marks = [mark.format(seeds.replace(" ", ", ")) if seeds else "" for seeds in frame["chosen_by_seeds"]]
     columns = [
         *(text(head, frame[axis]) for axis, head in AXES.items()),
@@ -29,10 +30,9 @@ def grid_table(run: Run, setup: str) -> Table:
     before = show(",.3f", *run.before_tuning().loc[setup, ["jf_mean", "jf_mean_half", "failed"]])
     sequences = ", ".join(run.roles["selection"])
     title = f"Grid of setup {setup}: {len(frame)} configurations, scored on the selection sequences ({sequences})."
-    notes = [
-        f"The parent before fine-tuning: J&F {before} on the same sequences.",
-        _near_the_best(run, f"grid/{setup}/"),
-    ]
+    notes = [_near_the_best(run, f"grid/{setup}/")]
+    if before != NOTHING:  # the parents' epochs were chosen on these sequences too
+        notes.insert(0, f"The parent before fine-tuning: J&F {before} on the same sequences.")
     frame.insert(0, "setup", setup)
     return Table(f"grid-{setup}", frame, [Panel(title, columns, [*frame["freeze"]], notes=notes)])
 

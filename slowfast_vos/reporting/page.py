@@ -142,7 +142,7 @@ def cautions(run: Run) -> list[str]:
     lines = []
     if seeds < LEAST_SEEDS:
         lines.append(f"{counted(seeds, 'seed')}: a verdict takes {LEAST_SEEDS}, so that none of accuracy is given.")
-    if 2 * last > len(kept):
+    if run.settings.parent.schedule == "constant" and 2 * last > len(kept):
         lines.append(
             f"{last} of {counted(len(kept), 'parent')} kept the last of {counted(epochs, 'epoch')}: "
             "they may not have converged."

@@ -211,13 +211,14 @@ def of_task(frame: pd.DataFrame, task: str) -> pd.DataFrame:
 
 
 def _half_width(records: pd.DataFrame, name: str, sequences: pd.DataFrame) -> float:
-    """Half of the 95 % interval of a value's mean over records; NaN where one value has none."""
+    """Half of the 95 % interval of a value's mean over records; NaN where there is none, or it is wider than the scale."""
     table = records.set_index("seed")[[name]]
     if name in sequences:
         scores = records[["seed"]].join(sequences[["sequence", name]], how="inner")
         table = scores.pivot(index="seed", columns="sequence", values=name)
     table = complete(table)
-    return float("nan") if table.empty else estimate(table.to_numpy(float)).half_width()
+    half = float("nan") if table.empty else estimate(table.to_numpy(float)).half_width()
+    return float("nan") if name in sequences and half > 0.5 else half
 
 
 def _known(values: pd.Series, statistic: Callable[[list[float]], float], least: int) -> float:
