@@ -211,7 +211,7 @@ def of_task(frame: pd.DataFrame, task: str) -> pd.DataFrame:
 
 
 def _half_width(records: pd.DataFrame, name: str, sequences: pd.DataFrame) -> float:
-    """Half of the 95 % interval of a value's mean over records; NaN where there is none, or it is wider than the scale."""
+    """Half of the 95 % interval of a value's mean over records; NaN for none, or one wider than the scale."""
     table = records.set_index("seed")[[name]]
     if name in sequences:
         scores = records[["seed"]].join(sequences[["sequence", name]], how="inner")

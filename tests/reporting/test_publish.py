@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,11 @@ PUBLISHED = [path.parent for path in sorted((ROOT / "results/published").glob(f"
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def rounded(table: bytes) -> bytes:
+    """Its numbers to nine digits: the last ones depend on the processor."""
+    return re.sub(rb"\d+\.\d{9,}(e-?\d+)?", lambda found: b"%.9g" % float(found[0]), table)
 
 
 def test_a_published_run_gives_its_tables_again(tmp_path: Path) -> None:
@@ -71,5 +77,8 @@ def test_nothing_of_a_persons_is_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda path: path.name)
 def test_what_is_published_here_follows_from_its_records(folder: Path, tmp_path: Path) -> None:
-    assert contents(rebuild_tables(folder, tmp_path)) == contents(folder / "tables")
+    again, there = contents(rebuild_tables(folder, tmp_path)), contents(folder / "tables")
+    assert {name: rounded(data) for name, data in again.items()} == {
+        name: rounded(data) for name, data in there.items()
+    }
     assert (folder / "report.html").stat().st_size

@@ -89,7 +89,7 @@ def hand_set(record: Record) -> Record:
 def test_cells_of_hand_set_records(tmp_path: Path) -> None:
     out = tables_of(write_run(small(precision="bf16"), tmp_path, edit=hand_set))
     assert "protocol strict; bf16; " in (out / "table1.md").read_text()
-    # J&F of 1-1 are 0.6 and 0.375: t = 12.706 for one degree of freedom, times half of their distance, is beyond the scale.
+    # J&F of 1-1 are 0.6 and 0.375: t = 12.706 for one degree of freedom, times half of their distance, exceeds J&F.
     assert cells(out / "table1.md", "1-1")[1] == "0.487"
     assert cells(out / "table1.md", "3-7")[1:5] == ["0.625", "0.812", "46,570,779", "–"]
     assert cells(out / "table1.md", "1-1")[3] == "**45,421,851**"
