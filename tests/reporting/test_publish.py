@@ -78,7 +78,6 @@ def test_nothing_of_a_persons_is_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda path: path.name)
 def test_what_is_published_here_follows_from_its_records(folder: Path, tmp_path: Path) -> None:
     again, there = contents(rebuild_tables(folder, tmp_path)), contents(folder / "tables")
-    assert {name: rounded(data) for name, data in again.items()} == {
-        name: rounded(data) for name, data in there.items()
-    }
+    assert again.keys() == there.keys()
+    assert [*map(rounded, again.values())] == [*map(rounded, (there[name] for name in again))]
     assert (folder / "report.html").stat().st_size
