@@ -25,6 +25,7 @@ _DECISIVE: dict[str, dict[str, Any]] = {
     "tuning": {"precision": True, "parent": True, "tuning": {"epochs", "train_frames"}},
     "grid": {"precision": True, "finetune": True, "grid": {"iterations"}},
     "final": {"precision": True, "finetune": True, "final": {"iterations"}},
+    "selected": {"protocol": True, "switches": {"choice"}, "grid": {"reference"}},
     "cost": {"precision": True, "cost": True},
 }
 
@@ -104,6 +105,12 @@ class Settings(Section):
                 raise ValueError(
                     f"{key}: found {path!r}; expected a path without braces, which name wildcards in Snakemake"
                 )
+        point, known = self.grid.reference, sections.Configuration()
+        outside = [
+            axis for axis in sections.Configuration.model_fields if getattr(point, axis) not in getattr(self.grid, axis)
+        ]
+        if outside and point != known:
+            raise ValueError(f"grid.reference: found {point.model_dump()}; expected a configuration of the grid")
         if self.data.allow_partial and self.data.kind != "davis":
             raise ValueError(f"data.allow_partial: found true with data.kind {self.data.kind!r}; expected davis")
         return self

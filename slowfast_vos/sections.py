@@ -223,11 +223,11 @@ class Configuration(Section):
     """A point of the grid; the paper's choice."""
 
     freeze: Freeze = "SF"
-    """As `grid.freeze`."""
+    """Parts that do not train, one of `grid.freeze`."""
     scale: Scale = "0.25"
-    """As `grid.scale`."""
+    """Range of the random scale, one of `grid.scale`."""
     lr: Rate = "0.001"
-    """As `grid.lr`."""
+    """Learning rate, one of `grid.lr`."""
 
 
 class Grid(Section):

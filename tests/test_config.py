@@ -185,6 +185,15 @@ def test_what_decides_a_kind_of_job_is_in_its_key_and_nothing_else() -> None:
     assert all(base.key(kind) != settings(precision="bf16").key(kind) for kind in kinds[:-1])
 
 
+def test_what_decides_a_choice_is_in_its_key() -> None:
+    point = {"freeze": "none", "scale": "0", "lr": "0.005"}
+    others = [settings(grid={"reference": point}), settings(switches={"choice": "best"}), settings(protocol="paper")]
+    assert settings().key("selected") not in [other.key("selected") for other in others]
+    assert settings().key("selected") == settings(final={"iterations": 7}).key("selected")
+    assert "grid.reference: found {'freeze': 'none'" in refusal(grid={"reference": point | {"lr": "0.7"}})
+    assert settings(grid={"freeze": ["none"]}).grid.reference.freeze == "SF"  # the paper's, which is not there to keep
+
+
 @pytest.mark.parametrize("protocol", ["paper", "strict"])
 def test_a_switch_overrides_its_protocol_alone(protocol: str) -> None:
     switched = settings(protocol=protocol, switches={"border": "zeros"})

@@ -94,7 +94,8 @@ class OneLineErrors(TyperGroup):
                 log.error("%s: needs %s; pip install 'slowfast-vos[%s]'", verb, package, extra)
             raise typer.Exit(1) from error
         except Exception as error:
-            if isinstance(error, typer.Abort) or hasattr(error, "exit_code"):  # typer's own
+            # Typer's own, and the end of a pipe such as `… | head`, which it ends quietly.
+            if isinstance(error, typer.Abort | BrokenPipeError) or hasattr(error, "exit_code"):
                 raise
             log.exception("%s: %s", type(error).__name__, error)
             raise typer.Exit(1) from error

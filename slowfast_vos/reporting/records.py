@@ -71,7 +71,9 @@ def open_folder(folder: Path) -> Iterator[Results]:
         return
     path = folder / "settings.json"
     if not path.is_file():
-        raise UserError(f"{folder}: found no run; expected a folder with settings.json, such as results/demo")
+        raise UserError(
+            f"{folder}: found no run; expected a folder with settings.json, such as results/demo, or {ARCHIVE}"
+        )
     yield Results(load_settings(path), folder=folder)
 
 

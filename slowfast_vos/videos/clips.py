@@ -123,6 +123,8 @@ def open_clip(path: Path) -> Clip:
 
 def open_source(path: Path) -> Video | Clip:
     """A video: a file, or a folder of pictures (`open_clip` and `open_video` say what they refuse)."""
+    if not path.exists():
+        raise UserError(f"{path}: missing; expected a video file or a folder of frames")
     if not path.is_file():
         return open_video(path)
     if path.suffix.lower() in PICTURES:

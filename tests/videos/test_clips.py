@@ -101,7 +101,7 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
     Image.fromarray(noise(1)[0]).save(tmp_path / "00000.png")
     with pytest.raises(UserError, match=r"00000\.png: found a picture; expected a video file or a folder of frames"):
         open_source(tmp_path / "00000.png")
-    with pytest.raises(UserError, match=r"gone\.mp4: found no such folder"):
+    with pytest.raises(UserError, match=r"gone\.mp4: missing; expected a video file or a folder"):
         open_source(tmp_path / "gone.mp4")
     with pytest.raises(UserError, match=r"thin\.mov: found 204×4 pixels; expected a frame whose sides differ"):
         open_source(write_clip(tmp_path / "thin.mov", noise(1, 4, 204)))

@@ -48,5 +48,7 @@ rule select:
     localrule: True
     conda:
         ENVIRONMENT
+    params:
+        key=SETTINGS.key("selected"),
     shell:
         verb("select") + options("--setup {setup}", SETUPS) + " --seed {wildcards.seed}"
