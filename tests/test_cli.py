@@ -281,7 +281,7 @@ def test_predict_refuses_what_is_no_video_or_no_parent(
     video, out = frames_of(dataset_root), tmp_path / "out"
     (tmp_path / "empty").mkdir()
     refused(predict(inside, parent, tmp_path / "empty", out), "empty: found no pictures")
-    refused(predict(inside, parent, tmp_path / "gone", out), "gone: missing; expected a video file or a folder of frames")
+    refused(predict(inside, parent, tmp_path / "gone", out), "gone: missing; expected a video file or a folder")
     refused(predict(inside, tmp_path / "gone.safetensors", video, out), "gone.safetensors: missing; expected a checkpo")
     refused(predict(inside, detector, video, out), "model.safetensors: found no setup in its header")
     refused(predict(inside, video / "00000.jpg", video, out), "00000.jpg: cannot be read; expected a safetensors")
