@@ -29,6 +29,9 @@ HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
 EDGE = {"edgecolor": "0.15", "linewidth": 0.5}
 FREEZES = {"none": "nothing frozen", "SF": "SlowFast frozen", "BB_SF": "backbone, RPN, SlowFast frozen"}
 LEAST_REACH = 0.01
+# Names that would run into each other.
+TURNED = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
+MANY = 8
 
 
 class Look(NamedTuple):
@@ -131,7 +134,7 @@ def per_sequence(run: Run) -> Figure:
         middle = (len(run.distractors) - 1) / 2
         rows[TASKS[0]].text(middle, 1.02, "look-alikes", ha="center", va="bottom")
     long = max(map(len, order)) * len(order) > 100
-    turned = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if long else {}
+    turned = TURNED if long else {}
     axes.set_xticks(places, order, **turned)
     handles = [*_patches(styles), Line2D([], [], color="0.1", linewidth=1.0, label=BASELINES["detector"])]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=1.4, handlelength=1.8)
@@ -155,7 +158,7 @@ def look_alikes(run: Run) -> Figure:
                 if mean == mean:
                     axes.text(place, height + 0.012, f"{mean:.3f}".lstrip("0"), ha="center", va="bottom")
         axes.axvline(len(BASELINES) - 0.5, color="0.6", linewidth=0.7, linestyle=(0, (4, 3)))
-        axes.set_xticks(np.arange(len(run.names)), run.names)
+        axes.set_xticks(np.arange(len(run.names)), run.names, **(TURNED if len(run.names) > MANY else {}))
     top = (scores["jf_mean"] + scores["jf_mean_half"].fillna(0)).fillna(0).max()
     axes.set_ylim(0, min(1.12, top + 0.13))
     figure.legend(handles=_patches(styles), loc="outside upper center", ncols=2)

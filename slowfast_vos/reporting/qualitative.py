@@ -23,7 +23,7 @@ from slowfast_vos.videos.overlay import PREDICTION, overlay
 from slowfast_vos.videos.pngs import read_mask
 
 ANNOTATION = (0, 200, 255)
-CELL, GAP, MARGIN, HEAD = 256, 6, 92, 24
+CELL, GAP, MARGIN, HEAD = 256, 6, 124, 24
 TEXT = 15
 STILLS = 5
 PANEL, MILLISECONDS = 320, 83  # of an animation: a panel's width, the time of a frame

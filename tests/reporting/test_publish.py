@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import zipfile
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -81,3 +83,19 @@ def test_what_is_published_here_follows_from_its_records(folder: Path, tmp_path:
     assert again.keys() == there.keys()
     assert [*map(rounded, again.values())] == [*map(rounded, (there[name] for name in again))]
     assert (folder / "report.html").stat().st_size
+
+
+def test_the_readme_says_what_the_published_study_answers() -> None:
+    with (ROOT / "results/published/study/tables/claims.csv").open(encoding="utf-8") as file:
+        claims = {row["claim"]: row for row in csv.DictReader(file)}
+    counts = Counter(row["verdict"] for row in claims.values())
+    words = [
+        f"{counts[verdict]} {verdict}" for verdict in ("supported", "contradicted", "undecided") if counts[verdict]
+    ]
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").replace("> ", "").split())
+    assert f"Of {len(claims)} claims: {', '.join(words)}." in readme
+    for claim in ("fast-beside-one", "sees-motion", "three-frames", "not-seven", "fine-tuning"):
+        difference, low, high = (
+            f"{float(claims[claim][end]):+.3f}".replace("-", "−") for end in ("difference", "low", "high")
+        )
+        assert f"{difference} [{low}, {high}]" in readme
