@@ -134,7 +134,8 @@ def _weigh(claim: Claim, known: Evidence, margin: float) -> Finding:
     if not contrasts:
         wanted = claim.where or claim.more_where
         lacking = "no seed has all the records that it compares"
-        return Finding(claim, "undecided", reason=f"{lacking}, or too few sequences have {wanted}" if wanted else lacking)
+        lacking += f", or too few sequences have {wanted}" if wanted else ""
+        return Finding(claim, "undecided", reason=lacking)
     shown, rivals = max(contrasts, key=lambda one: _distance(claim.kind, one)), len(contrasts)
     if any(np.isnan(one.estimate.error) for one in contrasts):
         lacking = "one seed and one sequence have no interval"
