@@ -22,7 +22,7 @@ PROFILE = ROOT / "profiles" / "slurm" / "profile.yaml"
 # What a short test asks often, a grid of hours asks seldom.
 IMPATIENT = ["--slurm-init-seconds-before-status-checks", "5", "--seconds-between-status-checks", "1"]
 TRAINS = ("detector", "parent", "tuning", "grid_1_of_2", "grid_2_of_2", "final_1_of_1")
-ON_GPU = (*TRAINS, "predict_parent", "predict_baseline", "cost")
+ON_GPU = (*TRAINS, "predict", "cost")
 CANCELLED, HANGS = "parent_wildcards_1-3", "tuning_wildcards_1-3_trained"
 
 
@@ -140,7 +140,7 @@ def test_a_job_past_its_walltime_is_tried_again_with_more_and_goes_on(run: Ended
     assert (again.state, again.limit, again.memory) == ("COMPLETED", "2:00", "32000M")
     (kept,) = run.folder.glob(f"logs/slurm/rule_tuning/**/{late.number}.log")
     assert "DUE TO TIME LIMIT" in kept.read_text()
-    (said,) = run.folder.glob("logs/tiny/tuning/1-3/backbone=trained/**/*.log")
+    (said,) = run.folder.glob("logs/tiny/tuning/1-3/trained/**/*.log")
     assert "going on after epoch" in said.read_text()
 
 
