@@ -80,7 +80,7 @@ def run(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Ended:
         node.cancel(running.number)
 
     def stop() -> None:
-        for process in jobs(folder, "tune", "trained"):
+        for process in jobs(folder, "tune", "1-3/trained/0.01"):
             os.kill(process, signal.SIGSTOP)
 
     command = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--profile", str(PROFILE.parent), *IMPATIENT]
