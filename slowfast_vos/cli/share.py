@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from slowfast_vos.cli.app import Config, app
+from slowfast_vos.cli.app import Config, app, expect_one
 from slowfast_vos.config import load_settings
-from slowfast_vos.errors import UserError
 from slowfast_vos.paths import Results
 
 
@@ -30,8 +29,7 @@ def publish(
     """Put a run's page, tables and records into a folder to commit; or make the tables of such a folder again."""
     from slowfast_vos.reporting import publish
 
-    if (config is None) == (tables_of is None):
-        raise UserError(f"publish: found {'neither' if config is None else 'both'} of --config and --tables-of")
+    expect_one("publish", "--config and --tables-of", config, tables_of)
     if tables_of is not None:
         typer.echo(f"tables: {publish.rebuild_tables(tables_of, out or Path('reports') / tables_of.name)}")
     elif config is not None:

@@ -70,7 +70,7 @@ def _beats(record: Record, reference: Record) -> bool:
 
 def _each(record: Record) -> np.ndarray:
     """J&F of each selection sequence."""
-    return np.array([(one.j_mean + one.f_mean) / 2 for one in record.scores.sequences.values()])
+    return np.array([one.jf_mean for one in record.scores.sequences.values()])
 
 
 def select_best(job: Job, setup: str) -> Record:

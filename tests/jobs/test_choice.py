@@ -16,7 +16,7 @@ THIRD = ("BB_SF", "0", "0.005")
 
 def record(point: tuple[str, str, str], *scores: float) -> Any:
     """A record of a configuration, by its J&F on each selection sequence."""
-    sequences = {str(place): SimpleNamespace(j_mean=jf - 0.1, f_mean=jf + 0.1) for place, jf in enumerate(scores)}
+    sequences = {str(place): SimpleNamespace(jf_mean=jf) for place, jf in enumerate(scores)}
     means = SimpleNamespace(jf_mean=sum(scores) / len(scores), sequences=sequences)
     return SimpleNamespace(job=dict(zip(("freeze", "scale", "lr"), point, strict=True)), scores=means)
 
