@@ -160,6 +160,10 @@ class Detector(Training):
     first stage."""
     flip: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Probability of a horizontal flip."""
+    views: bool = False
+    """Train on random views of the frames (zoomed, turned, shifted, recoloured), which few videos need."""
+    schedule: Literal["steps", "cosine"] = "steps"
+    """The rate after the warm-up: decays by `steps` of epochs, or falls to 0 along half a cosine (`cosine`)."""
 
 
 class Parent(Training):
@@ -170,7 +174,16 @@ class Parent(Training):
     backbone: Literal["frozen", "trained"] = "frozen"
     """Whether backbone and RPN are `frozen` or `trained`."""
     frames_per_step: Count = 2
-    """Consecutive frames per step."""
+    """Consecutive frames of a video per step."""
+    videos_per_step: Count = 1
+    """Runs of such frames per step, of several videos where steps are shuffled: the batch norm of the SlowFast module
+    then sees in training what its running statistics stand for in inference."""
+    identity_epochs: Annotated[int, Field(ge=0)] = 0
+    """Epochs before the others in which the SlowFast module alone learns to give each centre frame its own features,
+    which the detector's heads know; then its batch norm keeps its statistics. 0 starts from a random module."""
+    views: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Train on this many random views of each video (as `detector.views`), each of `train_frames` frames, instead of
+    the video; 0 takes the video itself."""
     step: Literal["a", "b"] = "a"
     """Variant of the step: `a` averages the losses of its frames, `b` sums the gradients of each."""
     shuffle: bool = False

@@ -22,12 +22,13 @@ from slowfast_vos.model.streaming import Chunk, batches, encode_chunk, predict_m
 from slowfast_vos.model.weights import load_weights
 from slowfast_vos.scoring import score_masks
 from slowfast_vos.sections import Parent, Training
-from slowfast_vos.seeds import job_seed, seed_everything
+from slowfast_vos.seeds import derived_seed, job_seed, seed_everything
 from slowfast_vos.training.detector import train_detector
 from slowfast_vos.training.features import GIB
 from slowfast_vos.training.loop import Resume, TrainingState, stop_asked
 from slowfast_vos.training.parent import feature_cache, train_parent
 from slowfast_vos.videos.davis import Video
+from slowfast_vos.videos.views import View
 
 
 def run_detector(job: Job) -> Record:
@@ -109,13 +110,26 @@ def _train_parent(job: Job, model: SlowFastMaskRCNN, parent: Parent, seed: int, 
     return train_parent(
         parent,
         model,
-        job.dataset.train,
+        _training_videos(job, parent),
         binary=binary,
         seed=seed,
         select=Selection(job, frozen).score,
         resume=resume,
         cache=job.encoded.setdefault(use, feature_cache(parent, binary=binary)),
     )
+
+
+def _training_videos(job: Job, parent: Parent) -> list[Video]:
+    """The training videos, or views of them: the same for all setups of a seed, which share their features."""
+    size = job.settings.model.min_size
+    views = [
+        View.of(
+            video, derived_seed(job.seed, "view", video.name, number), size, name=f"{video.name}, view {number + 1}"
+        )
+        for video in job.dataset.train
+        for number in range(parent.views)
+    ]
+    return views or job.dataset.train
 
 
 def _outcome(state: TrainingState) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from numbers import Integral
 from os import PathLike
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
@@ -19,6 +21,7 @@ from slowfast_vos.model.pathways import temporal_module
 from slowfast_vos.model.streaming import Features, detect, paste
 from slowfast_vos.setups import Setup
 
+T = TypeVar("T")
 Border = Literal["zeros", "replicate"]
 PARTS = ("backbone", "rpn", "slow_fast", "roi_heads")
 
@@ -52,6 +55,21 @@ class Prepared(NamedTuple):
     def nbytes(self) -> int:
         """Memory of the maps."""
         return sum(maps.nbytes for maps in self.enhanced.values())
+
+
+def flatten(lists: Iterable[Iterable[T]]) -> list[T]:
+    """The members of all lists."""
+    return list(chain.from_iterable(lists))
+
+
+def join(windows: Sequence[Features]) -> Features:
+    """Windows of several videos as one batch: levels `[B, C, fast, h, w]`, the smaller ones with zeros beside them."""
+    joined = {}
+    for level in windows[0]:
+        maps = [each[level] for each in windows]
+        height, width = (max(one.shape[side] for one in maps) for side in (-2, -1))
+        joined[level] = torch.cat([F.pad(one, (0, width - one.shape[-1], 0, height - one.shape[-2])) for one in maps])
+    return joined
 
 
 class SlowFastMaskRCNN(nn.Module):
@@ -213,13 +231,25 @@ class SlowFastMaskRCNN(nn.Module):
 
     def prepare_resized(self, samples: Sequence[Resized], order: Sequence[int] | None = None) -> list[Prepared]:
         """As `prepare`, for some samples whose frames pass the backbone as one batch."""
+        windowed = self._windowed(samples, order)
+        return [Prepared(self.enhance(windows), *others) for windows, *others in windowed]
+
+    def prepare_together(self, samples: Sequence[Resized]) -> Prepared:
+        """As `prepare_resized`, for samples that also pass the module as one batch, whose batch norm sees them all."""
+        windowed = [self._windowed([sample], None)[0] for sample in samples]  # their sizes may differ
+        windows, *lists, rpn_losses = map(list, zip(*windowed, strict=True))
+        means = {name: torch.stack([losses[name] for losses in rpn_losses]).mean() for name in rpn_losses[0]}
+        return Prepared(self.enhance(join(windows)), *map(flatten, lists), means)
+
+    def _windowed(self, samples: Sequence[Resized], order: Sequence[int] | None) -> list[Prepared]:
+        """All that comes before the module: `Prepared`, but with its windows instead of what it makes of them."""
         stems = [sample.stem for sample in samples]
         levels = self._pyramid(torch.cat(stems) if len(stems) > 1 else stems[0])
         split = {level: maps.split([len(stem) for stem in stems]) for level, maps in levels.items()}
         encoded = [{level: maps[i] for level, maps in split.items()} for i in range(len(samples))]
-        return [self._prepare(*one, order) for one in zip(samples, encoded, strict=True)]
+        return [self._propose(*one, order) for one in zip(samples, encoded, strict=True)]
 
-    def _prepare(self, resized: Resized, features: Features, order: Sequence[int] | None) -> Prepared:
+    def _propose(self, resized: Resized, features: Features, order: Sequence[int] | None) -> Prepared:
         stem, size, centres, sizes, scaled, random = resized
         torch.set_rng_state(random)  # an RPN that trains draws next
         own = {level: maps[centres] for level, maps in features.items()}
@@ -229,7 +259,7 @@ class SlowFastMaskRCNN(nn.Module):
             features = {level: maps[list(order)] for level, maps in features.items()}
             places = [[place for place, i in enumerate(order) if i == centre] for centre in centres]
             centres = [some[len(some) // 2] for some in places]
-        return Prepared(self.enhance(self.windows(features, centres)), proposals, sizes, scaled, rpn_losses)
+        return Prepared(self.windows(features, centres), proposals, sizes, scaled, rpn_losses)
 
     def head_losses(self, prepared: Prepared) -> dict[str, Tensor]:
         """RoI losses of prepared frames, and their RPN losses."""

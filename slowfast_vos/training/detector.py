@@ -12,8 +12,9 @@ from torchvision.transforms.v2 import functional
 from slowfast_vos.config import Settings
 from slowfast_vos.prefetch import prefetch
 from slowfast_vos.seeds import derived_seed
-from slowfast_vos.training.loop import Resume, TrainingState, make_sgd, total_loss
+from slowfast_vos.training.loop import Resume, TrainingState, half_cosine, make_sgd, total_loss
 from slowfast_vos.videos.davis import Video, targets
+from slowfast_vos.videos.views import View
 
 Sample = tuple[Tensor, dict[str, Tensor]]  # a frame [3, H, W] in [0, 1], and its target
 
@@ -24,11 +25,19 @@ def spread(length: int, count: int | None) -> list[int]:
     return [index * length // count for index in range(count)]
 
 
-def read_sample(video: Video, index: int, *, binary: bool, flip: float, seed: int) -> Sample:
+def read_sample(
+    video: Video, index: int, *, binary: bool, flip: float, seed: int, min_size: int | None = None
+) -> Sample:
     """Read a frame with torchvision's target, flipped horizontally with probability `flip`.
 
     The flip has a generator of its own: it does not depend on what else is read, or by which thread.
+
+    Args:
+        min_size: where given, the frame is that of a random view of the video, made for a network of this size.
     """
+    if min_size is not None:
+        view = View.of(video, seed, min_size, flip=flip)
+        return view.frame(index), targets(view.ids(index, binary=binary))
     frame, ids = video.frame(index), torch.from_numpy(video.ids(index, binary=binary))
     if torch.rand(1, generator=torch.Generator().manual_seed(seed)) < flip:
         frame, ids = functional.horizontal_flip_image(frame), functional.horizontal_flip_mask(ids)
@@ -36,9 +45,12 @@ def read_sample(video: Video, index: int, *, binary: bool, flip: float, seed: in
 
 
 def learning_rate_factor(settings: Settings, epoch: int, step: int, steps: int) -> float:
-    """Factor on the rate: linear warm-up from 1/1000 within the first epoch, then decay by steps of epochs."""
+    """Factor on the rate: linear warm-up from 1/1000 within the first epoch, and the schedule's own."""
     stage = settings.detector
-    factor = stage.decay_factor ** (epoch // stage.decay_every)
+    if stage.schedule == "cosine":
+        factor = half_cosine((epoch + step / steps) / stage.epochs)
+    else:
+        factor = stage.decay_factor ** (epoch // stage.decay_every)
     warmup = min(stage.warmup_steps, steps - 1)
     if epoch == 0 and step < warmup:
         factor *= 0.001 + (1 - 0.001) * step / warmup
@@ -57,12 +69,13 @@ def train_detector(
     device = next(model.parameters()).device
     chosen = [(video, index) for video in videos for index in spread(len(video), stage.train_frames)]
     items = [(video, index) for video, index in chosen if video.ids(index, binary=binary).any()]  # shows an object
+    min_size = settings.model.min_size if stage.views else None
     optimizer = make_sgd(model, stage)
     state = TrainingState(model, optimizer, seed, stage.epochs, resume=resume)
 
     def read_batch(epoch: int, batch: list[int]) -> list[Sample]:
         epoch_seed = derived_seed(seed, "epoch", epoch)
-        read = partial(read_sample, binary=binary, flip=stage.flip)
+        read = partial(read_sample, binary=binary, flip=stage.flip, min_size=min_size)
         return [read(*items[item], seed=derived_seed(epoch_seed, "flip", item)) for item in batch]
 
     model.train()

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from slowfast_vos.model.slowfast_maskrcnn import Prepared, SlowFastMaskRCNN, Target
+from slowfast_vos.model.slowfast_maskrcnn import Prepared, SlowFastMaskRCNN, Target, join
 from slowfast_vos.model.streaming import Features
 from slowfast_vos.videos.davis import Video, targets
 
 GIB = 2**30
-Step = tuple[Video, list[int]]  # some frames of a video, such as the centre frames of a step's windows
+Step = tuple[Video, list[int]]  # some frames of a video, such as consecutive centre frames
 Clip = dict[int, tuple[Tensor, Target]]  # by index: frames [3, H, W] in [0, 1], and their targets
 
 
@@ -51,15 +52,34 @@ class FeatureCache:
         self.frames: OrderedDict[tuple[str, int], Encoded] = OrderedDict()
         self.size_in_bytes = 0
 
-    def losses(self, model: SlowFastMaskRCNN, video: Video, centres: Sequence[int], clip: Clip) -> dict[str, Tensor]:
-        """RoI losses of consecutive centre frames; what is neither cached nor in `clip` is read now."""
-        window = model.setup.window(centres, len(video))
-        frames = [self._encoded(model, video, index, clip) for index in window]
-        features = {level: torch.cat([one.features[level] for one in frames]) for level in frames[0].features}
-        places = [index - window[0] for index in centres]
-        _, sizes, proposals, wanted, _ = map(list, zip(*(frames[place] for place in places), strict=True))
-        enhanced = model.enhance(model.windows(features, places))
-        return model.head_losses(Prepared(enhanced, proposals, sizes, wanted, {}))
+    def losses(self, model: SlowFastMaskRCNN, steps: Sequence[Step], clips: Sequence[Clip]) -> dict[str, Tensor]:
+        """RoI losses of consecutive centre frames of some videos; what is neither cached nor in `clips` is read now."""
+        windows, *others = self._windows(model, steps, clips)
+        return model.head_losses(Prepared(model.enhance(windows), *others))
+
+    def identity_losses(
+        self, model: SlowFastMaskRCNN, steps: Sequence[Step], clips: Sequence[Clip]
+    ) -> dict[str, Tensor]:
+        """How far the module is from giving each centre frame's own features: squared error over their variance."""
+        windows = self._windows(model, steps, clips).enhanced
+        given = model.enhance(windows)
+        own = {level: windows[level][:, :, model.setup.before] for level in given}
+        errors = [F.mse_loss(given[level], maps) / maps.var() for level, maps in own.items()]
+        return {"loss_identity": torch.stack(errors).mean()}
+
+    def _windows(self, model: SlowFastMaskRCNN, steps: Sequence[Step], clips: Sequence[Clip]) -> Prepared:
+        """All that the heads need, but with windows instead of what the module makes of them."""
+        windows, proposals, sizes, wanted = [], [], [], []
+        for (video, centres), clip in zip(steps, clips, strict=True):
+            window = model.setup.window(centres, len(video))
+            frames = [self._encoded(model, video, index, clip) for index in window]
+            features = {level: torch.cat([one.features[level] for one in frames]) for level in frames[0].features}
+            places = [index - window[0] for index in centres]
+            windows.append(model.windows(features, places))
+            proposals += [frames[place].proposals for place in places]
+            sizes += [frames[place].image_size for place in places]
+            wanted += [frames[place].target for place in places]
+        return Prepared(join(windows), proposals, sizes, wanted, {})
 
     def _encoded(self, model: SlowFastMaskRCNN, video: Video, index: int, clip: Clip) -> Encoded:
         encoded = self.frames.pop((video.name, index), None)

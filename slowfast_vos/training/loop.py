@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,11 @@ def make_sgd(model: nn.Module, training: Training, lr: str | None = None) -> tor
     """SGD over the parameters that train; `lr` overrides the stage's own rate."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return torch.optim.SGD(trained, float(lr or training.lr), training.momentum, weight_decay=training.weight_decay)
+
+
+def half_cosine(progress: float) -> float:
+    """The factor on a rate that falls to 0 along half a cosine, when a share of the training is done."""
+    return (1 + math.cos(math.pi * progress)) / 2
 
 
 def total_loss(losses: dict[str, Tensor], where: str) -> Tensor:

@@ -2,42 +2,50 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from dataclasses import replace
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from slowfast_vos.measuring.record import Scores
-from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
+from slowfast_vos.model.slowfast_maskrcnn import PARTS, SlowFastMaskRCNN
 from slowfast_vos.model.streaming import batches
 from slowfast_vos.prefetch import prefetch
 from slowfast_vos.sections import Parent
 from slowfast_vos.training.detector import spread
 from slowfast_vos.training.features import Clip, FeatureCache, Step, read_clip
-from slowfast_vos.training.loop import Resume, TrainingState, make_sgd, total_loss
+from slowfast_vos.training.loop import Resume, TrainingState, half_cosine, make_sgd, total_loss
 from slowfast_vos.videos.davis import Video
 
+IDENTITY_LR = "0.05"  # falls along half a cosine
 
-def epoch_steps(videos: list[Video], parent: Parent) -> list[Step]:
-    """An epoch's steps: runs of consecutive centre frames, in file order or shuffled."""
+
+def epoch_steps(videos: list[Video], parent: Parent) -> list[list[Step]]:
+    """An epoch's steps: some runs each of consecutive centre frames, in file order or shuffled."""
     wanted = None if parent.train_frames is None else max(parent.train_frames // parent.frames_per_step, 1)
     steps: list[Step] = []
-    for video in videos:
+    for number, video in enumerate(videos):
         runs = list(batches(range(len(video)), parent.frames_per_step))
-        steps += [(video, runs[index]) for index in spread(len(runs), wanted)]
+        chosen = spread(len(runs), wanted)
+        # The views of a video share out its frames.
+        first = number % max(parent.views, 1) * len(runs) // (len(chosen) * max(parent.views, 1))
+        steps += [(video, runs[first + index]) for index in chosen]
     if parent.shuffle:
         random.shuffle(steps)
-    return steps
+    return list(batches(steps, parent.videos_per_step))
 
 
-def clip_losses(model: SlowFastMaskRCNN, clip: Clip, centres: Sequence[int], length: int) -> dict[str, Tensor]:
-    """All losses of some centre frames of a video of `length`."""
+def clip_losses(model: SlowFastMaskRCNN, steps: Sequence[Step], clips: Sequence[Clip]) -> dict[str, Tensor]:
+    """All losses of some centre frames of some videos."""
     device = next(model.parameters()).device
-    window = model.setup.window(centres, length)
-    wanted = {index: {key: value.to(device) for key, value in clip[index][1].items()} for index in centres}
-    return model.losses([clip[index][0].to(device) for index in window], [wanted.get(index) for index in window])
+    resized = []
+    for (video, centres), clip in zip(steps, clips, strict=True):
+        window = model.setup.window(centres, len(video))
+        wanted = {index: {key: value.to(device) for key, value in clip[index][1].items()} for index in centres}
+        frames = [clip[index][0].to(device) for index in window]
+        resized.append(model.resize(frames, [wanted.get(index) for index in window]))
+    return model.head_losses(model.prepare_together(resized))
 
 
 def feature_cache(parent: Parent, *, binary: bool) -> FeatureCache:
@@ -48,7 +56,7 @@ def feature_cache(parent: Parent, *, binary: bool) -> FeatureCache:
 def rate(parent: Parent, progress: float) -> float:
     """The learning rate when a share of the training is done, 0 at its start and 1 at its end."""
     lr = float(parent.lr)
-    return lr if parent.schedule == "constant" else lr * (1 + math.cos(math.pi * progress)) / 2
+    return lr if parent.schedule == "constant" else lr * half_cosine(progress)
 
 
 def train_parent(
@@ -70,24 +78,24 @@ def train_parent(
     Raises:
         DivergedError: a loss is not finite.
     """
+    cache = cache or feature_cache(parent, binary=binary)
+    start_as_identity(parent, model, videos, cache, seed, resume)
     model.freeze(parent.frozen_parts)
-    cache = None if parent.backbone == "trained" else cache or feature_cache(parent, binary=binary)
+    losses_of = cache.losses if parent.backbone == "frozen" else clip_losses
     optimizer = make_sgd(model, parent)
     state = TrainingState(model, optimizer, seed, parent.epochs, resume=resume)
-    # While a GPU works on a step, a thread reads the next one's frames.
-    ahead = 0 if next(model.parameters()).device.type == "cpu" else 1
-    read = partial(read_clip, binary=binary)
     for epoch in state.epochs():
         model.train()
+        if parent.identity_epochs:
+            keep_statistics(model.slow_fast)
         steps = epoch_steps(videos, parent)
-        clips = prefetch(read, frames_to_read(steps[state.position :], model, cache), ahead)
-        for (step, (video, centres)), clip in zip(state.steps(steps), clips, strict=False):
+        for step, group, clips in read_steps(state, steps, model, cache, parent.backbone == "frozen"):
             optimizer.zero_grad(set_to_none=True)
             optimizer.param_groups[0]["lr"] = rate(parent, (epoch + step / len(steps)) / parent.epochs)
             # Variant a: one forward of all frames, losses averaged; b: a forward for each frame, gradients summed.
-            for part in [centres] if parent.step == "a" else [[centre] for centre in centres]:
-                losses = cache.losses(model, video, part, clip) if cache else clip_losses(model, clip, part, len(video))
-                total_loss(losses, f"parent, epoch {epoch + 1}, step {step + 1}, {video.name}").backward()
+            for part, some in [(group, clips)] if parent.step == "a" else each_frame(group, clips):
+                losses = losses_of(model, part, some)
+                total_loss(losses, f"parent, epoch {epoch + 1}, step {step + 1}, {part[0][0].name}").backward()
                 state.add(losses)
             optimizer.step()
         last = epoch + 1 == parent.epochs
@@ -97,11 +105,76 @@ def train_parent(
     return state
 
 
-def frames_to_read(steps: list[Step], model: SlowFastMaskRCNN, cache: FeatureCache | None) -> Iterator[Step]:
+def start_as_identity(
+    parent: Parent,
+    model: SlowFastMaskRCNN,
+    videos: list[Video],
+    cache: FeatureCache,
+    seed: int,
+    resume: Resume | None,
+) -> None:
+    """Train the module alone to give each centre frame its own features, which the detector's heads know.
+
+    A random module would have to learn from a few videos what the backbone knows from a million pictures. Inflated
+    networks start likewise from what their image network computes (Carreira and Zisserman, 2017).
+    """
+    model.freeze({*PARTS} - {"slow_fast"})
+    if not parent.identity_epochs or not any(True for _ in model.slow_fast.parameters()):
+        return
+    optimizer = make_sgd(model, parent, IDENTITY_LR)
+    resume = resume and replace(resume, path=resume.path.with_name("identity.pt"))
+    state = TrainingState(model, optimizer, seed, parent.identity_epochs, "as identity, ", resume)
+    for epoch in state.epochs():
+        model.train()
+        steps = epoch_steps(videos, parent)
+        for step, group, clips in read_steps(state, steps, model, cache):
+            optimizer.param_groups[0]["lr"] = float(IDENTITY_LR) * half_cosine(
+                (epoch + step / len(steps)) / state.total
+            )
+            optimizer.zero_grad(set_to_none=True)
+            losses = cache.identity_losses(model, group, clips)
+            total_loss(losses, f"parent as identity, epoch {epoch + 1}, step {step + 1}").backward()
+            state.add(losses)
+            optimizer.step()
+        state.finish()
+
+
+def keep_statistics(module: nn.Module) -> None:
+    """Let batch norm use its running statistics, also while the module trains."""
+    for one in module.modules():
+        if isinstance(one, nn.BatchNorm3d):
+            one.eval()
+
+
+def each_frame(steps: list[Step], clips: list[Clip]) -> Iterator[tuple[list[Step], list[Clip]]]:
+    """The centre frames of a step, one by one."""
+    for (video, centres), clip in zip(steps, clips, strict=True):
+        for centre in centres:
+            yield [(video, [centre])], [clip]
+
+
+def read_steps(
+    state: TrainingState, steps: list[list[Step]], model: SlowFastMaskRCNN, cache: FeatureCache, frozen: bool = True
+) -> Iterator[tuple[int, list[Step], list[Clip]]]:
+    """The steps of an epoch that are left, with their numbers and the frames that are to be encoded."""
+
+    def read(group: list[Step]) -> list[Clip]:
+        return [read_clip(one, binary=cache.binary) for one in group]
+
+    # While a GPU works on a step, a thread reads the next one's frames.
+    ahead = 0 if next(model.parameters()).device.type == "cpu" else 1
+    clips = prefetch(read, frames_to_read(steps[state.position :], model, cache if frozen else None), ahead)
+    for (step, group), some in zip(state.steps(steps), clips, strict=False):
+        yield step, group, some
+
+
+def frames_to_read(
+    steps: list[list[Step]], model: SlowFastMaskRCNN, cache: FeatureCache | None
+) -> Iterator[list[Step]]:
     """For each step, the frames of its windows, without those whose features are cached or about to be."""
     current: list[tuple[str, int]] = []  # frames of the step that trains while this one is read
-    for video, centres in steps:
-        known = {} if cache is None else {*cache.frames, *current}
-        window = model.setup.window(centres, len(video))
-        yield video, [index for index in window if (video.name, index) not in known]
-        current = [(video.name, index) for index in window]
+    for group in steps:
+        known = set() if cache is None else {*cache.frames, *current}
+        windows = [(video, model.setup.window(centres, len(video))) for video, centres in group]
+        yield [(video, [i for i in window if (video.name, i) not in known]) for video, window in windows]
+        current = [(video.name, index) for video, window in windows for index in window]

@@ -118,7 +118,7 @@ def parent_step(model: SlowFastMaskRCNN, clip: Clip, features: str) -> Run:
         if features == "moving":
             for index in range(last - FRAMES_PER_STEP + 1, last + 1):
                 cache.frames.pop((clip.name, index), None)
-        return cache.losses(model, clip, centres, {})  # type: ignore[arg-type]
+        return cache.losses(model, [(clip, centres)], [{}])  # type: ignore[list-item]
 
     return training_step(model, losses)
 

@@ -37,14 +37,14 @@ def detector(model: SlowFastMaskRCNN, video: Video, resume: Resume | None) -> Tr
     return train_detector(run, model.maskrcnn_model, [video], binary=False, seed=7, resume=resume)
 
 
-def parent(backbone: str) -> Train:
+def parent(backbone: str, **options: Any) -> Train:
     """Two epochs of a parent, selected by a score that depends on the weights alone."""
 
     def train(model: SlowFastMaskRCNN, video: Video, resume: Resume | None) -> TrainingState:
         def select(model: SlowFastMaskRCNN, _: TrainingState) -> Scores:
             return scores(model.slow_fast.slow_conv1.weight.detach().abs().mean().item())
 
-        stage = Parent(epochs=2, lr="0.01", shuffle=True, backbone=backbone, schedule="cosine")
+        stage = Parent(epochs=2, lr="0.01", shuffle=True, backbone=backbone, schedule="cosine", **options)
         return train_parent(stage, model, [video], binary=False, seed=7, select=select, resume=resume)
 
     return train
@@ -66,6 +66,7 @@ STAGES: dict[str, Train] = {
     "detector": detector,
     "parent, frozen backbone": parent("frozen"),
     "parent, trained backbone": parent("trained"),
+    "parent, first as identity": parent("frozen", identity_epochs=2, videos_per_step=2),
     "fine-tuning": tuned("none"),
     "fine-tuning of the heads": tuned("BB_SF"),
 }

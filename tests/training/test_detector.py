@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from slowfast_vos.training.detector import Sample, learning_rate_factor, read_sa
 from slowfast_vos.training.loop import DivergedError, TrainingState
 from slowfast_vos.videos.davis import Video, targets
 from slowfast_vos.videos.pngs import write_mask
+from slowfast_vos.videos.views import View
 from stages_to_train import Build, MakeVideo, settings
 from torch import nn
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
@@ -48,6 +50,18 @@ def test_a_flip_depends_on_its_seed_alone_and_leaves_torchs_generator_as_it_is(m
     assert forward == flips(list(range(7, -1, -1)))
     assert set(forward.values()) == {True, False}
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_random_view_of_a_frame_is_its_seeds_own_and_its_target_is_where_the_object_is(make_video: MakeVideo) -> None:
+    video = make_video()
+    (frame, target), (same, _), (other, _) = (
+        read_sample(video, 2, binary=True, flip=0.5, seed=seed, min_size=16) for seed in (4, 4, 5)
+    )
+    assert torch.equal(frame, same)
+    assert not torch.equal(frame, other)
+    view = View.of(video, 4, 16)
+    assert frame.shape == (3, 32, 48)
+    assert torch.equal(target["masks"], targets(view.ids(2, binary=True))["masks"])
 
 
 def train(model: MaskRCNN, video: Video, workers: int = 0, **stage: Any) -> TrainingState:
@@ -97,6 +111,8 @@ def test_a_frame_that_cannot_be_loaded_is_named_in_one_line(
 
 def test_a_detector_learns_and_says_where_it_diverges(network: Build, make_video: MakeVideo) -> None:
     video = make_video(length=2)
+    state = train(network().maskrcnn_model, video, epochs=4, warmup_steps=0, views=True)
+    assert all(map(math.isfinite, (point.loss for point in state.curve)))
     state = train(network().maskrcnn_model, video, epochs=4, warmup_steps=0)
     assert state.curve[-1].loss < state.curve[0].loss
     assert [point.iteration for point in state.curve] == [1, 2, 3, 4]
@@ -135,6 +151,9 @@ def test_the_warm_up_is_linear_within_the_first_epoch(warmup: int, steps: int, f
     run = settings(detector={"warmup_steps": warmup})
     assert {step: learning_rate_factor(run, 0, step, steps) for step in factors} == pytest.approx(factors)
     assert learning_rate_factor(run, 1, 0, steps) == 1
+    cosine = settings(detector={"warmup_steps": 2, "schedule": "cosine", "epochs": 4})
+    rates = [learning_rate_factor(cosine, epoch, step, 4) for epoch, step in ((0, 0), (0, 2), (2, 0), (3, 2))]
+    assert rates == pytest.approx([0.001, 0.9619398, 0.5, 0.0380602])
     # The rate decays by steps of epochs.
     factors = [learning_rate_factor(settings(), epoch, 50, 51) for epoch in range(1, 10)]
     assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.001])

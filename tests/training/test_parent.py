@@ -11,6 +11,7 @@ import pytest
 import torch
 from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.measuring.record import Scores
+from slowfast_vos.model.slowfast_maskrcnn import join
 from slowfast_vos.sections import Parent
 from slowfast_vos.seeds import seed_everything
 from slowfast_vos.training import parent as stage
@@ -27,7 +28,7 @@ def unread(name: str, length: int) -> Video:
 
 
 def steps(videos: list[Video], **options: object) -> list[tuple[str, list[int]]]:
-    return [(video.name, centres) for video, centres in epoch_steps(videos, Parent(**options))]
+    return [(video.name, centres) for [(video, centres)] in epoch_steps(videos, Parent(**options))]
 
 
 def test_an_epoch_goes_through_consecutive_frames_in_file_order() -> None:
@@ -50,6 +51,18 @@ def test_shuffled_steps_are_the_same_steps_in_another_order() -> None:
     assert steps(videos, shuffle=True) == first
 
 
+def test_a_step_holds_runs_of_several_videos_and_the_views_of_a_video_share_out_its_frames() -> None:
+    videos = [unread(f"a, view {number}", 24) for number in range(3)] + [
+        unread(f"b, view {number}", 8) for number in range(3)
+    ]
+    epoch = epoch_steps(videos, Parent(train_frames=4, views=3, videos_per_step=4))
+    assert [len(step) for step in epoch] == [4, 4, 4]
+    seen = [(video.name, centres[0]) for step in epoch for video, centres in step]
+    firsts = {"a, view 0": [0, 12], "a, view 1": [4, 16], "a, view 2": [8, 20]}
+    firsts |= {"b, view 0": [0, 4], "b, view 1": [0, 4], "b, view 2": [2, 6]}
+    assert seen == [(name, first) for name, some in firsts.items() for first in some]
+
+
 @pytest.mark.parametrize(("schedule", "factors"), [("constant", (1, 1, 1)), ("cosine", (1, 0.5, 0))])
 def test_the_rate_stays_or_falls_along_a_cosine(schedule: str, factors: tuple[float, ...]) -> None:
     parent = Parent(lr="0.04", schedule=schedule)
@@ -65,7 +78,7 @@ def test_variant_b_takes_the_proposals_of_training_and_gives_them_back(network: 
     counts, rpn = [], model.maskrcnn_model.rpn
     for many in (False, True):
         cache = make_cache(many_proposals=many)
-        cache.losses(model, video, [0, 1], {})
+        cache.losses(model, [(video, [0, 1])], [{}])
         counts.append([len(encoded.proposals) for encoded in cache.frames.values()])
         assert (rpn.pre_nms_top_n(), rpn.post_nms_top_n()) == (20, 12)
     assert all(few <= 12 < many <= 30 for few, many in zip(*counts, strict=True))
@@ -85,12 +98,12 @@ def test_losses_from_cached_features_equal_those_of_the_clip(
 ) -> None:
     model, video = network(1, 3, border=border, chunk_length=2).freeze(("backbone", "rpn")).train(), make_video()
     cache, clip = make_cache(binary=binary), read_clip((video, list(range(5))), binary=binary)
-    cache.losses(model, video, [1], {})
+    cache.losses(model, [(video, [1])], [{}])
     seed_everything(3)
-    cached = cache.losses(model, video, centres, {})
+    cached = cache.losses(model, [(video, centres)], [{}])
     cached_gradients = gradients(model, cached)
     seed_everything(3)
-    direct = clip_losses(model, clip, centres, len(video))
+    direct = clip_losses(model, [(video, centres)], [clip])
     assert cached.keys() == direct.keys() == {"loss_classifier", "loss_box_reg", "loss_mask"}
     for name, value in direct.items():
         torch.testing.assert_close(cached[name], value, rtol=1e-4, atol=1e-5)
@@ -99,6 +112,53 @@ def test_losses_from_cached_features_equal_those_of_the_clip(
     for name, value in direct_gradients.items():
         # A ReLU at nearly 0 may open in one and not in the other, since their batches round otherwise.
         assert (cached_gradients[name] - value).norm() <= 2e-3 * value.norm() + 1e-4, name
+
+
+def test_batch_norm_sees_all_videos_of_a_step_and_smaller_frames_have_zeros_beside_them(
+    network: Build, make_video: MakeVideo
+) -> None:
+    model = network(1, 3).freeze(("backbone", "rpn")).train()
+    videos = [make_video(length=3), make_video(name="smaller", length=3, height=48)]
+    steps, counted = [(video, [1]) for video in videos], model.slow_fast.bn_s1.num_batches_tracked
+    clips = [read_clip((video, [0, 1, 2]), binary=True) for video in videos]
+    found = []
+    for losses in (make_cache().losses, clip_losses):
+        before = counted.item()
+        seed_everything(3)
+        found.append({name: value.item() for name, value in losses(model, steps, clips).items()})
+        assert counted.item() == before + 5  # once for each of the FPN's levels
+    cached, direct = found
+    assert cached == pytest.approx(direct, rel=1e-4)
+    windows = [{"0": torch.ones(1, 2, 3, 4, 5)}, {"0": torch.ones(2, 2, 3, 6, 5)}]
+    joined = join(windows)["0"]
+    assert joined.shape == (3, 2, 3, 6, 5)
+    assert joined[0, :, :, :4].min() == 1
+    assert joined[0, :, :, 4:].max() == 0
+
+
+@pytest.mark.parametrize("setup", [(1, 1), (1, 3)])
+def test_a_module_first_learns_the_identity_and_then_keeps_its_statistics(
+    network: Build, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch, setup: tuple[int, int]
+) -> None:
+    video, errors = make_video(length=4), []
+    heads = network(*setup).maskrcnn_model.roi_heads.state_dict()
+    for epochs in (1, 40):
+        model = network(*setup)
+        parent = Parent(identity_epochs=epochs, epochs=1, lr="0.0001", videos_per_step=2)
+        cache = make_cache()
+        stage.start_as_identity(parent, model, [video], cache, 7, None)
+        found = model.maskrcnn_model.roi_heads.state_dict()
+        assert all(torch.equal(found[name], value) for name, value in heads.items())
+        with torch.no_grad():
+            errors.append(cache.identity_losses(model.train(), [(video, [1, 2])], [{}])["loss_identity"].item())
+    assert errors[1] < 0.5 * errors[0]
+    statistics = model.slow_fast.bn_s1.running_mean.clone()
+    weight = model.slow_fast.slow_conv1.weight.clone()
+    again = Parent(identity_epochs=1, epochs=1, lr="0.01")
+    monkeypatch.setattr(stage, "start_as_identity", lambda *_: None)
+    train_parent(again, model, [video], binary=False, seed=7, select=lambda *_: scores())
+    assert torch.equal(model.slow_fast.bn_s1.running_mean, statistics)
+    assert not torch.equal(model.slow_fast.slow_conv1.weight, weight)
 
 
 @pytest.fixture
@@ -114,13 +174,13 @@ def test_the_frames_used_last_are_cached_within_the_bound(
 ) -> None:
     model, video = network(1, 1).freeze(("backbone", "rpn")).train(), make_video(length=4)
     one = make_cache()
-    one.losses(model, video, [0], {})
+    one.losses(model, [(video, [0])], [{}])
     for frames, expected in ((0, 6), (1.5, 5), (2.5, 4), (3.5, 4)):
         bound = frames * one.size_in_bytes
         cache = make_cache(bound / 2**30)
         encoded.clear()
         for index in (0, 1, 1, 2, 1, 3):
-            cache.losses(model, video, [index], {})
+            cache.losses(model, [(video, [index])], [{}])
             assert cache.size_in_bytes == sum(frame.size_in_bytes for frame in cache.frames.values()) <= bound
         assert len(encoded) == expected
         assert len(cache.frames) == int(frames)
@@ -133,7 +193,7 @@ def test_only_the_frames_of_the_windows_are_encoded_each_once_in_an_epoch_and_wi
     cache, video = make_cache(), make_video(length=8)
     for centres, expected in (([0], 2), ([1], 1), ([5, 6], 4), ([0, 1], 0), ([3], 1)):
         encoded.clear()
-        cache.losses(model, video, centres, {})
+        cache.losses(model, [(video, centres)], [{}])
         assert encoded == [1] * expected
     for frame in cache.frames.values():
         assert not any(maps.requires_grad for maps in frame.features.values())
