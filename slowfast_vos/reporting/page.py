@@ -66,8 +66,11 @@ class Part:
         return "-".join(self.title.lower().replace("'", "").replace(",", "").split())
 
 
-def write_page(results: Results, out: Path) -> list[Path]:
+def write_page(results: Results, out: Path, *, strips: bool = True) -> list[Path]:
     """Write `report.html`, one self-contained file, and `report.md`, which links to the run's figures and strips.
+
+    Args:
+        strips: show frames of the videos.
 
     Raises:
         UserError: a record is missing, or the figures or strips are.
@@ -85,7 +88,7 @@ def write_page(results: Results, out: Path) -> list[Path]:
         "markdown_table": lambda panel: to_markdown(panel, ""),
     }
     tables = {table.name: table for table in make_tables(run)}
-    parts = [part for part in _parts(run, run.findings, tables, results.reports) if part.blocks]
+    parts = [part for part in _parts(run, run.findings, tables, results.reports if strips else None) if part.blocks]
     pictures = Path(os.path.relpath(results.reports, out)).as_posix()
     about = {"run": run, "headline": headline(run.findings), "cautions": cautions(run), "parts": parts}
     about |= {"folder": results.reports, "pictures": "" if pictures == "." else f"{pictures}/"}
@@ -114,7 +117,7 @@ def _inline(context: Context, path: str) -> str:
     return f"data:{media};base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
-def _parts(run: Run, findings: Sequence[Finding], tables: dict[str, Table], out: Path) -> list[Part]:
+def _parts(run: Run, findings: Sequence[Finding], tables: dict[str, Table], out: Path | None) -> list[Part]:
     return [
         Part("Answers", [*_answers(findings)]),
         Part("Design", [Block("facts", rows=[*design(run, findings), *WORDS])]),
@@ -200,6 +203,8 @@ def _choices(run: Run) -> str:
     settings, configurations = run.settings, ", ".join(run.roles["selection"])
     if settings.option("selection") == "val":
         said = f"Epochs were chosen on all validation sequences and configurations on {configurations}, as in 2020."
+    elif settings.parent.score_every >= settings.parent.epochs:
+        said = f"Configurations were chosen on {configurations}, held out of training; parents kept their last epoch."
     elif settings.epoch_sequences == run.roles["selection"]:
         said = f"Epochs and configurations were chosen on {configurations}, held out of training."
     else:
@@ -226,8 +231,11 @@ def _rest(tables: dict[str, Table]) -> list[Block]:
     return _tables(tables, *(name for name in tables if name not in shown), folded=True)
 
 
-def _strips(run: Run, out: Path) -> Iterable[Block]:
-    """Stills and animations of the chosen sequences, each with the rule that chose it."""
+def _strips(run: Run, out: Path | None) -> Iterable[Block]:
+    """Stills and animations of the chosen sequences, each with the rule that chose it; without `out` none."""
+    if out is None:
+        yield Block("text", "Frames of DAVIS are not passed on; `slowfast-vos strips` draws them from a copy of it.")
+        return
     yield Block("text", "Sequences are chosen by rule, from the paired differences of the first claim, seeds averaged.")
     for sequence, why in run.shown.items():
         for task in TASKS:

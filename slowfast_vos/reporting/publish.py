@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from slowfast_vos.config import load_settings
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import atomic_folder, atomic_write
 from slowfast_vos.paths import Results
+from slowfast_vos.reporting.page import write_page
 from slowfast_vos.reporting.records import ARCHIVE, read_run, unpack
 from slowfast_vos.reporting.tables import write_tables
 
 
 def publish(results: Results, out: Path) -> Path:
     """Write a run's page, tables and records into `out`, in place of what this wrote there before.
+
+    The settings do not say where DAVIS lay; frames of DAVIS, whose licence is CC BY-NC, are left out of the page.
 
     Raises:
         UserError: a record is missing, or the page is; or the folder holds something else.
@@ -27,19 +32,30 @@ def publish(results: Results, out: Path) -> Path:
         raise UserError(f"{page}: missing; expected the run's page (slowfast-vos report)")
     names = ["settings.json", "dataset.json", *run.records["path"]]
     out.mkdir(parents=True, exist_ok=True)
-    write_archive(out / ARCHIVE, results.root, names)
-    shutil.copyfile(page, out / "report.html")
+    write_archive(out / ARCHIVE, names, lambda name: _without_places(results.root / name))
+    with TemporaryDirectory() as folder:
+        pages = write_page(results, Path(folder), strips=False) if run.is_davis else [page]
+        shutil.copyfile(pages[0], out / "report.html")
     with atomic_folder(out / "tables") as tables:
         _copy_tables(results, tables)
     return out
 
 
-def write_archive(path: Path, root: Path, names: Iterable[str]) -> None:
-    """Write files below `root` as a ZIP; the same files give the same bytes."""
+def _without_places(path: Path) -> bytes:
+    """The settings or a record, without the folders where DAVIS lay."""
+    content = path.read_bytes()
+    value = json.loads(content)
+    settings = value.get("settings", value)
+    placed = [key for key in ("davis_root", "davis_val_root") if settings.get(key)]
+    settings.update(dict.fromkeys(placed))
+    return json.dumps(value, indent=2).encode() + b"\n" if placed else content
+
+
+def write_archive(path: Path, names: Iterable[str], read: Callable[[str], bytes]) -> None:
+    """Write what `read` gives for each name as a ZIP; the same contents give the same bytes."""
     with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(names):
-            # Without the file's date.
-            archive.writestr(zipfile.ZipInfo(name), (root / name).read_bytes(), zipfile.ZIP_DEFLATED, 9)
+            archive.writestr(zipfile.ZipInfo(name), read(name), zipfile.ZIP_DEFLATED, 9)  # without the file's date
 
 
 def rebuild_tables(published: Path, folder: Path) -> Path:

@@ -46,7 +46,7 @@ def write_release(results: Results, out: Path) -> Path:
         for name, source in weights.items():
             (folder / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(source, folder / name)
-        write_archive(folder / MASKS, results.root / "predictions", masks)
+        write_archive(folder / MASKS, masks, lambda name: (results.root / "predictions" / name).read_bytes())
         write_text(folder / SETTINGS, results.settings.model_dump_json(indent=2) + "\n")
         write_text(folder / "README.md", write_card(run, [*weights]))
         write_checksums(folder)

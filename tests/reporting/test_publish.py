@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from fake_runs import SMALL, settings_for, write_run
 from slowfast_vos.errors import UserError
+from slowfast_vos.reporting.plots import write_plots
 from slowfast_vos.reporting.publish import publish, rebuild_tables
 from slowfast_vos.reporting.records import ARCHIVE, unpack
 
@@ -41,6 +42,21 @@ def test_a_published_run_gives_its_tables_again(tmp_path: Path) -> None:
     assert {"claims.csv", "table1.md"} <= set(first)
     publish(results, tmp_path / "out")
     assert (tmp_path / "out" / ARCHIVE).read_bytes() == archive
+
+
+def test_what_is_published_of_davis_shows_none_of_its_frames_and_not_where_it_lay(tmp_path: Path) -> None:
+    results = write_run(settings_for("davis", davis_root="/somewhere", **SMALL), tmp_path / "run")
+    results.settings.save(results.root / "settings.json")
+    (results.reports / "strips").mkdir(parents=True)
+    write_plots(results, results.reports / "figures")
+    (results.reports / "report.html").write_text("A page with frames.")
+    published = publish(results, tmp_path / "out")
+    page = (published / "report.html").read_text(encoding="utf-8")
+    assert "Frames of DAVIS are not passed on" in page
+    assert "data:image/webp" not in page
+    with zipfile.ZipFile(published / ARCHIVE) as archive:
+        assert b"somewhere" not in b"".join(map(archive.read, archive.namelist()))
+    assert rebuild_tables(published, tmp_path / "again")
 
 
 @pytest.mark.parametrize("place", ["local header", "data", "method", "flags"])
