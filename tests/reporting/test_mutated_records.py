@@ -87,10 +87,11 @@ def test_any_record(
     def check(file: Path, how: list[Edit] | Spoiling | str | int, verb: str) -> None:
         if how == "pipe" and file.name == "settings.json":
             return  # taken, as `--config <(command)` is one
-        with TemporaryDirectory(dir=tmp_path) as folder:
+        # The working folder is left before it goes.
+        with TemporaryDirectory(dir=tmp_path) as folder, monkeypatch.context() as there:
             copy = Path(folder) / "copy"
             shutil.copytree(run, copy)
-            monkeypatch.chdir(copy)
+            there.chdir(copy)
             change(copy / file, how, [run / one for one in files])
             with unharmed(copy / "results", run):
                 answered(invoke(verb, *verbs[verb]))
