@@ -53,21 +53,26 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     return seen
 
 
+@pytest.mark.parametrize(
+    "parent", [{}, {"views": 2, "train_frames": 2, "videos_per_step": 2, "identity_epochs": 1, "shuffle": True}]
+)
 def test_setups_trained_in_one_process_share_features_and_equal_one_trained_apart(
-    copied: Run, monkeypatch: pytest.MonkeyPatch
+    copied: Run, monkeypatch: pytest.MonkeyPatch, parent: dict[str, Any]
 ) -> None:
-    weights = copied.results.parent(SETUP, SEED) / "model.safetensors"
+    weights, options = copied.results.parent(SETUP, SEED) / "model.safetensors", {"parent": parent} if parent else {}
+    if parent:
+        copied.done("train-parent", "--setup", SETUP, **options)
     before = weights.read_bytes()
     shutil.rmtree(weights.parent)
     encoded, encode = [], SlowFastMaskRCNN.encode
     monkeypatch.setattr(
         SlowFastMaskRCNN, "encode", lambda self, some: encoded.append(self.setup.fast) or encode(self, some)
     )
-    copied.done("train-parent", "--setup", "1-3+still", "--setup", SETUP)
+    copied.done("train-parent", "--setup", "1-3+still", "--setup", SETUP, **options)
     assert weights.read_bytes() == before
     first = len(encoded)
     shutil.rmtree(weights.parent)
-    copied.done("train-parent", "--setup", SETUP)
+    copied.done("train-parent", "--setup", SETUP, **options)
     assert len(encoded) - first == first  # the second setup encoded nothing of its own
     assert weights.read_bytes() == before
 
