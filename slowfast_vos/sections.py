@@ -161,7 +161,7 @@ class Detector(Training):
     flip: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Probability of a horizontal flip."""
     views: bool = False
-    """Train on random views of the frames (zoomed, turned, shifted, recoloured), which few videos need."""
+    """Train on random views of the frames: zoomed, turned, shifted, recoloured. Masks else learn a few videos' colours."""
     schedule: Literal["steps", "cosine"] = "steps"
     """The rate after the warm-up: decays by `steps` of epochs, or falls to 0 along half a cosine (`cosine`)."""
 
