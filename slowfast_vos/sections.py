@@ -161,7 +161,8 @@ class Detector(Training):
     flip: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Probability of a horizontal flip."""
     views: bool = False
-    """Train on random views of the frames: zoomed, turned, shifted, recoloured. Masks else learn a few videos' colours."""
+    """Train on random views of the frames: zoomed, turned, shifted, recoloured. Else masks learn the colours of a few
+    videos."""
     schedule: Literal["steps", "cosine"] = "steps"
     """The rate after the warm-up: decays by `steps` of epochs, or falls to 0 along half a cosine (`cosine`)."""
 
