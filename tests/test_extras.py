@@ -132,7 +132,7 @@ def test_a_verb_without_its_extra_names_it_in_one_line(
     ):
         assert code == 1, command
         assert stdout == ""
-        line = rf"error: {command[0]}: needs {package}; pip install 'slowfast-vos\[{extra}\]'\n"
+        line = rf"error: {command[0]}: needs {package}; in the checkout: pip install -e '\.\[{extra}\]'\n"
         assert re.fullmatch(line, stderr), stderr
     assert not any((folder / name).exists() for name in ("masks", "videos", "checked.json", "data"))
 

@@ -91,7 +91,7 @@ class OneLineErrors(TyperGroup):
                 log.exception("%s: %s", type(error).__name__, error)
             else:
                 extra = "report" if verb in REPORT_VERBS else "train"
-                log.error("%s: needs %s; pip install 'slowfast-vos[%s]'", verb, package, extra)
+                log.error("%s: needs %s; in the checkout: pip install -e '.[%s]'", verb, package, extra)
             raise typer.Exit(1) from error
         except Exception as error:
             # Typer's own, and the end of a pipe such as `… | head`, which it ends quietly.

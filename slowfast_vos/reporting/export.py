@@ -225,4 +225,5 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 
 
 def _not_installed(name: str) -> UserError:
-    return UserError(f"--to {name}: found no {name} installed; expected it (pip install 'slowfast-vos[{name}]')")
+    remedy = f"in the checkout: pip install -e '.[{name}]'"
+    return UserError(f"--to {name}: found no {name} installed; expected it ({remedy})")

@@ -53,7 +53,7 @@ def test_a_tracker_that_is_missing_is_named_in_one_line(
     monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     done = invoke("export", str(results.root), "--to", name, "--out", str(tmp_path / "out"))
-    refused(done, f"--to {name}: found no {name} installed; expected it (pip install 'slowfast-vos[{name}]')")
+    refused(done, f"--to {name}: found no {name} installed; expected it (in the checkout: pip install -e '.[{name}]')")
     assert not (tmp_path / "out").exists()
 
 
