@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from slowfast_vos import SlowFastMaskRCNN
@@ -15,10 +16,13 @@ from slowfast_vos.model.slowfast_maskrcnn import join
 from slowfast_vos.sections import Parent
 from slowfast_vos.seeds import seed_everything
 from slowfast_vos.training import parent as stage
+from slowfast_vos.training.detector import read_sample
 from slowfast_vos.training.features import FeatureCache, read_clip
 from slowfast_vos.training.loop import DivergedError, TrainingState
 from slowfast_vos.training.parent import clip_losses, epoch_steps, rate, train_parent
 from slowfast_vos.videos.davis import Video
+from slowfast_vos.videos.pngs import write_mask
+from slowfast_vos.videos.views import View
 from stages_to_train import Build, MakeVideo, scores
 from torch import Tensor
 
@@ -286,3 +290,16 @@ def test_prefetching_changes_nothing_and_reads_nothing_twice(
         assert not any(by_thread)
     if gib:
         assert set(plain.values()) == {1}
+
+
+def test_a_view_without_its_object_trains_as_ground(network: Build, make_video: MakeVideo) -> None:
+    video = make_video(length=2)
+    for path in video.masks:
+        write_mask(path, np.zeros((64, 96), np.uint8))
+    model = network(1, 1).freeze(("backbone", "rpn")).train()
+    losses = make_cache().losses(model, [(View.of(video, 1, 16), [0, 1])], [{}])
+    assert losses["loss_mask"] == 0
+    assert all(torch.isfinite(value) for value in losses.values())
+    frame, target = read_sample(video, 0, binary=True, flip=0.5, seed=1, min_size=16)
+    found = network(1, 1).train().maskrcnn_model([frame], [target])
+    assert all(torch.isfinite(value) for value in found.values())
