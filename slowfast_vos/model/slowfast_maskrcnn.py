@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from numbers import Integral
 from os import PathLike
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,6 @@ from slowfast_vos.model.pathways import temporal_module
 from slowfast_vos.model.streaming import Features, detect, paste
 from slowfast_vos.setups import Setup
 
-T = TypeVar("T")
 Border = Literal["zeros", "replicate"]
 PARTS = ("backbone", "rpn", "slow_fast", "roi_heads")
 
@@ -55,11 +54,6 @@ class Prepared(NamedTuple):
     def nbytes(self) -> int:
         """Memory of the maps."""
         return sum(maps.nbytes for maps in self.enhanced.values())
-
-
-def flatten(lists: Iterable[Iterable[T]]) -> list[T]:
-    """The members of all lists."""
-    return list(chain.from_iterable(lists))
 
 
 def join(windows: Sequence[Features]) -> Features:
@@ -239,7 +233,7 @@ class SlowFastMaskRCNN(nn.Module):
         windowed = [self._windowed([sample], None)[0] for sample in samples]  # their sizes may differ
         windows, *lists, rpn_losses = map(list, zip(*windowed, strict=True))
         means = {name: torch.stack([losses[name] for losses in rpn_losses]).mean() for name in rpn_losses[0]}
-        return Prepared(self.enhance(join(windows)), *map(flatten, lists), means)
+        return Prepared(self.enhance(join(windows)), *(list(chain.from_iterable(some)) for some in lists), means)
 
     def _windowed(self, samples: Sequence[Resized], order: Sequence[int] | None) -> list[Prepared]:
         """All that comes before the module: `Prepared`, but with its windows instead of what it makes of them."""

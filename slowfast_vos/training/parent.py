@@ -25,11 +25,12 @@ def epoch_steps(videos: list[Video], parent: Parent) -> list[list[Step]]:
     """An epoch's steps: some runs each of consecutive centre frames, in file order or shuffled."""
     wanted = None if parent.train_frames is None else max(parent.train_frames // parent.frames_per_step, 1)
     steps: list[Step] = []
+    views = max(parent.views, 1)
     for number, video in enumerate(videos):
         runs = list(batches(range(len(video)), parent.frames_per_step))
         chosen = spread(len(runs), wanted)
         # The views of a video share out its frames.
-        first = number % max(parent.views, 1) * len(runs) // (len(chosen) * max(parent.views, 1))
+        first = number % views * len(runs) // (len(chosen) * views)
         steps += [(video, runs[first + index]) for index in chosen]
     if parent.shuffle:
         random.shuffle(steps)
@@ -81,7 +82,8 @@ def train_parent(
     cache = cache or feature_cache(parent, binary=binary)
     start_as_identity(parent, model, videos, cache, seed, resume)
     model.freeze(parent.frozen_parts)
-    losses_of = cache.losses if parent.backbone == "frozen" else clip_losses
+    frozen = parent.backbone == "frozen"
+    losses_of = cache.losses if frozen else clip_losses
     optimizer = make_sgd(model, parent)
     state = TrainingState(model, optimizer, seed, parent.epochs, resume=resume)
     for epoch in state.epochs():
@@ -89,7 +91,7 @@ def train_parent(
         if parent.identity_epochs:
             keep_statistics(model.slow_fast)
         steps = epoch_steps(videos, parent)
-        for step, group, clips in read_steps(state, steps, model, cache, parent.backbone == "frozen"):
+        for step, group, clips in read_steps(state, steps, model, cache, frozen):
             optimizer.zero_grad(set_to_none=True)
             optimizer.param_groups[0]["lr"] = rate(parent, (epoch + step / len(steps)) / parent.epochs)
             # Variant a: one forward of all frames, losses averaged; b: a forward for each frame, gradients summed.
