@@ -208,6 +208,11 @@ def read_values(path: str | Path) -> dict[str, Any]:
     return values
 
 
+def without_places(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's settings for others to read: without the folders where DAVIS lay."""
+    return {key: None if key in ("davis_root", "davis_val_root") else value for key, value in values.items()}
+
+
 def _explain(error: Mapping[str, Any]) -> str:
     key = ".".join(str(part) for part in error["loc"])
     message = str(error["msg"]).removeprefix("Value error, ")

@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import nn
 
+from slowfast_vos.config import without_places
 from slowfast_vos.jobs.job import Job, gather_scores
 from slowfast_vos.measuring.record import Kind, Record, Scores
 from slowfast_vos.model.checkpoints import save_checkpoint
@@ -72,7 +73,8 @@ def _run(
     if cached := job.cached(path, key, weights):
         return cached
     state = train(resume=Resume(job.results.work(path) / "state.pt", key, job.settings.save_every))
-    header = {"setup": setup, "seed": job.seed, "settings": job.settings.model_dump(mode="json")}
+    settings = without_places(job.settings.model_dump(mode="json"))
+    header = {"setup": setup, "seed": job.seed, "settings": settings}
     save_checkpoint(weights, model, header)
     record = job.write_record(path, kind, key=key, setup=setup, **about, **_outcome(state))
     shutil.rmtree(job.results.work(path), ignore_errors=True)

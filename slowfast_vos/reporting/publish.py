@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from slowfast_vos.config import load_settings
+from slowfast_vos.config import load_settings, without_places
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import atomic_folder, atomic_write
 from slowfast_vos.paths import Results
@@ -45,10 +45,8 @@ def _without_places(path: Path) -> bytes:
     """The settings or a record, without the folders where DAVIS lay."""
     content = path.read_bytes()
     value = json.loads(content)
-    settings = value.get("settings", value)
-    placed = [key for key in ("davis_root", "davis_val_root") if settings.get(key)]
-    settings.update(dict.fromkeys(placed))
-    return json.dumps(value, indent=2).encode() + b"\n" if placed else content
+    changed = value | {"settings": without_places(value["settings"])} if "settings" in value else without_places(value)
+    return content if changed == value else json.dumps(changed, indent=2).encode() + b"\n"
 
 
 def write_archive(path: Path, names: Iterable[str], read: Callable[[str], bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from itertools import product
@@ -13,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from slowfast_vos.checksums import expect_unchanged, write_checksums
 from slowfast_vos.claims.sentences import counted, headline
 from slowfast_vos.claims.verdicts import LEAST_SEEDS
+from slowfast_vos.config import without_places
 from slowfast_vos.dag import BASELINES, TASKS
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import atomic_folder, write_text
@@ -47,7 +49,8 @@ def write_release(results: Results, out: Path) -> Path:
             (folder / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(source, folder / name)
         write_archive(folder / MASKS, masks, lambda name: (results.root / "predictions" / name).read_bytes())
-        write_text(folder / SETTINGS, results.settings.model_dump_json(indent=2) + "\n")
+        settings = without_places(results.settings.model_dump(mode="json"))
+        write_text(folder / SETTINGS, json.dumps(settings, indent=2) + "\n")
         write_text(folder / "README.md", write_card(run, [*weights]))
         write_checksums(folder)
     return out

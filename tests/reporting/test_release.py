@@ -10,6 +10,7 @@ import pytest
 from fake_runs import SMALL, settings_for, write_run
 from huggingface_hub import ModelCard
 from slowfast_vos.checksums import expect_unchanged
+from slowfast_vos.config import load_settings
 from slowfast_vos.dag import TASKS
 from slowfast_vos.errors import UserError
 from slowfast_vos.paths import Results
@@ -28,7 +29,12 @@ SETUPS = SMALL["setups"]
 def results(tmp_path: Path) -> Results:
     """A run of three seeds, with files in the places of weights and masks."""
     results = write_run(settings_for(**SMALL, seeds=[1, 2, 3]), tmp_path / "run")
-    for seed in (1, 2, 3):
+    add_files(results, 1, 2, 3)
+    return results
+
+
+def add_files(results: Results, *seeds: int) -> None:
+    for seed in seeds:
         for setup in SETUPS:
             (results.parent(setup, seed) / "model.safetensors").write_bytes(f"{setup} {seed}".encode())
         subjects = [(task, setup) for task in TASKS for setup in SETUPS]
@@ -36,7 +42,6 @@ def results(tmp_path: Path) -> Results:
             path = results.predictions(task, subject, seed) / "kites" / "00000.png"
             path.parent.mkdir(parents=True)
             path.write_bytes(f"{task} {subject} {seed}".encode())
-    return results
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -56,6 +61,12 @@ def test_a_release_holds_weights_masks_and_their_checksums_and_is_the_same_again
         assert len(archive.namelist()) == 3 * (2 * len(SETUPS) + 2)
         assert archive.read("baseline/detector/seed=3/kites/00000.png") == b"baseline detector 3"
     assert contents(write_release(results, out)) == before
+
+
+def test_a_release_does_not_say_where_davis_lay(tmp_path: Path) -> None:
+    results = write_run(settings_for("davis", davis_root="/somewhere", **SMALL), tmp_path / "run")
+    add_files(results, 63)
+    assert load_settings(write_release(results, tmp_path / "out") / "settings.json").davis_root is None
 
 
 def test_a_card_has_the_runs_own_numbers(results: Results) -> None:
