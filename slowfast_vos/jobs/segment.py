@@ -6,6 +6,7 @@ import csv
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -54,17 +55,12 @@ def segment_video(
         UserError: the checkpoint is not a network's, the source is no whole video, or an output would replace anything
             but what this wrote.
     """
-    _, about = read_checkpoint(checkpoint)
-    for key, kind in {"setup": str, "seed": int, "settings": dict}.items():
-        if not isinstance(about.get(key), kind):
-            raise UserError(f"{checkpoint}: found no {key} in its header; expected the checkpoint of a parent")
+    model = load_parent(checkpoint, device)
     video = open_source(source)
     places = {"--out": out / video.name}
     if with_instances is not None:
         places["--instances"] = with_instances / video.name
     _check_places(places, source, overlay)
-    job = Job(parse_settings(about["settings"] | {"device": device}, str(checkpoint)), about["seed"])
-    model = job.parent(about["setup"], checkpoint)
     with ExitStack() as stack:
         # A link in a folder's place stays.
         masks = stack.enter_context(atomic_folder(places["--out"].resolve()))
@@ -79,6 +75,20 @@ def segment_video(
             if draw:
                 draw(frame.mul(255).round().byte().permute(1, 2, 0).numpy(), mask)
     return places["--out"]
+
+
+def load_parent(checkpoint: str | PathLike[str], device: str = "auto") -> SlowFastMaskRCNN:
+    """The network of a parent's checkpoint, in evaluation mode, on a `device` of `auto`, `cpu` or `cuda`.
+
+    Raises:
+        UserError: the file is missing or no parent's, or there is no such device.
+    """
+    _, about = read_checkpoint(checkpoint)
+    for key, kind in {"setup": str, "seed": int, "settings": dict}.items():
+        if not isinstance(about.get(key), kind):
+            raise UserError(f"{checkpoint}: found no {key} in its header; expected the checkpoint of a parent")
+    job = Job(parse_settings(about["settings"] | {"device": device}, str(checkpoint)), about["seed"])
+    return job.parent(about["setup"], Path(checkpoint))
 
 
 def _follow(

@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from slowfast_vos import SlowFastMaskRCNN
+from slowfast_vos import SlowFastMaskRCNN, load_parent
 from slowfast_vos.errors import UserError
 from slowfast_vos.jobs import segment
 from slowfast_vos.jobs.segment import COLUMNS, segment_video
@@ -66,6 +66,16 @@ def test_a_file_gives_what_its_frames_give(checkpoint: Path, clip: tuple[Path, P
             )
     assert outputs[0] == outputs[1]
     assert [step[1:] for step in said[: len(said) // 2]] == [*((done, 5) for done in range(6)), (5, 5)]
+
+
+def test_a_loaded_parent_finds_what_is_written(checkpoint: Path, clip: tuple[Path, Path], tmp_path: Path) -> None:
+    out = segment_video(checkpoint, clip[0], tmp_path / "out", "cpu")
+    video = open_video(clip[0])
+    frames = [video.frame(index) for index in range(len(video))]
+    with torch.inference_mode():
+        found = load_parent(checkpoint, "cpu")(frames)
+    for path, detection in zip(sorted(out.iterdir()), found, strict=True):
+        assert np.array_equal(read_mask(path), (detection["masks"] >= 0.5).any(0)[0])
 
 
 @pytest.mark.parametrize("device", DEVICES)
