@@ -95,7 +95,10 @@ class Run:
         groups, found = records.groupby(list(index.names), sort=False), {}
         for name in values:
             found |= {name: groups[name].agg(_known, fmean, 1), f"{name}_std": groups[name].agg(_known, stdev, 2)}
-            halves = [_half_width(group, name, sequences) for _, group in groups]
+            scored = name in sequences
+            # One row per record, and a column per sequence where sequences have the value.
+            table = sequences.pivot(columns="sequence", values=name) if scored else records[[name]]
+            halves = [_half_width(table.loc[group.index.intersection(table.index)], scored) for _, group in groups]
             found[f"{name}_half"] = pd.Series(halves, found[name].index, dtype=float)
         found |= {"n": groups[values[0]].count(), "failed": groups["failed"].sum()}
         found["error"] = groups["reason"].agg(lambda reasons: "; ".join(reasons.dropna()))
@@ -210,15 +213,11 @@ def of_task(frame: pd.DataFrame, task: str) -> pd.DataFrame:
     return frame[frame["task"].isin([task, "baseline"])]
 
 
-def _half_width(records: pd.DataFrame, name: str, sequences: pd.DataFrame) -> float:
-    """Half of the 95 % interval of a value's mean over records; NaN for none, or one wider than the scale."""
-    table = records.set_index("seed")[[name]]
-    if name in sequences:
-        scores = records[["seed"]].join(sequences[["sequence", name]], how="inner")
-        table = scores.pivot(index="seed", columns="sequence", values=name)
-    table = complete(table)
-    half = float("nan") if table.empty else estimate(table.to_numpy(float)).half_width()
-    return float("nan") if name in sequences and half > 0.5 else half
+def _half_width(table: pd.DataFrame, scored: bool) -> float:
+    """Half of the 95 % interval of a mean over records and sequences; NaN for none, or if `scored` and above 0.5."""
+    known = complete(table.dropna(axis="columns", how="all"))
+    half = float("nan") if known.empty else estimate(known.to_numpy(float)).half_width()
+    return float("nan") if scored and half > 0.5 else half
 
 
 def _known(values: pd.Series, statistic: Callable[[list[float]], float], least: int) -> float:
