@@ -121,6 +121,8 @@ def write_comparison(folders: Sequence[Path], out: Path) -> list[str]:
     """
     if len(folders) < 2:
         raise UserError(f"compare: found {len(folders)} run; expected two or more")
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise UserError(f"compare: found a run twice in {', '.join(map(str, folders))}; expected different runs")
     merged, lines = merge_runs([read_folder(folder) for folder in folders]), []
     for one in merged:
         if len(one.runs) > 1:

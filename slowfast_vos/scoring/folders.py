@@ -6,7 +6,7 @@ Which frames of which objects count follows vos-benchmark and SA-V's evaluator, 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from slowfast_vos.errors import UserError
-from slowfast_vos.scoring.frames import MAX_PROPOSALS, SequenceFiles, file_names
+from slowfast_vos.scoring.frames import MAX_PROPOSALS, SequenceFiles, file_names, frames_there, some
 from slowfast_vos.scoring.measures import MEASURES, tolerance
 from slowfast_vos.scoring.parallel import score_each
 from slowfast_vos.scoring.regions import Region
@@ -123,10 +123,10 @@ def find_predictions(
     absent = [name for name in names if not (predictions / name).is_dir()]
     problems = []
     if len(absent) == len(names):
-        found = f"none of the annotated sequences ({_some(names)}) but {_some(entries)}"
+        found = f"none of the annotated sequences ({some(names)}) but {some(entries)}"
         raise UserError(f"{predictions}: found {found}; {LAYOUT}")
     if absent:
-        found = f"no folder for {len(absent)} of {len(names)} annotated sequences ({_some(absent)})"
+        found = f"no folder for {len(absent)} of {len(names)} annotated sequences ({some(absent)})"
         problems.append(f"{predictions}: found {found}; expected each, or --sequence NAME for each one to be scored")
     found = []
     for name in (name for name in names if name not in absent):
@@ -138,20 +138,9 @@ def find_predictions(
             problems.append(f"{folder / name}: found {len(frames)} annotated frames; {expected}")
             continue
         predicted = _entries(predictions / name)
-        lost = sorted(set(scored).difference(predicted))
-        there = sorted(set(scored).difference(lost))
-        if not there:
-            wanted = f"the {len(scored)} scored frames {scored[0]} to {scored[-1]}"
-            problems.append(f"{predictions / name}: found {_some(predicted) or 'nothing'}; expected {wanted}")
-        elif lost:
-            expected = f"expected all {len(scored)} scored frames; {len(lost)} are missing"
-            problems.append(f"{predictions / name}: found no {_some(lost)}; {expected}")
+        there = frames_there(predictions / name, scored, predicted, problems)
         found.append(SequenceFiles(name, folder / name, predictions / name, frames, there))
     return found, problems
-
-
-def _some(names: Collection[object]) -> str:
-    return ", ".join(list(map(str, names))[:5]) + ", …" * (len(names) > 5)
 
 
 def score_sequence(files: SequenceFiles, rules: FolderRules) -> SequenceScores:
@@ -233,16 +222,16 @@ def _id_problems(annotations: Path, known: set[int], predicted: dict[Path, set[i
     odd: dict[str, list[Path]] = {}
     for path, found in predicted.items():
         if unknown := sorted(found - known):
-            what = f"id{'s' * (len(unknown) > 1)} {_some(unknown)}"
+            what = f"id{'s' * (len(unknown) > 1)} {some(unknown)}"
             if len(unknown) > MAX_PROPOSALS:
                 what = f"{len(found)} different values up to {unknown[-1]} (a soft mask?)"
-            expected = f"the ids of its annotations ({_some(ids) or 'none'})"
+            expected = f"the ids of its annotations ({some(ids) or 'none'})"
             hint = ", or --single-object" * (len(known) == 1 and len(found) == 1)
             odd.setdefault(f"found {what}; expected {expected}{hint}", []).append(path)
     yield from _folded(odd)
     if VOID in known and len(known) > 1:
         expected = f"expected ids alone, or --void {VOID} where that marks pixels that do not count"
-        yield f"{annotations}: found {VOID} beside ids {_some(ids[:-1])}; {expected}"
+        yield f"{annotations}: found {VOID} beside ids {some(ids[:-1])}; {expected}"
 
 
 def _folded(problems: dict[str, list[Path]]) -> Iterable[str]:

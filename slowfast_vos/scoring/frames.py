@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,7 @@ class SequenceFiles:
     annotations: Path
     predictions: Path
     frames: list[str]  # names of all annotated frames (`00000.png`), in order
-    scored: list[str]  # those that count
+    scored: list[str]  # those that count and are predicted
 
 
 def find_sequences(
@@ -85,13 +85,32 @@ def find_sequences(
         span = f"the {len(frames)} frames {frames[0]} to {frames[-1]}"
         predicted = read_or_report(problems, file_names, predictions / name, "", f"expected a folder with {span}")
         if predicted is not None:
-            found.append(SequenceFiles(name, folder / name, predictions / name, frames, scored))
+            there = frames_there(predictions / name, scored, predicted, problems)
+            found.append(SequenceFiles(name, folder / name, predictions / name, frames, there))
             problems += [
                 f"{predictions / name / file}: frame without annotation; expected only {span}"
                 for file in predicted
                 if file.lower().endswith(".png") and file not in frames
             ]
     return found, problems
+
+
+def frames_there(folder: Path, scored: Sequence[str], predicted: Sequence[str], problems: list[str]) -> list[str]:
+    """The scored frames that are among the predicted ones; `problems` takes one line for all others."""
+    there = [frame for frame in scored if frame in predicted]
+    lost = [frame for frame in scored if frame not in predicted]
+    if lost and there:
+        expected = f"expected all {len(scored)} scored frames (missing: {len(lost)})"
+        problems.append(f"{folder}: found no {some(lost)}; {expected}")
+    elif lost:
+        wanted = f"the {len(scored)} scored frames {scored[0]} to {scored[-1]}"
+        problems.append(f"{folder}: found {some(predicted) or 'nothing'}; expected {wanted}")
+    return there
+
+
+def some(names: Collection[object]) -> str:
+    """The first few of many names."""
+    return ", ".join(list(map(str, names))[:5]) + ", …" * (len(names) > 5)
 
 
 def file_names(folder: Path, suffix: str, expected: str) -> list[str]:

@@ -70,6 +70,8 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     folder = run_of(tmp_path)
     with pytest.raises(UserError, match="found 1 run; expected two or more"):
         write_comparison([folder], tmp_path / "out")
+    with pytest.raises(UserError, match=r"found a run twice in .*; expected different runs"):
+        write_comparison([folder, folder], tmp_path / "out")
     with pytest.raises(UserError, match="nowhere: found no run; expected a folder with settings"):
         write_comparison([folder, tmp_path / "nowhere"], tmp_path / "out")
 

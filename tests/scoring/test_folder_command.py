@@ -88,7 +88,7 @@ BAD = [
     ),
     spoil(
         lambda d: [(d / f"results/bars/{n:05d}.png").unlink() for n in (5, 10)],
-        "results/bars: found no 00005.png, 00010.png; expected all 3 scored frames; 2 are missing",
+        "results/bars: found no 00005.png, 00010.png; expected all 3 scored frames (missing: 2)",
     ),
     spoil(
         lambda d: save(d / "results/bars/00010.png", np.zeros((9, 40))),

@@ -76,7 +76,7 @@ def test_a_first_and_a_last_prediction_are_not_needed_where_they_are_not_scored(
     (results / "bars" / "00000.png").unlink()
     (results / "bars" / "00003.png").unlink()
     assert score(root, results).global_["J-Mean"] == 1.0
-    with pytest.raises(UserError, match=r"00000\.png: missing.*\n.*00003\.png: missing"):
+    with pytest.raises(UserError, match=r"bars: found no 00000\.png, 00003\.png; expected all 4 scored frames"):
         score(root, results, frames="all")
 
 

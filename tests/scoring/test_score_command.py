@@ -152,7 +152,7 @@ BAD = [
     spoil(lambda c: shutil.rmtree(c.results / "cat"), "results/cat: cannot be read (No such", "expected", "00003.png"),
     spoil(lambda c: as_file(c.results / "cat"), "results/cat: cannot be read (Not a dir", "expected a folder"),
     spoil(lambda c: emptied(c.results / "cat"), "cat: empty folder", "expected a folder with the 4 frames"),
-    spoil(lambda c: c.frame(2).unlink(), "cat/00002.png: missing", "expected a mask"),
+    spoil(lambda c: c.frame(2).unlink(), "results/cat: found no 00002.png", "expected all"),
     spoil(lambda c: c.frame(0).rename(c.frame(4)), "cat/00004.png: frame without annotation", "expected only"),
     spoil(shorten, "found 2 frames; expected at least 3"),
     # Files.
@@ -203,7 +203,7 @@ def test_all_problems_are_reported_together(case: Case, processes: str) -> None:
     assert result.exit_code == 1
     lines = result.stderr.splitlines()
     expected = {
-        "cat/00001.png: missing",
+        "results/cat: found no 00001.png; expected all 2 scored frames (missing: 1)",
         "cat/00002.png: found 40×5 pixels",
         "dog/00001.png: corrupt PNG",
         "dog/00002.png: found 255 different values",
