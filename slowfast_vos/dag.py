@@ -37,6 +37,8 @@ NEEDS: Mapping[str, Sequence[str]] = {
     "report": ("tables", "plots", "strips"),
 }
 
+TRAINED = ("detector", "parent", "tuning", "grid", "final")
+
 
 @dataclass(frozen=True)
 class PlannedJob:

@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from statistics import fmean
 from typing import Literal, get_args
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from slowfast_vos.config import Settings
-from slowfast_vos.dag import PlannedJob, planned_jobs, read_output
+from slowfast_vos.dag import TRAINED, PlannedJob, planned_jobs, read_output
 from slowfast_vos.jobs.runner import JobStatus
 from slowfast_vos.jobs.runner import read_status as read_status_file
 from slowfast_vos.paths import Results
@@ -151,8 +151,8 @@ def _read_output(results: Results, job: PlannedJob, path: Path) -> Output:
 def time_left(jobs: list[JobState]) -> str:
     """The time that a run still takes, in words: mean seconds of an output × those missing ÷ jobs side by side.
 
-    A job of a kind of which nothing is finished counts as the mean job. While a run works, what failed is not tried
-    again; the next start tries it.
+    A job of a kind of which nothing is finished counts as the mean job; where it trains nothing, as one of the kind
+    that took least. While a run works, what failed is not tried again; the next start tries it.
     """
     took: dict[tuple[str, str | None], list[float]] = defaultdict(list)
     for one in jobs:
@@ -160,7 +160,12 @@ def time_left(jobs: list[JobState]) -> str:
             for subject in {one.job.subject, None}:
                 took[one.job.kind, subject].append(seconds)
     closed = ("done", "failed", "skipped") if any(one.state == "running" for one in jobs) else ("done",)
-    whole = [sum(_durations(one)) for one in jobs if one.state == "done" and one.job.recorded]
+    whole: dict[str, list[float]] = defaultdict(list)
+    for one in jobs:
+        if one.state == "done" and one.job.recorded:
+            whole[one.job.kind].append(sum(_durations(one)))
+    least = min(map(fmean, whole.values()), default=0.0)
+    mean = fmean([*chain.from_iterable(whole.values())] or [0.0])
     unknown, left = set(), 0.0
     for one in jobs:
         if one.state in closed:
@@ -170,7 +175,7 @@ def time_left(jobs: list[JobState]) -> str:
             left += fmean(own) * sum(output.state not in ("done", "failed") for output in one.outputs)
         else:
             unknown.add(one.job.stage.split()[0])
-            left += fmean(whole or [0.0])
+            left += mean if one.job.kind in TRAINED else least
     stages = ", ".join(sorted(unknown, key=STAGES.index))
     if not left:
         return f"time left not known yet: nothing is finished of {stages}"

@@ -161,10 +161,14 @@ TO_RETRY = [job("a", "done", 20.0), job("b", "failed", None), job("c", "skipped"
         ([*DONE, job("c", "missing", None, None, setup="1-1")], "about 30 s left one job at a time"),
         ([*DONE, job("d", "missing", None, setup="3-7")], "about 2 min left one job at a time"),
         ([*DONE, job("e", "missing", None, setup="7-7")], "about 50 s left one job at a time"),
-        # A kind of which nothing is finished is named, and taken for the mean job.
+        # A kind of which nothing is finished is named, and taken for the mean job; what trains nothing, for the least.
         (
-            [job("a", "done", 16.0), job("b", "missing", None), job("c", "missing", *[None] * 18, kind="cost")],
-            "about 30 s left one job at a time (a guess for cost)",
+            [job("a", "done", 16.0), job("b", "missing", None), job("c", "missing", *[None] * 18, kind="detector")],
+            "about 30 s left one job at a time (a guess for detector)",
+        ),
+        (
+            [*DONE, job("b", "done", 20.0, kind="predict"), job("c", "missing", None, kind="cost")],
+            "about 20 s left one job at a time (a guess for cost)",
         ),
         ([job("c", "missing", None, kind="cost")], "time left not known yet: nothing is finished of cost"),
         # Where records say no time, the job's status does.
