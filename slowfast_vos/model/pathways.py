@@ -44,6 +44,22 @@ class PathwayConv(nn.Conv3d):
         return total.transpose(0, 1)[None]
 
 
+class PathwayNorm(nn.BatchNorm3d):
+    """Batch norm whose gradient on a CPU is right, however features and gradient lie in memory.
+
+    Where they lie differently and there is one frame, torch (2.12) takes one layout for the other, and its gradient is
+    wrong without a word.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        if features.device.type != "cpu":
+            return super().forward(features)
+        normed = super().forward(features.contiguous())
+        if normed.requires_grad:
+            normed.register_hook(Tensor.contiguous)
+        return normed
+
+
 def _conv(inputs: int, outputs: int, frames: int) -> PathwayConv:
     return PathwayConv(inputs, outputs, (frames, 3, 3), padding=(0, 1, 1))
 
@@ -79,15 +95,15 @@ class SlowFast(nn.Module):
         slow_out = channels - fast_out
         s1, s2, s3 = setup.slow_kernels
         f1, f2, f3 = setup.fast_kernels
-        self.fast_conv1, self.bn_f1 = _conv(channels, fast, f1), nn.BatchNorm3d(fast)
-        self.fast_conv2, self.bn_f2 = _conv(fast, fast, f2), nn.BatchNorm3d(fast)
-        self.fast_conv3, self.bn_f3 = _conv(fast, fast_out, f3), nn.BatchNorm3d(fast_out)
-        self.slow_conv1, self.bn_s1 = _conv(channels, slow, s1), nn.BatchNorm3d(slow)
-        self.slow_conv2, self.bn_s2 = _conv(slow + fuse, slow, s2), nn.BatchNorm3d(slow)
-        self.slow_conv3, self.bn_s3 = _conv(slow + fuse, slow_out, s3), nn.BatchNorm3d(slow_out)
+        self.fast_conv1, self.bn_f1 = _conv(channels, fast, f1), PathwayNorm(fast)
+        self.fast_conv2, self.bn_f2 = _conv(fast, fast, f2), PathwayNorm(fast)
+        self.fast_conv3, self.bn_f3 = _conv(fast, fast_out, f3), PathwayNorm(fast_out)
+        self.slow_conv1, self.bn_s1 = _conv(channels, slow, s1), PathwayNorm(slow)
+        self.slow_conv2, self.bn_s2 = _conv(slow + fuse, slow, s2), PathwayNorm(slow)
+        self.slow_conv3, self.bn_s3 = _conv(slow + fuse, slow_out, s3), PathwayNorm(slow_out)
         fuse1, fuse2 = setup.fuse_kernels
-        self.conv_f2s1, self.bn_f2s1 = PathwayConv(fast, fuse, (fuse1, 1, 1), bias=False), nn.BatchNorm3d(fuse)
-        self.conv_f2s2, self.bn_f2s2 = PathwayConv(fast, fuse, (fuse2, 1, 1), bias=False), nn.BatchNorm3d(fuse)
+        self.conv_f2s1, self.bn_f2s1 = PathwayConv(fast, fuse, (fuse1, 1, 1), bias=False), PathwayNorm(fuse)
+        self.conv_f2s2, self.bn_f2s2 = PathwayConv(fast, fuse, (fuse2, 1, 1), bias=False), PathwayNorm(fuse)
 
     def slow_frames(self, features: Tensor) -> Tensor:
         """What the slow pathway sees of `[N, channels, T, H, W]`: the centre of each fast window."""

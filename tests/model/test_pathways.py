@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
-from slowfast_vos.model.pathways import SlowFast
+import torch.nn.functional as F
+from slowfast_vos.model.pathways import PathwayConv, PathwayNorm, SlowFast, temporal_module
 from slowfast_vos.setups import Setup
 from torch import Tensor, nn
 
@@ -108,9 +111,41 @@ def test_batch_norm_uses_its_running_statistics_in_evaluation_and_space_is_padde
     assert found.tolist() == [[4, 6, 4], [6, 9, 6], [4, 6, 4]]
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("setup", [*SETUPS, "3-3+still"])
+def test_gradients_are_right_in_every_layout(setup: str, number: int, training: bool) -> None:
+    """Against double precision: torch's batch norm takes one layout for another, and gives a wrong gradient."""
+    module = randomised(setup).train(training)
+    exact = copy.deepcopy(module).double()
+    for layer in exact.modules():
+        layer.__class__ = {PathwayConv: nn.Conv3d, PathwayNorm: nn.BatchNorm3d}.get(type(layer), type(layer))
+    given = torch.cat([features(module.setup.seen, seed, (24, 40), 16) for seed in range(number)])
+    weights = F.avg_pool2d(torch.randn(number, 16, 24, 40), 5, 1, 2)
+    frames = given.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    windows = frames[torch.arange(len(frames)).view(number, -1)]  # as the network cuts them
+    layouts = [given, windows.transpose(1, 2)]
+    found = [gradients(module, some, every) for some in layouts for every in as_laid_out(weights)]
+    expected = gradients(exact, given.double(), weights)
+    for some in found:
+        assert all((one - other).norm() < 1e-3 * other.norm() for one, other in zip(some, expected, strict=True))
+
+
+def as_laid_out(maps: Tensor) -> list[Tensor]:
+    return [maps, maps.contiguous(memory_format=torch.channels_last)]
+
+
+def gradients(module: SlowFast, given: Tensor, weights: Tensor) -> list[Tensor]:
+    """Of the input, the convolutions' weights and the norms'; a bias before a norm that trains has none."""
+    given = given.detach().requires_grad_()
+    weighted = (module(given)[:, :, 0] * weights).sum()
+    names = [value for name, value in module.named_parameters() if "bn" in name or name.endswith("weight")]
+    return list(torch.autograd.grad(weighted, [given, *names]))
+
+
 def randomised(setup: str, channels: int = 16) -> SlowFast:
     torch.manual_seed(0)
-    module = SlowFast(Setup.parse(setup), channels)
+    module = temporal_module(Setup.parse(setup), channels, "fp32")
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm3d):
             nn.init.uniform_(layer.weight, 0.5, 2)
