@@ -51,6 +51,31 @@ def test_a_frame_without_target_gives_context_alone(network: Build) -> None:
     )
 
 
+@pytest.mark.parametrize("part", ["backbone", "slow_fast", "roi_heads"])
+@pytest.mark.parametrize("setup", [(1, 1), (3, 3), (3, 7)])
+def test_losses_change_as_their_gradients_say(network: Build, setup: tuple[int, int], part: str) -> None:
+    """Along the gradient, by finite differences; the proposals are those of the first time."""
+    model, frames = network(*setup).freeze("slow_fast").train(), clip(4)
+    order, targets = model.setup.mirrored_window(4), [target(), None, None, None]
+    proposals = model.prepare(frames, targets, order).proposals
+    weights = list(model.part(part).requires_grad_().parameters())
+
+    def loss() -> Tensor:
+        prepared = model.prepare(frames, targets, order)._replace(proposals=proposals, rpn_losses={})
+        torch.manual_seed(1)
+        return torch.stack(list(model.head_losses(prepared).values())).sum()
+
+    gradients = torch.autograd.grad(loss(), weights, materialize_grads=True)
+    norm = torch.stack([value.square().sum() for value in gradients]).sum().sqrt()
+    step, found = 1e-3, []
+    with torch.no_grad():
+        for times in (1, -2):
+            for weight, value in zip(weights, gradients, strict=True):
+                weight += times * step * value / norm
+            found.append(loss())
+    assert ((found[0] - found[1]) / (2 * step)).item() == pytest.approx(norm.item(), rel=0.05)
+
+
 @pytest.mark.parametrize("others", [[], [target()]])
 def test_a_frame_without_an_object_has_finite_losses(network: Build, others: list[Target]) -> None:
     empty = {key: value[:0] for key, value in target().items()}
