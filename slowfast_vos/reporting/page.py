@@ -234,7 +234,7 @@ def _rest(tables: dict[str, Table]) -> list[Block]:
 def _strips(run: Run, out: Path | None) -> Iterable[Block]:
     """Stills and animations of the chosen sequences, each with the rule that chose it; without `out` none."""
     if out is None:
-        yield Block("text", "Frames of DAVIS are not passed on; `slowfast-vos strips` draws them from a copy of it.")
+        yield Block("text", "Frames of DAVIS are not passed on (slowfast-vos strips draws them from a copy of it).")
         return
     yield Block("text", "Sequences are chosen by rule, from the paired differences of the first claim, seeds averaged.")
     for sequence, why in run.shown.items():
