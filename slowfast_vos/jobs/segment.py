@@ -55,12 +55,12 @@ def segment_video(
         UserError: the checkpoint is not a network's, the source is no whole video, or an output would replace anything
             but what this wrote.
     """
-    model = load_parent(checkpoint, device)
     video = open_source(source)
     places = {"--out": out / video.name}
     if with_instances is not None:
         places["--instances"] = with_instances / video.name
     _check_places(places, source, overlay)
+    model = load_parent(checkpoint, device)
     with ExitStack() as stack:
         # A link in a folder's place stays.
         masks = stack.enter_context(atomic_folder(places["--out"].resolve()))

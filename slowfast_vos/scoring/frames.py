@@ -97,8 +97,8 @@ def find_sequences(
 
 def frames_there(folder: Path, scored: Sequence[str], predicted: Sequence[str], problems: list[str]) -> list[str]:
     """The scored frames that are among the predicted ones; `problems` takes one line for all others."""
-    there = [frame for frame in scored if frame in predicted]
-    lost = [frame for frame in scored if frame not in predicted]
+    lost = sorted(set(scored).difference(predicted))
+    there = sorted(set(scored).difference(lost))
     if lost and there:
         expected = f"expected all {len(scored)} scored frames (missing: {len(lost)})"
         problems.append(f"{folder}: found no {some(lost)}; {expected}")

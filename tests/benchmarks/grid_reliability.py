@@ -18,8 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
-
-AXES = ["freeze", "scale", "lr"]
+from slowfast_vos.reporting.run import AXES
 
 
 def main() -> None:
@@ -36,7 +35,7 @@ def main() -> None:
     rows = {}
     frame = pd.DataFrame(scored, columns=["setup", "seed", *AXES, "jf"])
     for setup, scores in frame.groupby("setup"):
-        table = scores.pivot(index=AXES, columns="seed", values="jf").dropna()
+        table = scores.pivot(index=[*AXES], columns="seed", values="jf").dropna()
         if table.shape[1] < 2:
             parser.error(f"{folder}: found one seed of the grid of {setup}; expected two or more (search_seeds: all)")
         ranks = np.mean([spearmanr(table[one], table[other])[0] for one, other in combinations(table, 2)])
