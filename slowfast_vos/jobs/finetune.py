@@ -6,7 +6,10 @@ rate was edited, computes only what is missing, and tries again what failed.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +29,23 @@ from slowfast_vos.training.loop import Resume
 from slowfast_vos.videos.davis import Video
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Start:
+    """What fine-tuning starts from."""
+
+    parent: SlowFastMaskRCNN
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the parent's weights."""
+        return weights_digest(self.parent)
+
+    @cached_property
+    def copied(self) -> SlowFastMaskRCNN:
+        """The one copy of the parent that each fine-tuning of this process overwrites."""
+        return copy.deepcopy(self.parent)
 
 
 class SampleCache:
@@ -53,13 +73,13 @@ class SampleCache:
 
 def run_grid(job: Job, setup: str, index: int, count: int) -> list[Record]:
     """Run shard `index` of `count` of a setup's grid; one record for every configuration."""
-    parent = job.parent(setup)
-    points, start = shard(job.results.configurations(), index, count), weights_digest(parent)
+    start = Start(job.parent(setup))
+    points = shard(job.results.configurations(), index, count)
     # A configuration alone would fill the memory for nobody.
     cache = SampleCache(job.settings.parent.feature_cache_gib if len(points) > 1 else 0)
-    selection = Selection(job, parent)
+    selection = Selection(job, start.parent)
     return [
-        _run_point(job, setup, parent, start, selection, cache, Configuration(freeze=freeze, scale=scale, lr=lr))
+        _run_point(job, setup, start, selection, cache, Configuration(freeze=freeze, scale=scale, lr=lr))
         for freeze, scale, lr in progress_lines(points, f"grid {setup}", " ".join)
     ]
 
@@ -67,8 +87,7 @@ def run_grid(job: Job, setup: str, index: int, count: int) -> list[Record]:
 def _run_point(
     job: Job,
     setup: str,
-    parent: SlowFastMaskRCNN,
-    start: str,
+    start: Start,
     selection: Selection,
     cache: SampleCache,
     point: Configuration,
@@ -76,20 +95,21 @@ def _run_point(
     """Fine-tune a model on each selection sequence, and score it there."""
     settings, values = job.settings, point.model_dump()
     decisive = (settings.grid.iterations, settings.selection_sequences, settings.finetune.model_dump())
-    key = job.key("grid", setup, values, *decisive, start)
+    key = job.key("grid", setup, values, *decisive, start.digest)
 
     def compute(work: Path) -> dict[str, Any]:
         scores, curves = {}, []
         for video in job.dataset.selection:
             model, state = fine_tune(
                 settings,
-                parent,
+                start.parent,
                 video,
                 point,
                 iterations=settings.grid.iterations,
                 seed=job_seed(settings, job.seed, "fine-tuning", video.name),
                 resume=Resume(work / f"{video.name}.pt", key, settings.save_every),
                 reuse=cache.get,
+                model=start.copied,
             )
             # Under BB_SF, backbone and RPN still give the parent's features.
             scores[video.name] = selection.score_video(model, video, frozen=point.freeze == "BB_SF")
@@ -121,33 +141,32 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
     videos = shard(job.dataset.val, index, count)
     selected = job.read_record(job.results.selected(setup, job.settings.search_seed(job.seed)), "selected", setup)
     # Without a configuration there may be no parent either.
-    parent = None if selected.error else job.parent(setup)
-    start = None if parent is None else weights_digest(parent)
+    start = None if selected.error else Start(job.parent(setup))
     return [
-        _run_sequence(job, setup, parent, start, selected, video)
+        _run_sequence(job, setup, start, selected, video)
         for video in progress_lines(videos, f"final {setup}", lambda video: video.name)
     ]
 
 
-def _run_sequence(
-    job: Job, setup: str, parent: SlowFastMaskRCNN | None, start: str | None, selected: Record, video: Video
-) -> Record:
+def _run_sequence(job: Job, setup: str, start: Start | None, selected: Record, video: Video) -> Record:
     """Fine-tune a model on a sequence, and write its predictions: all of them or none."""
     settings, point = job.settings, {"sequence": video.name, **selected.job}
     out = job.results.predictions("semi-supervised", setup, job.seed) / video.name
-    key = job.key("final", setup, point, settings.final.iterations, settings.finetune.model_dump(), start)
+    digest = None if start is None else start.digest
+    key = job.key("final", setup, point, settings.final.iterations, settings.finetune.model_dump(), digest)
 
     def compute(work: Path) -> dict[str, Any]:
-        if parent is None:
+        if start is None:
             return {"error": selected.error}
         model, state = fine_tune(
             settings,
-            parent,
+            start.parent,
             video,
             Configuration(**selected.job),
             iterations=settings.final.iterations,
             seed=job_seed(settings, job.seed, "fine-tuning", video.name),
             resume=Resume(work / "state.pt", key, settings.save_every),
+            model=start.copied,
         )
         with atomic_folder(out) as masks:
             write_predictions(model, video, masks)

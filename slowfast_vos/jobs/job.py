@@ -70,9 +70,10 @@ class Job:
         """The device that networks run on."""
         import torch
 
-        from slowfast_vos.measuring.devices import find_device
+        from slowfast_vos.measuring.devices import find_device, keep_freed_memory
 
         torch.set_num_threads(self.settings.threads)
+        keep_freed_memory()
         return find_device(self.settings.device)
 
     def write_record(self, path: Path, kind: Kind, *, clock: Stopwatch | None = None, **values: Any) -> Record:

@@ -53,7 +53,9 @@ class _Depthwise(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None, None]:
         (maps, weight), (stride, padding), of_maps = ctx.saved_tensors, ctx.options, None
         if ctx.needs_input_grad[0]:
-            of_maps = nn.grad.conv2d_input(maps.shape, weight, gradient, stride, padding, groups=len(weight))
+            # Not torch's `conv2d_input`, whose stand-in for the maps loses their layout: ten times as long.
+            options = stride, padding, (1, 1), False, (0, 0), len(weight), (True, False, False)
+            of_maps = torch.ops.aten.convolution_backward(gradient, maps, weight, None, *options)[0]
         # The input convolved with the output's gradient, each channel of each frame by itself; summed over frames.
         padded = F.pad(maps, (padding[1], padding[1], padding[0], padding[0]))
         planes = padded.permute(2, 3, 0, 1).flatten(2)[None].permute(0, 3, 1, 2)

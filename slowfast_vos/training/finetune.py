@@ -35,6 +35,7 @@ def fine_tune(
     seed: int,
     resume: Resume | None = None,
     reuse: Reuse | None = None,
+    model: SlowFastMaskRCNN | None = None,
 ) -> tuple[SlowFastMaskRCNN, TrainingState]:
     """Fine-tune a copy of `parent` on frame 0 of `video`; the last iteration is kept.
 
@@ -43,8 +44,9 @@ def fine_tune(
 
     Args:
         iterations: samples; the gradients of `finetune.accumulate` of them make one optimiser step.
-        reuse: gives a sample by its key, or makes it: `Resized`, the same for all configurations, or one `Prepared` in
-            a list for those that freeze all but the RoI heads.
+        reuse: gives a sample by its key, or makes it: `Resized`, the same for all configurations, or a list of
+            `Prepared`, from this sample on, for those that freeze all but the RoI heads.
+        model: an earlier copy of `parent`, to overwrite; to make one takes as long as a sample of a small network.
 
     Raises:
         UserError: the first frame shows no object.
@@ -53,7 +55,10 @@ def fine_tune(
     ids = torch.from_numpy(video.ids(0, binary=True)).long()
     if not len(targets(ids.numpy())["boxes"]):
         raise UserError(f"{video.masks[0]}: found no object; expected one to fine-tune on")
-    model = copy.deepcopy(parent)
+    if model is None:
+        model = copy.deepcopy(parent)
+    else:
+        model.load_state_dict(parent.state_dict())
     drifting = settings.option("frozen_statistics") == "drift"
     model.freeze(FREEZES[configuration.freeze], drifting_statistics=drifting).train()
     optimizer = make_sgd(model, settings.finetune, configuration.lr)
@@ -67,7 +72,7 @@ def fine_tune(
     common = settings.option("seeding") == "identity"
     heads_alone = common and not drifting and configuration.freeze == "BB_SF"
     # On a CPU the frames of a step pass the backbone as one batch, for speed; a GPU's memory is for larger frames.
-    together = common and not heads_alone and device.type == "cpu"
+    together = common and device.type == "cpu"
 
     @cache
     def frames() -> Tensor:  # [T, 3, H, W], frame 0 first; not read where all samples are known

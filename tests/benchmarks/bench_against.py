@@ -12,6 +12,7 @@ Weights are random, and whatever touches the object counts as a match, which fil
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import subprocess
@@ -75,6 +76,7 @@ def timed(root: str, folder: str, setups: str, config: str) -> Iterator[tuple[st
     import torch
     from slowfast_vos.config import load_settings
     from slowfast_vos.jobs import finetune as jobs
+    from slowfast_vos.measuring import devices
     from slowfast_vos.measuring.record import Scores
     from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
     from slowfast_vos.training.finetune import Configuration, fine_tune
@@ -83,6 +85,8 @@ def timed(root: str, folder: str, setups: str, config: str) -> Iterator[tuple[st
 
     yield "start of a process", 1000 * time.process_time()
     torch.set_num_threads(1)
+    if hasattr(devices, "keep_freed_memory"):
+        devices.keep_freed_memory()
     settings = load_settings(Path(root) / config)
     video = Video("disc", *(tuple(sorted(Path(folder).glob(f"*.{suffix}"))) for suffix in ("jpg", "png")))
     columns = [column for column in Scores.model_fields if column != "sequences"]
@@ -100,8 +104,10 @@ def timed(root: str, folder: str, setups: str, config: str) -> Iterator[tuple[st
             fine_tune(settings, parent, video, configuration, iterations=iterations, seed=1, **more)
 
         tuned("none", "0", "0", iterations=2)  # warms up
-        more = {}
-        if "reuse" in signature(fine_tune).parameters:
+        more, known = {}, signature(fine_tune).parameters
+        if "model" in known:
+            tuned = partial(tuned, model=copy.deepcopy(parent))
+        if "reuse" in known:
             more["reuse"] = jobs.SampleCache(settings.parent.feature_cache_gib).get
         grid, spent = settings.grid, defaultdict(float)
         for point in product(grid.freeze, grid.scale, ("1e-6", "2e-6", "3e-6", "4e-6")):
@@ -111,7 +117,8 @@ def timed(root: str, folder: str, setups: str, config: str) -> Iterator[tuple[st
         for freeze in grid.freeze:
             once = taken(partial(tuned, freeze, "0.25", "1e-6", iterations=FINAL_SAMPLES))
             yield f"{setup}, final, {freeze}: a sample", once / FINAL_SAMPLES
-        stage = settings.parent.model_copy(update={"epochs": 2, "lr": "1e-6", "train_frames": None})
+        same = {"epochs": 2, "lr": "1e-6", "train_frames": None, "identity_epochs": 0}
+        stage = settings.parent.model_copy(update=same)
         train = partial(train_parent, stage, parent, [video], seed=1, select=lambda *_: scores)
         yield f"{setup}, parent: an epoch", taken(partial(train, **{binary: True})) / stage.epochs
 

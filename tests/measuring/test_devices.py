@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import resource
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +14,7 @@ import pynvml
 import pytest
 import torch
 from slowfast_vos.errors import LostError
-from slowfast_vos.measuring.devices import Device, find_device, is_out_of_memory, process_gpu_bytes
+from slowfast_vos.measuring.devices import Device, find_device, is_out_of_memory, keep_freed_memory, process_gpu_bytes
 from slowfast_vos.measuring.provenance import processor
 
 
@@ -112,3 +114,13 @@ def test_without_a_gpu_the_processor_is_taken_and_one_that_is_reserved_is_named(
 )
 def test_a_full_gpu_is_known_by_what_cudas_libraries_say(said: str) -> None:
     assert is_out_of_memory(RuntimeError(said))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such setting")
+def test_freed_memory_is_not_faulted_in_again() -> None:
+    keep_freed_memory()
+    faults = []
+    for _ in range(3):
+        assert len([torch.ones(2**18) for _ in range(32)]) == 32  # of 1 MiB each
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+    assert faults[2] - faults[1] < 1000  # of 8,192 pages

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import timm
 import torch
@@ -61,6 +63,24 @@ def test_a_depthwise_convolution_has_the_same_gradients(
     for memory_format in (torch.contiguous_format, torch.channels_last):
         assert compare(conv, torch.randn(3, 6, *size).contiguous(memory_format=memory_format)) == {kind}
         conv.__class__ = kind
+
+
+@pytest.mark.parametrize("layouts", [*product((torch.contiguous_format, torch.channels_last), repeat=2)])
+@pytest.mark.parametrize("shape", [(1, 6, 8, 11), (2, 6, 1, 5), (3, 6, 8, 11)])
+def test_a_depthwise_gradient_is_right_in_every_layout(
+    shape: tuple[int, ...], layouts: tuple[torch.memory_format, torch.memory_format]
+) -> None:
+    torch.manual_seed(0)
+    conv, maps = DepthwiseConv(6, 6, 5, 2, 2, groups=6, bias=False), torch.randn(shape)
+    weights = torch.randn_like(conv(maps))
+    found = []
+    for precise in (False, True):
+        used, given = conv.double() if precise else conv, maps.double() if precise else maps
+        used.__class__ = nn.Conv2d if precise else DepthwiseConv
+        given = given.contiguous(memory_format=layouts[0]).requires_grad_()
+        gradient = weights.to(given.dtype).contiguous(memory_format=layouts[1])
+        found.append(torch.autograd.grad(used(given), (given, used.weight), gradient))
+    assert all(close(one.double(), exact) for one, exact in zip(*found, strict=True))
 
 
 @pytest.mark.parametrize("stride", [1, 2])
