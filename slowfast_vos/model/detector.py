@@ -12,10 +12,10 @@ from typing import Any, get_args
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNN, MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import AnchorGenerator
-from torchvision.ops import MultiScaleRoIAlign
 
 from slowfast_vos.errors import UserError
 from slowfast_vos.model.backbones import ALL_LAYERS, BackboneFPN, Precision
+from slowfast_vos.model.roi_align import SeparableRoIAlign
 
 # Torchvision's own constructor takes any other keyword in silence.
 TORCHVISION_OPTIONS = frozenset({*signature(MaskRCNN).parameters, "size_divisible", "fixed_size"} - {"kwargs"})
@@ -85,8 +85,8 @@ def build_detector(
     return MaskRCNN(
         BackboneFPN(backbone, fpn_channels, trainable_backbone_layers, precision, norm_eps),
         rpn_anchor_generator=AnchorGenerator(tuple((size,) for size in anchor_sizes), ((0.5, 1.0, 2.0),) * 5),
-        box_roi_pool=MultiScaleRoIAlign(list(roi_levels), ROI_SIZE, sampling_ratio=2),
-        mask_roi_pool=MultiScaleRoIAlign(list(roi_levels), MASK_ROI_SIZE, sampling_ratio=2),
+        box_roi_pool=SeparableRoIAlign(list(roi_levels), ROI_SIZE, sampling_ratio=2),
+        mask_roi_pool=SeparableRoIAlign(list(roi_levels), MASK_ROI_SIZE, sampling_ratio=2),
         box_head=TwoMLPHead(fpn_channels * ROI_SIZE**2, box_hidden),
         box_predictor=FastRCNNPredictor(box_hidden, CLASSES),
         mask_head=MaskRCNNHeads(fpn_channels, tuple(mask_channels), dilation=1),
