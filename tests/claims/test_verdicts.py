@@ -121,6 +121,12 @@ def costs(**milliseconds: tuple[float, float]) -> pd.DataFrame:
     [
         ((4, 5), (6, 7), "supported", ""),
         ((4, 6), (5, 7), "undecided", "as good, but not shown to cost less"),
+        (
+            (4, 5),
+            (5.4, 6),
+            "undecided",
+            "as good, but not shown to cost less",
+        ),  # less than another process may differ by
         ((6, 7), (4, 5), "undecided", "as good, but not shown to cost less"),
     ],
 )
@@ -151,6 +157,9 @@ def test_costs_grow_along_an_order_or_do_not() -> None:
     assert verdict(claim.model_copy(update={"growing_steps": True}), level).verdict == "undecided"
     assert verdict(claim, Evidence({}, costs(s1_1=(1, 4), s3_3=(3, 5), s7_7=(8, 9)))).verdict == "undecided"
     assert verdict(claim, Evidence({}, costs(s1_1=(5, 6), s3_3=(3, 4), s7_7=(8, 9)))).verdict == "contradicted"
+    times = claim.model_copy(update={"quantities": ["milliseconds_per_frame"]})
+    for close in ((2.1, 2.2), (1.85, 1.9)):  # within a tenth of each other
+        assert verdict(times, Evidence({}, costs(s1_1=(2, 2), s3_3=close, s7_7=(8, 9)))).verdict == "undecided"
 
 
 def test_memory_of_a_gpu_is_undecided_until_one_has_run() -> None:
