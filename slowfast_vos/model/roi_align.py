@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import MultiScaleRoIAlign
 
-FINEST_STRIDE = 4
+from slowfast_vos.model.backbones import STRIDES
+
 MOST_PIXELS = 4096  # of a map: the products grow with it, torchvision's scattered additions do not
 
 
@@ -24,7 +25,7 @@ class SeparableRoIAlign(MultiScaleRoIAlign):
         few = len(self.featmap_names) == 1 and maps.shape[-2] * maps.shape[-1] <= MOST_PIXELS
         if not few or maps.device.type != "cpu" or not maps.requires_grad:
             return super().forward(x, boxes, image_shapes)
-        scale = 1 / (FINEST_STRIDE * 2 ** int(self.featmap_names[0]))
+        scale = 1 / STRIDES[int(self.featmap_names[0])]
         return torch.cat([self._align(one, some * scale) for one, some in zip(maps, boxes, strict=True)])
 
     def _align(self, maps: Tensor, boxes: Tensor) -> Tensor:
