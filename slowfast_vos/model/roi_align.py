@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torchvision.ops import MultiScaleRoIAlign
-
-from slowfast_vos.model.backbones import STRIDES
+from torchvision.ops.poolers import _setup_scales
 
 MOST_PIXELS = 4096  # of a map: the products grow with it, torchvision's scattered additions do not
 
@@ -25,7 +24,10 @@ class SeparableRoIAlign(MultiScaleRoIAlign):
         few = len(self.featmap_names) == 1 and maps.shape[-2] * maps.shape[-1] <= MOST_PIXELS
         if not few or maps.device.type != "cpu" or not maps.requires_grad:
             return super().forward(x, boxes, image_shapes)
-        scale = 1 / STRIDES[int(self.featmap_names[0])]
+        if self.scales is None:  # torchvision infers it from the first frames, and keeps it
+            known = [maps], image_shapes, self.canonical_scale, self.canonical_level
+            self.scales, self.map_levels = _setup_scales(*known)
+        [scale] = self.scales
         return torch.cat([self._align(one, some * scale) for one, some in zip(maps, boxes, strict=True)])
 
     def _align(self, maps: Tensor, boxes: Tensor) -> Tensor:

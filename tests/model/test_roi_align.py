@@ -40,6 +40,15 @@ def test_values_and_gradients_are_torchvision_s(
         torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
 
 
+def test_the_scale_is_torchvision_s_for_frames_much_smaller_than_their_padding() -> None:
+    torch.manual_seed(0)
+    maps, boxes, sizes = torch.randn(1, 8, 24, 40).requires_grad_(), [torch.tensor(BOXES[0])], [(40, 160)]
+    pools = [kind(["0"], 7, sampling_ratio=2) for kind in (MultiScaleRoIAlign, SeparableRoIAlign)]
+    expected, found = (pool({"0": maps}, boxes, sizes) for pool in pools)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+    assert pools[0].scales == pools[1].scales == [0.5]
+
+
 def test_an_image_without_a_box_has_no_roi() -> None:
     boxes = [torch.tensor(BOXES[0]), torch.zeros(0, 4)]
     found, gradient = found_by(SeparableRoIAlign, 7, "0", torch.contiguous_format, boxes)
