@@ -19,7 +19,7 @@ LEAST_SEEDS, LEAST_SEQUENCES = 3, 6
 NEEDED = f"at least {LEAST_SEEDS} seeds and {LEAST_SEQUENCES} sequences"
 # Another process, or another training of the same setup, takes as much more or less time; intervals know only one.
 TIME_MARGIN = 0.1
-FURTHER_APART = "times that lie further apart: those of two processes differ by up to a tenth"
+A_TENTH_APART = "times that lie a tenth apart"
 COST_NAMES = {
     "parameters_total": "parameters:",
     "milliseconds_per_frame": "ms a frame:",
@@ -257,7 +257,7 @@ def _cheaper(found: Finding, costs: pd.DataFrame) -> Finding:
     operations, low, high = (rows[name].astype(float) for name in rows)
     if operations[ours] < operations[theirs] and _above(low[theirs], high[ours]):
         return replace(found, verdict="supported")
-    return replace(found, reason="as good, but not shown to cost less", needs=FURTHER_APART)
+    return replace(found, reason="as good, but not shown to cost less", needs=A_TENTH_APART)
 
 
 def _costs(claim: Claim, known: Evidence) -> Finding:
@@ -287,7 +287,7 @@ def _costs(claim: Claim, known: Evidence) -> Finding:
         return Finding(claim, "contradicted", reason=reason)
     if all(apart):
         return Finding(claim, "undecided", reason=f"{reason}; each grows, but not in growing steps")
-    return Finding(claim, "undecided", reason=reason, needs=FURTHER_APART)
+    return Finding(claim, "undecided", reason=reason, needs=A_TENTH_APART)
 
 
 def _above(low: float, high: float) -> bool:
