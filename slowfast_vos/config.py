@@ -66,7 +66,7 @@ class Settings(Section):
     """`bf16` runs backbone, FPN and SlowFast module in bfloat16 (meant for a GPU; a CPU is slower with it); captions
     then say so, and docs/numbers.md says what it does to scores."""
     loading_workers: Annotated[int, Field(ge=0)] = 0
-    """Threads that prefetch frames for the detector's training (on a GPU the other stages prefetch by themselves); they
+    """Threads that prefetch frames for the detector's training and, on a GPU, for the parents' (one at least); they
     change no result."""
     davis_root: Folder | None = None
     """Overrides `data.root` for DAVIS."""

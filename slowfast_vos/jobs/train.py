@@ -118,6 +118,7 @@ def _train_parent(job: Job, model: SlowFastMaskRCNN, parent: Parent, seed: int, 
         select=Selection(job, frozen).score,
         resume=resume,
         cache=job.encoded.setdefault(use, feature_cache(parent, binary=binary)),
+        threads=job.settings.loading_workers,
     )
 
 

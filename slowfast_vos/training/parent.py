@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from torch import Tensor, nn
 
@@ -70,17 +72,19 @@ def train_parent(
     select: Callable[[SlowFastMaskRCNN, TrainingState], Scores],
     resume: Resume | None = None,
     cache: FeatureCache | None = None,
+    threads: int = 1,
 ) -> TrainingState:
     """Train `model` in place and leave in it the weights of the epoch that `select` scores best.
 
     Args:
         cache: features of a network whose frozen parts are this one's; without it they are computed again.
+        threads: read the next steps' frames while a GPU works; a CPU reads them when they are due.
 
     Raises:
         DivergedError: a loss is not finite.
     """
     cache = cache or feature_cache(parent, binary=binary)
-    start_as_identity(parent, model, videos, cache, seed, resume)
+    start_as_identity(parent, model, videos, cache, seed, resume, threads)
     model.freeze(parent.frozen_parts)
     frozen = parent.backbone == "frozen"
     losses_of = cache.losses if frozen else clip_losses
@@ -91,7 +95,7 @@ def train_parent(
         if parent.identity_epochs:
             keep_statistics(model.slow_fast)
         steps = epoch_steps(videos, parent)
-        for step, group, clips in read_steps(state, steps, model, cache, frozen):
+        for step, group, clips in read_steps(state, steps, model, cache, threads, frozen):
             optimizer.zero_grad(set_to_none=True)
             optimizer.param_groups[0]["lr"] = rate(parent, (epoch + step / len(steps)) / parent.epochs)
             # Variant a: one forward of all frames, losses averaged; b: a forward for each frame, gradients summed.
@@ -114,6 +118,7 @@ def start_as_identity(
     cache: FeatureCache,
     seed: int,
     resume: Resume | None,
+    threads: int,
 ) -> None:
     """Train the module alone to give each centre frame its own features, which the detector's heads know.
 
@@ -129,7 +134,7 @@ def start_as_identity(
     for epoch in state.epochs():
         model.train()
         steps = epoch_steps(videos, parent)
-        for step, group, clips in read_steps(state, steps, model, cache):
+        for step, group, clips in read_steps(state, steps, model, cache, threads):
             optimizer.param_groups[0]["lr"] = float(IDENTITY_LR) * half_cosine(
                 (epoch + step / len(steps)) / state.total
             )
@@ -156,27 +161,41 @@ def each_frame(steps: list[Step], clips: list[Clip]) -> Iterator[tuple[list[Step
 
 
 def read_steps(
-    state: TrainingState, steps: list[list[Step]], model: SlowFastMaskRCNN, cache: FeatureCache, frozen: bool = True
+    state: TrainingState,
+    steps: list[list[Step]],
+    model: SlowFastMaskRCNN,
+    cache: FeatureCache,
+    threads: int,
+    frozen: bool = True,
 ) -> Iterator[tuple[int, list[Step], list[Clip]]]:
     """The steps of an epoch that are left, with their numbers and the frames that are to be encoded."""
 
     def read(group: list[Step]) -> list[Clip]:
         return [read_clip(one, binary=cache.binary) for one in group]
 
-    # While a GPU works on a step, a thread reads the next one's frames.
-    ahead = 0 if next(model.parameters()).device.type == "cpu" else 1
-    clips = prefetch(read, frames_to_read(steps[state.position :], model, cache if frozen else None), ahead)
+    ahead = steps_ahead(model, threads)
+    wanted = frames_to_read(steps[state.position :], model, cache if frozen else None, ahead)
+    clips = prefetch(read, wanted, ahead, ahead)
     for (step, group), some in zip(state.steps(steps), clips, strict=False):
         yield step, group, some
 
 
+def steps_ahead(model: SlowFastMaskRCNN, threads: int) -> int:
+    """How many steps' frames are read while a step trains, each by a thread."""
+    return 0 if next(model.parameters()).device.type == "cpu" else max(threads, 1)
+
+
 def frames_to_read(
-    steps: list[list[Step]], model: SlowFastMaskRCNN, cache: FeatureCache | None
+    steps: list[list[Step]], model: SlowFastMaskRCNN, cache: FeatureCache | None, ahead: int
 ) -> Iterator[list[Step]]:
-    """For each step, the frames of its windows, without those whose features are cached or about to be."""
-    current: list[tuple[str, int]] = []  # frames of the step that trains while this one is read
+    """For each step, the frames of its windows, without those whose features are cached or about to be.
+
+    Args:
+        ahead: how many steps before its own turn a step's frames are read.
+    """
+    pending: deque[list[tuple[str, int]]] = deque(maxlen=ahead)  # of the steps that are not yet trained on
     for group in steps:
-        known = set() if cache is None else {*cache.frames, *current}
+        known = set() if cache is None else {*cache.frames, *chain.from_iterable(pending)}
         windows = [(video, model.setup.window(centres, len(video))) for video, centres in group]
         yield [(video, [i for i in window if (video.name, i) not in known]) for video, window in windows]
-        current = [(video.name, index) for video, window in windows for index in window]
+        pending.append([(video.name, index) for video, window in windows for index in window])

@@ -150,7 +150,7 @@ def test_a_module_first_learns_the_identity_and_then_keeps_its_statistics(
         model = network(*setup)
         parent = Parent(identity_epochs=epochs, epochs=1, lr="0.0001", videos_per_step=2)
         cache = make_cache()
-        stage.start_as_identity(parent, model, [video], cache, 7, None)
+        stage.start_as_identity(parent, model, [video], cache, 7, None, 1)
         found = model.maskrcnn_model.roi_heads.state_dict()
         assert all(torch.equal(found[name], value) for name, value in heads.items())
         with torch.no_grad():
@@ -268,7 +268,7 @@ def test_prefetching_changes_nothing_and_reads_nothing_twice(
     network: Build, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch, backbone: str, gib: int
 ) -> None:
     main, reads, results = threading.get_ident(), [], []
-    frame, prefetch = Video.frame, stage.prefetch
+    frame = Video.frame
 
     def noting(self: Video, index: int) -> Tensor:
         reads.append((self.name, index, threading.get_ident() == main))
@@ -276,20 +276,21 @@ def test_prefetching_changes_nothing_and_reads_nothing_twice(
 
     monkeypatch.setattr(Video, "frame", noting)
     videos = [make_video(length=7), make_video(name="other", length=3)]
-    for count in (0, 1):
-        monkeypatch.setattr(stage, "prefetch", lambda load, items, _, count=count: prefetch(load, items, count))
+    for count in (0, 1, 3):
+        monkeypatch.setattr(stage, "steps_ahead", lambda *_, count=count: count)
         reads.clear()
         weights, _ = trained(network(1, 3), videos, epochs=2, backbone=backbone, feature_cache_gib=gib)
         results.append((weights, Counter(read[:2] for read in reads), [read[2] for read in reads]))
-    (expected, plain, by_main), (found, prefetched, by_thread) = results
-    assert all(torch.equal(found[name], value) for name, value in expected.items())
-    assert plain == prefetched
+    (expected, plain, by_main), *others = results
     assert all(by_main)
-    # Without room for features, the frames that two steps share are read again when they are needed.
-    if gib or backbone == "trained":
-        assert not any(by_thread)
     if gib:
         assert set(plain.values()) == {1}
+    for found, prefetched, by_thread in others:
+        assert all(torch.equal(found[name], value) for name, value in expected.items())
+        assert prefetched == plain
+        # Without room for features, the frames that two steps share are read again when they are needed.
+        if gib or backbone == "trained":
+            assert not any(by_thread)
 
 
 def test_a_view_without_its_object_trains_as_ground(network: Build, make_video: MakeVideo) -> None:

@@ -18,6 +18,7 @@ SCORED = PREDICTED + [
 ]
 # Where a GPU works, a thread prefetches frames.
 THREADS = SETTINGS.threads + GPU
+PARENT_THREADS = SETTINGS.threads + GPU * max(SETTINGS.loading_workers, 1)
 
 
 def verb(name):

@@ -15,7 +15,7 @@ rule parent:
     priority: 30
     conda:
         ENVIRONMENT
-    threads: THREADS
+    threads: PARENT_THREADS
     resources:
         gpu=GPU,
     params:
@@ -45,7 +45,7 @@ if TUNINGS:
             ),
         conda:
             ENVIRONMENT
-        threads: THREADS
+        threads: PARENT_THREADS
         resources:
             gpu=GPU,
         params:
