@@ -7,7 +7,6 @@ from functools import partial, reduce
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 from torchvision.models._utils import IntermediateLayerGetter
@@ -28,7 +27,9 @@ class FrozenNorm(FrozenBatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if x.dtype == torch.float32:
             return super().forward(x)
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        # Not `F.batch_norm`: before torch 2.12 it refuses the eps of 0 that the 2020 code has.
+        statistics = (self.weight, self.bias, self.running_mean, self.running_var)
+        return torch.batch_norm(x, *statistics, False, 0.0, self.eps, torch.backends.cudnn.enabled)
 
 
 class BackboneFPN(nn.Module):
