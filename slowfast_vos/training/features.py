@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from slowfast_vos.model.slowfast_maskrcnn import Prepared, SlowFastMaskRCNN, Target, join
-from slowfast_vos.model.streaming import Features
+from slowfast_vos.model.streaming import Features, batches
 from slowfast_vos.videos.davis import Video, targets
 
 GIB = 2**30
@@ -38,8 +38,9 @@ class Encoded(NamedTuple):
 class FeatureCache:
     """Frames through a frozen backbone and RPN, for all networks that have these two; those used last are cached.
 
-    Each frame is encoded by itself: its features do not depend, in their last bits, on its neighbours in a batch, so
-    that a training that is resumed equals an undisturbed one.
+    On a CPU each frame is encoded by itself: its features do not depend, in their last bits, on its neighbours in a
+    batch, so that a training that is resumed equals an undisturbed one. A GPU, whose sums have no fixed order anyway,
+    encodes a video's frames of a step as one batch, for speed.
 
     Args:
         gib: bound on the cache's memory.
@@ -72,7 +73,7 @@ class FeatureCache:
         windows, proposals, sizes, wanted = [], [], [], []
         for (video, centres), clip in zip(steps, clips, strict=True):
             window = model.setup.window(centres, len(video))
-            frames = [self._encoded(model, video, index, clip) for index in window]
+            frames = self._encoded(model, video, window, clip)
             features = {level: torch.cat([one.features[level] for one in frames]) for level in frames[0].features}
             places = [index - window[0] for index in centres]
             windows.append(model.windows(features, places))
@@ -81,29 +82,38 @@ class FeatureCache:
             wanted += [frames[place].target for place in places]
         return Prepared(join(windows), proposals, sizes, wanted, {})
 
-    def _encoded(self, model: SlowFastMaskRCNN, video: Video, index: int, clip: Clip) -> Encoded:
-        encoded = self.frames.pop((video.name, index), None)
-        if encoded is None:
-            clip = clip if index in clip else read_clip((video, [index]), binary=self.binary)
-            encoded = self._encode(model, *clip[index])
-            self.size_in_bytes += encoded.size_in_bytes
-        self.frames[video.name, index] = encoded  # the last one: it is removed last
-        while self.size_in_bytes > self.bound and self.frames:
-            self.size_in_bytes -= self.frames.popitem(last=False)[1].size_in_bytes
-        return encoded
+    def _encoded(self, model: SlowFastMaskRCNN, video: Video, window: Sequence[int], clip: Clip) -> list[Encoded]:
+        found = {index: self.frames.pop((video.name, index), None) for index in window}
+        missing = [index for index, one in found.items() if one is None]
+        at_once = 1 if next(model.parameters()).device.type == "cpu" else model.chunk_length
+        for some in batches(missing, at_once):
+            read = clip | read_clip((video, [index for index in some if index not in clip]), binary=self.binary)
+            found |= zip(some, self._encode(model, [read[index] for index in some]), strict=True)
+        self.size_in_bytes += sum(found[index].size_in_bytes for index in missing)
+        for index, one in found.items():
+            self.frames[video.name, index] = one  # the last one: it is removed last
+            while self.size_in_bytes > self.bound and self.frames:
+                self.size_in_bytes -= self.frames.popitem(last=False)[1].size_in_bytes
+        return [found[index] for index in window]
 
     @torch.no_grad()
-    def _encode(self, model: SlowFastMaskRCNN, frame: Tensor, target: Target) -> Encoded:
+    def _encode(self, model: SlowFastMaskRCNN, read: Sequence[tuple[Tensor, Target]]) -> list[Encoded]:
         network, device = model.maskrcnn_model, next(model.parameters()).device
-        target = {key: value.to(device) for key, value in target.items()}
+        frames = [frame.to(device) for frame, _ in read]
+        wanted = [{key: value.to(device) for key, value in target.items()} for _, target in read]
         # In training, torchvision draws the size to resize to; caching must not move the step's random numbers.
         with torch.random.fork_rng(devices=[]):
-            images, scaled = network.transform([frame.to(device)], [target])
+            images, scaled = network.transform(frames, wanted)
         features = model.encode(images.tensors)
         rpn, counts = network.rpn, (network.rpn._pre_nms_top_n, network.rpn._post_nms_top_n)
         if self.many_proposals:
             rpn._pre_nms_top_n, rpn._post_nms_top_n = ({**some, "testing": some["training"]} for some in counts)
-        proposals = rpn(images, features)[0][0]
+        proposals = rpn(images, features)[0]
         rpn._pre_nms_top_n, rpn._post_nms_top_n = counts
-        size_in_bytes = sum(one.nbytes for one in (*features.values(), proposals, *scaled[0].values()))
-        return Encoded(features, images.image_sizes[0], proposals, scaled[0], size_in_bytes)
+        encoded = []
+        for place, (boxes, target) in enumerate(zip(proposals, scaled, strict=True)):
+            # Copies, which leave the memory one by one.
+            own = {level: maps[place : place + 1].clone() for level, maps in features.items()}
+            size_in_bytes = sum(one.nbytes for one in (*own.values(), boxes, *target.values()))
+            encoded.append(Encoded(own, images.image_sizes[place], boxes, target, size_in_bytes))
+        return encoded

@@ -204,6 +204,21 @@ def test_only_the_frames_of_the_windows_are_encoded_each_once_in_an_epoch_and_wi
         assert not frame.proposals.requires_grad
 
 
+def test_frames_encoded_as_one_batch_have_the_features_and_proposals_of_each_alone(
+    network: Build, make_video: MakeVideo
+) -> None:
+    model, cache = network(1, 1).freeze(("backbone", "rpn")).train(), make_cache()
+    read = list(read_clip((make_video(length=3), [0, 1, 2]), binary=True).values())
+    for together, alone in zip(
+        cache._encode(model, read), [cache._encode(model, [one])[0] for one in read], strict=True
+    ):
+        for level, maps in alone.features.items():
+            torch.testing.assert_close(together.features[level], maps)
+        torch.testing.assert_close(together.proposals, alone.proposals, rtol=1e-4, atol=1e-3)
+        assert all(torch.equal(together.target[key], value) for key, value in alone.target.items())
+        assert together.size_in_bytes == alone.size_in_bytes
+
+
 def trained(model: SlowFastMaskRCNN, videos: list[Video], **options: Any) -> tuple[dict[str, Tensor], TrainingState]:
     """The weights after a training, and its state."""
     parent = Parent(**{"epochs": 1, "lr": "0.01", **options})
