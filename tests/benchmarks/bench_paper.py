@@ -1,18 +1,21 @@
 """What a training step of the paper's run costs: operations (exact) and CPU time (of one core) of each of its stages.
 
     python tests/benchmarks/bench_paper.py [--config config/davis.yaml] [--setup 3-7] [--size 480x854]
+    python tests/benchmarks/bench_paper.py --measured results/published/gpu
 
-From the operations it estimates the hours of a GPU that sustains --tflops; detector, scoring and predictions, a few
-hours more, are left out. It takes 20 GB and a few minutes. Weights are random; stages.py says how the
-heads get their usual load.
+It estimates the run's hours of a GPU: from the operations, at a rate that the GPU sustains (--tflops), or from what a GPU
+took for each kind of step (records of gpu_evidence.py). Detector, scoring and predictions, a few hours more, are left
+out. Counting takes 20 GB and a few minutes. Weights are random; stages.py says how the heads get their usual load.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -27,11 +30,12 @@ import torch  # noqa: E402
 from slowfast_vos import SlowFastMaskRCNN  # noqa: E402
 from slowfast_vos.config import Settings, load_settings  # noqa: E402
 from slowfast_vos.videos.augment import Augment  # noqa: E402
-from stages import FREEZES, Clip, make_clip, make_network, parent_step  # noqa: E402
+from stages import FREEZES, PRECISIONS, Clip, make_clip, make_network, parent_step  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 TRAIN_FRAMES = 4219  # of DAVIS 2017
 VALIDATION_SEQUENCES = 20  # of DAVIS 2016
+FROZEN, TRAINED = "parent, moving", "parent, trained"
 Costs = dict[str, tuple[float, float]]  # of a stage: TFLOP (a multiplication and an addition are two), seconds
 
 
@@ -43,38 +47,72 @@ def main() -> None:
     parser.add_argument("--size", default="480x854")
     parser.add_argument("--tflops", type=float, nargs="+", default=[20.0, 50.0, 100.0])
     parser.add_argument("--overhead", type=float, default=0.05, help="seconds of a step that no operation accounts for")
+    parser.add_argument("--measured", type=Path, help="folder of records of gpu_evidence.py")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     settings = load_settings(HERE.parents[1] / arguments.config)
+    work = work_of(settings)
+    if arguments.measured:
+        show_measured(work, arguments.measured)
+        return
+    torch.set_num_threads(1)
     clip = make_clip(8, tuple(map(int, arguments.size.split("x"))), torch.device("cpu"))
     options = {**settings.model.options(), "chunk_length": settings.model.chunk_length}
     model = make_network(arguments.setup, options, "fp32", torch.device("cpu"))
-    grid, stage, tuning = settings.grid, settings.parent, settings.tuning
     samples = {freeze: sample_costs(settings, model.freeze(parts).train(), clip) for freeze, parts in FREEZES.items()}
-    teraflops = {freeze: show(f"a fine-tuning sample, {freeze}", costs) for freeze, costs in samples.items()}
+    teraflops = {f"fine-tuning, {one}": show(f"a fine-tuning sample, {one}", costs) for one, costs in samples.items()}
     step, costs = parent_step(model, clip, "moving"), {}
     step()  # encodes the other frames
     with measured(costs, "two frames new, six in memory"):
         step()
-    frozen = show("a parent's step, backbone frozen", costs)
+    teraflops[FROZEN] = show("a parent's step, backbone frozen", costs)
     # Forward and backward of the eight frames' backbone; four pass it in a sample.
-    trained = frozen + 3 * 2 * samples["none"]["backbone"][0]
-    configurations = len(settings.setups) * len(grid.scale) * len(grid.lr) * len(grid.sequences) * grid.iterations
-    epoch, points = TRAIN_FRAMES // stage.frames_per_step, len(tuning.setups) * len(tuning.lr) * tuning.epochs
-    finals = len(settings.setups) * VALIDATION_SEQUENCES * settings.final.iterations
-    parents = len(settings.setups) * stage.epochs * epoch
-    work = {  # steps or samples, and the TFLOP of all
-        "grids": (configurations * len(FREEZES), configurations * sum(teraflops.values())),
-        "final models, frozen as SF": (finals, finals * teraflops["SF"]),
-        "parents": (parents, parents * frozen),
-        "tuning": (2 * points * epoch, points * epoch * (frozen + trained)),
-    }
-    work["together"] = tuple(map(sum, zip(*work.values(), strict=True)))
+    teraflops[TRAINED] = teraflops[FROZEN] + 3 * 2 * samples["none"]["backbone"][0]
     print(f"\nHours of a GPU, with {arguments.overhead:g} s of each step beside, at sustained TFLOPS of")
     print(f"{'':30s}{'steps':>10s}{'PFLOP':>10s}" + "".join(f"{rate:10.0f}" for rate in arguments.tflops))
-    for name, (steps, total) in work.items():
+    for name, counts in work.items():
+        steps, total = sum(counts.values()), sum(count * teraflops[kind] for kind, count in counts.items())
         hours = [(total / rate + steps * arguments.overhead) / 3600 for rate in arguments.tflops]
         print(f"  {name:28s}{steps:10,d}{total / 1000:10,.0f}" + "".join(f"{one:10.0f}" for one in hours))
+
+
+def work_of(settings: Settings) -> dict[str, Counter[str]]:
+    """How many steps of each kind (as gpu_evidence.py names them), or samples of fine-tuning, each stage takes."""
+    grid, stage, tuning, setups = settings.grid, settings.parent, settings.tuning, len(settings.setups)
+    each = setups * len(grid.scale) * len(grid.lr) * len(grid.sequences) * grid.iterations
+    epoch = TRAIN_FRAMES // stage.frames_per_step
+    points = len(tuning.setups) * len(tuning.lr) * tuning.epochs
+    work = {
+        "grids": Counter({f"fine-tuning, {freeze}": each for freeze in FREEZES}),
+        "final models, frozen as SF": Counter(
+            {"fine-tuning, SF": setups * VALIDATION_SEQUENCES * settings.final.iterations}
+        ),
+        "parents": Counter({FROZEN: setups * stage.epochs * epoch}),
+        "tuning": Counter({FROZEN: points * epoch, TRAINED: points * epoch}),
+    }
+    return {**work, "together": sum(work.values(), Counter())}
+
+
+def show_measured(work: dict[str, Counter[str]], folder: Path) -> None:
+    """Print the hours of the GPU of some records, if all setups took what each of theirs took."""
+    records = [json.loads(path.read_text()) for path in sorted(folder.glob("training-*.json"))]
+    if not records:
+        raise SystemExit(f"error: {folder}: found no training-*.json; expected records of gpu_evidence.py")
+    columns = {
+        (record["setup"], precision): {
+            run["form"]: run["milliseconds"]["median"] / (2 if run["form"].startswith("fine-tuning") else 1)
+            for run in record["runs"]
+            if run["precision"] == precision
+        }
+        for record in records
+        for precision in PRECISIONS
+    }
+    print(
+        f"Hours of {', '.join(dict.fromkeys(record['provenance']['device'] for record in records))}, were every setup"
+    )
+    print(f"{'':30s}{'steps':>10s}" + "".join(f"{' '.join(column):>12s}" for column in columns))
+    for name, counts in work.items():
+        hours = [sum(count * taken[kind] for kind, count in counts.items()) / 3.6e6 for taken in columns.values()]
+        print(f"  {name:28s}{sum(counts.values()):10,d}" + "".join(f"{one:12.1f}" for one in hours))
 
 
 def sample_costs(settings: Settings, model: SlowFastMaskRCNN, clip: Clip) -> Costs:
