@@ -18,7 +18,7 @@ from slowfast_vos.model.backbones import Precision
 from slowfast_vos.model.detector import ROI_LEVELS, build_detector
 from slowfast_vos.model.inputs import Target, check_clip, check_frames, check_range, check_targets
 from slowfast_vos.model.pathways import temporal_module
-from slowfast_vos.model.streaming import Features, detect, paste
+from slowfast_vos.model.streaming import Features, beyond, detect, paste
 from slowfast_vos.setups import Setup
 
 Border = Literal["zeros", "replicate"]
@@ -273,15 +273,17 @@ class SlowFastMaskRCNN(nn.Module):
 
     def windows(self, features: Features, centres: Sequence[int]) -> Features:
         """Cut the window of each centre frame: levels `[T, C, h, w]` → `[len(centres), C, fast, h, w]`."""
-        finest = next(iter(features.values()))
-        offsets = torch.arange(-self.setup.before, self.setup.after + 1, device=finest.device)
-        index = torch.tensor(centres, device=finest.device)[:, None] + offsets
-        frames = index.clamp(0, len(finest) - 1)
-        inside = (index == frames)[:, :, None, None, None]
+        before, after = self.setup.before, self.setup.after
         windows = {}
         for level, maps in features.items():
-            window = maps[frames]  # [B, fast, C, h, w]
-            windows[level] = (window * inside if self.border == "zeros" else window).transpose(1, 2)
+            missing = max(before - min(centres), 0), max(max(centres) + after + 1 - len(maps), 0)
+            if any(missing):
+                ends = zip((maps[:1], maps[-1:]), missing, strict=True)
+                first, last = (beyond(self.border, end, count) for end, count in ends)
+                maps = torch.cat([first, maps, last])
+            starts = [missing[0] + centre - before for centre in centres]
+            # One copy, in the layout that the module's convolutions take.
+            windows[level] = torch.stack([maps[start : start + before + 1 + after].transpose(0, 1) for start in starts])
         return windows
 
     def enhance(self, windows: Features) -> Features:

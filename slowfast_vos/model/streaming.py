@@ -96,7 +96,7 @@ def detect_chunks(model: Network, chunks: Iterable[Chunk]) -> Iterator[Detection
     done = 0
     for chunk in chunks:
         if not features:
-            features = {level: _beyond(model, maps[:1], before) for level, maps in chunk.features.items()}
+            features = {level: beyond(model.border, maps[:1], before) for level, maps in chunk.features.items()}
             sizes = chunk.image_size, chunk.original_size
         if chunk.original_size != sizes[1]:
             raise ValueError(f"frames: found {chunk.original_size} after {sizes[1]}; expected one size for all")
@@ -109,13 +109,15 @@ def detect_chunks(model: Network, chunks: Iterable[Chunk]) -> Iterator[Detection
             features = {level: maps[ready:] for level, maps in features.items()}
             waiting = waiting[ready:]
     if waiting:
-        features = {level: torch.cat([maps, _beyond(model, maps[-1:], after)]) for level, maps in features.items()}
+        features = {
+            level: torch.cat([maps, beyond(model.border, maps[-1:], after)]) for level, maps in features.items()
+        }
         yield from _detect_ready(model, features, waiting, sizes, done)
 
 
-def _beyond(model: Network, end: Tensor, count: int) -> Tensor:
+def beyond(border: str, end: Tensor, count: int) -> Tensor:
     """Features `[count, C, h, w]` of the frames beyond the video's first or last frame `[1, C, h, w]`."""
-    end = torch.zeros_like(end) if model.border == "zeros" else end
+    end = torch.zeros_like(end) if border == "zeros" else end
     return end.expand(count, -1, -1, -1)
 
 
