@@ -57,7 +57,7 @@ class Settings(Section):
     """CPU threads of a job."""
     one_job_per: Literal["setup", "seed"] = "setup"
     """`setup`: jobs of one setup each; `seed`: one job trains, searches, predicts or scores all setups of a seed, which
-    saves starts and computes features of a frozen backbone once. Costs stay a job per setup."""
+    saves starts and computes features of a frozen backbone once."""
     search_seeds: Literal["all", "first"] = "all"
     """Seeds whose parents tuning and grid search; `first` alone chooses for all."""
     save_every: Annotated[float, Field(ge=0, le=60)] = 30.0

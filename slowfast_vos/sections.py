@@ -197,7 +197,7 @@ class Parent(Training):
     """Epochs between scores on the selection sequences; the best scored epoch is kept."""
     feature_cache_gib: Annotated[float, Field(ge=0)] = 4.0
     """Bound on the memory for the features of a frozen backbone, in GiB: this much for the training frames, and the
-    same again for the sequences that select."""
+    same again for the sequences that select, or those that a job predicts for all setups of a seed."""
 
     @property
     def frozen_parts(self) -> tuple[str, ...]:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from slowfast_vos.cli.app import Config, Out, Part, Seed, SetupOption, app, parse_part, report_job, run_jobs
+from slowfast_vos.cli.app import (
+    Config,
+    Out,
+    Part,
+    Seed,
+    SetupOption,
+    app,
+    expect_torch,
+    parse_part,
+    report_job,
+    run_jobs,
+)
 from slowfast_vos.config import load_settings
 from slowfast_vos.dag import BASELINES, TASKS, planned_jobs, read_output
 from slowfast_vos.errors import UserError
@@ -152,9 +165,10 @@ def evaluate(config: Config, subject: Subjects, seed: Seed = None) -> None:
 
 @app.command()
 def cost(config: Config, setup: SetupOption, seed: Seed = None) -> None:
-    """Measure parameters, operations, memory and time of a setup."""
+    """Measure parameters, operations, memory and time of some setups."""
     if len(setup) > 1:
-        raise UserError(f"--setup: found {len(setup)}; expected one, since memory is measured in a process of its own")
+        _measure_apart(config, setup, seed)
+        return
 
     def measure(job: Job, name: str) -> None:
         from slowfast_vos.jobs.cost import measure_cost
@@ -162,6 +176,26 @@ def cost(config: Config, setup: SetupOption, seed: Seed = None) -> None:
         measure_cost(job, name)
 
     run_jobs(config, seed, measure, [("cost", name) for name in setup])
+
+
+def _measure_apart(config: Path, setups: list[str], seed: int | None) -> None:
+    """Measure each setup in a process of its own, whose peak is its memory; a fork need not import torch again."""
+    expect_torch()
+    import slowfast_vos.jobs.cost  # noqa: F401
+
+    context, codes = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn"), []
+    chosen = [] if seed is None else ["--seed", str(seed)]
+    for name in setups:
+        process = context.Process(target=_run, args=(["cost", "--config", str(config), "--setup", name, *chosen],))
+        process.start()
+        process.join()
+        codes.append(process.exitcode or 0)
+    if any(codes):
+        raise typer.Exit(next(code if code > 0 else 128 - code for code in codes if code))
+
+
+def _run(arguments: list[str]) -> None:
+    app(arguments)
 
 
 @app.command()

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from slowfast_vos.files import atomic_folder
+from slowfast_vos.jobs.encoded import weights_digest
 from slowfast_vos.jobs.job import Job, gather_scores
 from slowfast_vos.jobs.predict import write_predictions
-from slowfast_vos.jobs.train import Selection, weights_digest
+from slowfast_vos.jobs.train import Selection
 from slowfast_vos.measuring.record import Epoch, Record
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
 from slowfast_vos.paths import shard

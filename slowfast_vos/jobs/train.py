@@ -8,24 +8,23 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from slowfast_vos.config import without_places
+from slowfast_vos.jobs.encoded import encoded_videos, frozen_digest, weights_digest
 from slowfast_vos.jobs.job import Job, gather_scores
 from slowfast_vos.measuring.record import Kind, Record, Scores
 from slowfast_vos.model.checkpoints import save_checkpoint
 from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
-from slowfast_vos.model.streaming import Chunk, batches, encode_chunk, predict_masks
+from slowfast_vos.model.streaming import predict_masks
 from slowfast_vos.model.weights import load_weights
 from slowfast_vos.scoring import score_masks
 from slowfast_vos.sections import Parent, Training
 from slowfast_vos.seeds import derived_seed, job_seed, seed_everything
 from slowfast_vos.training.detector import train_detector
-from slowfast_vos.training.features import GIB
 from slowfast_vos.training.loop import Resume, TrainingState, stop_asked
 from slowfast_vos.training.parent import feature_cache, train_parent
 from slowfast_vos.videos.davis import Video
@@ -146,47 +145,17 @@ def _key(job: Job, stage: Training, start: nn.Module) -> str:
     return job.key(stage.model_dump(mode="json", exclude={"feature_cache_gib"}), weights_digest(start))
 
 
-def weights_digest(model: nn.Module) -> str:
-    """Digest of a network's weights."""
-    digest = sha256()
-    for value in model.state_dict().values():
-        digest.update(value.cpu().contiguous().numpy())
-    return digest.hexdigest()
-
-
-def _bytes(chunks: list[Chunk]) -> int:
-    return sum(maps.nbytes for chunk in chunks for maps in chunk.features.values())
-
-
-def frozen_digest(model: SlowFastMaskRCNN) -> str:
-    """Digest of the weights of backbone and RPN."""
-    return weights_digest(nn.ModuleList([model.part("backbone"), model.part("rpn")]))
-
-
 class Selection:
     """Scores a network on the selection sequences.
 
     Args:
-        job: names the sequences, and bounds the cache by `parent.feature_cache_gib`.
+        job: names the sequences.
         frozen: a network whose backbone and RPN stay as they are, so that their features of a sequence can be cached.
     """
 
     def __init__(self, job: Job, frozen: SlowFastMaskRCNN | None) -> None:
-        self.job, self.frozen = job, frozen is not None
-        use = ("selection", frozen_digest(frozen) if frozen else "")
-        # None where the sequence exceeds what is left of the cache.
-        self._chunks: dict[str, list[Chunk] | None] = job.encoded.setdefault(use, {})
-
-    def _encode(self, model: SlowFastMaskRCNN, video: Video) -> list[Chunk] | None:
-        """The video's frames through backbone and RPN; None where the cache is too small."""
-        first = encode_chunk(model, [video.frame(0)])
-        known = [chunk for chunks in self._chunks.values() for chunk in chunks or ()]
-        if _bytes([first]) * len(video) + _bytes(known) > self.job.settings.parent.feature_cache_gib * GIB:
-            return None
-        return [
-            encode_chunk(model, [video.frame(index) for index in indices])
-            for indices in batches(range(len(video)), model.chunk_length)
-        ]
+        self.job = job
+        self._encoded = encoded_videos(job, "selection", frozen) if frozen else None
 
     def score(self, model: SlowFastMaskRCNN, state: TrainingState) -> Scores:
         """Official statistics of every sequence that chooses a parent's epoch; `state` saves them one by one."""
@@ -205,10 +174,7 @@ class Selection:
         Args:
             frozen: whether this model's backbone and RPN are those of the cached features.
         """
-        frozen &= self.frozen
-        if frozen and video.name not in self._chunks:
-            self._chunks[video.name] = self._encode(model, video)
-        chunks = self._chunks[video.name] if frozen else None
+        chunks = self._encoded.get(model, video) if self._encoded and frozen else None
         frames = (video.frame(index) for index in range(len(video)))
         annotations = [video.ids(index, binary=True) for index in range(len(video))]
         masks = predict_masks(model, frames, chunks)

@@ -3,9 +3,9 @@
     python tests/benchmarks/bench_paper.py [--config config/davis.yaml] [--setup 3-7] [--size 480x854]
     python tests/benchmarks/bench_paper.py --measured results/published/gpu
 
-It estimates the run's hours of a GPU: from the operations, at a rate that the GPU sustains (--tflops), or from what a GPU
-took for each kind of step (records of gpu_evidence.py). Detector, scoring and predictions, a few hours more, are left
-out. Counting takes 20 GB and a few minutes. Weights are random; stages.py says how the heads get their usual load.
+It estimates the run's hours of a GPU: from the operations, at a rate that the GPU sustains (--tflops), or from what a
+GPU took for each kind of step (records of gpu_evidence.py). Detector, scoring and predictions, a few hours more, are
+left out. Counting takes 20 GB and a few minutes. Weights are random; stages.py says how the heads get their usual load.
 """
 
 from __future__ import annotations

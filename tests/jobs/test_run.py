@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.config import parse_settings
 from slowfast_vos.generated import sequence_names
+from slowfast_vos.jobs.encoded import EncodedVideos
+from slowfast_vos.jobs.job import Job
 from slowfast_vos.measuring.record import read_record
 from slowfast_vos.videos.pngs import read_mask
 
@@ -122,6 +126,45 @@ def test_predictions_are_indexed_pngs_in_the_layout_of_davis_and_are_scored(
     assert (path.parent / "per-sequence.csv").is_file()
 
 
+def test_the_detectors_baseline_is_all_that_torchvisions_network_finds(inside: Run) -> None:
+    job = Job(inside.settings, SEED)
+    detector, folder = job.detector().eval(), inside.results.predictions("baseline", "detector", SEED)
+    found = 0
+    for video in job.dataset.val:
+        for path, frame in zip(video.frames, video.iterate(), strict=True):
+            with torch.inference_mode():
+                masks = detector([frame])[0]["masks"] >= 0.5
+            mask = masks.any(0)[0].numpy()
+            assert (read_mask(folder / video.name / f"{path.stem}.png") == mask).all()
+            found += mask.sum()
+    assert found
+
+
+def test_setups_predicted_in_one_process_share_features_and_equal_one_predicted_apart(
+    copied: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subjects, encoded, encode = ("unsupervised/1-3", "baseline/detector"), [], SlowFastMaskRCNN.encode
+    folders = [copied.results.predictions(*subject.split("/"), SEED) for subject in subjects]
+    before = {path: path.read_bytes() for folder in folders for path in folder.rglob("*.png")}
+    monkeypatch.setattr(SlowFastMaskRCNN, "encode", lambda self, some: encoded.append(len(some)) or encode(self, some))
+    options = [word for subject in subjects for word in ("--subject", subject)]
+    for sharing, expected in ((True, 10), (False, 20)):
+        encoded.clear()
+        copied.done("predict-val", *options, one_job_per="seed" if sharing else "setup")
+        assert sum(encoded) == expected  # frames
+        assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("gib", [0, 1e-6, 1])
+def test_encoded_videos_keep_within_their_memory(inside: Run, gib: float) -> None:
+    job = Job(inside.settings, SEED)
+    model, videos = job.parent(SETUP), EncodedVideos(gib)
+    found = [videos.get(model, video) for video in job.dataset.val]
+    assert videos.bytes_left >= 0
+    assert all(chunks is None for chunks in found) == (gib < 1)
+    assert gib < 1 or sum(len(chunk.proposals) for chunk in found[0]) == len(job.dataset.val[0])
+
+
 def test_an_all_foreground_mask_scores_the_objects_share_of_the_inner_frames(tiny_run: Run) -> None:
     record = read_record(tiny_run.results.scores("baseline", "foreground", SEED))
     assert record.job == {"baseline": "foreground"}
@@ -143,6 +186,20 @@ def test_the_cost_is_measured(tiny_run: Run) -> None:
     assert cost.gflops_per_frame > 0
     assert 2**26 < cost.host_peak_bytes < 2**40
     assert cost.gpu_allocated_bytes is cost.gpu_reserved_bytes is cost.gpu_process_bytes is None
+
+
+def test_the_costs_of_several_setups_are_measured_in_a_process_each(copied: Run) -> None:
+    other, path = "1-1", copied.results.cost(SETUP, SEED)
+    copied.done("train-parent", "--setup", other)
+    path.unlink()
+    copied.done("cost", "--setup", other, "--setup", SETUP)
+    peaks = [read_record(copied.results.cost(setup, SEED)).cost.host_peak_bytes for setup in (other, SETUP)]
+    assert peaks[0] != peaks[1]
+    (copied.results.parent(other, SEED) / "model.safetensors").unlink()
+    path.unlink()
+    # The process of the other setup says what was wrong.
+    assert copied.verb("cost", "--setup", other, "--setup", SETUP).exit_code == 1
+    assert read_record(path).status == "done"
 
 
 def test_where_all_configurations_failed_the_setup_fails_and_not_the_run(copied: Run) -> None:

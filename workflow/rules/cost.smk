@@ -7,9 +7,9 @@ rule cost:
         RESULTS.dataset,
         rules.parent.output.model,
     output:
-        RESULTS.cost("{setup}", "{seed}"),
+        each(RESULTS.cost("{setup}", "{seed}"), SETUPS),
     log:
-        RESULTS.log("cost", "{setup}", seed="{seed}"),
+        each(RESULTS.log("cost", "{setup}", seed="{seed}"), SETUPS),
     conda:
         ENVIRONMENT
     threads: cores_of_a_measurement
@@ -18,4 +18,4 @@ rule cost:
     params:
         key=SETTINGS.key("cost"),
     shell:
-        verb("cost") + "--setup {wildcards.setup} --seed {wildcards.seed}"
+        verb("cost") + options("--setup {setup}", SETUPS) + " --seed {wildcards.seed}"
