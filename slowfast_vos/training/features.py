@@ -112,10 +112,8 @@ class FeatureCache:
         rpn._pre_nms_top_n, rpn._post_nms_top_n = counts
         encoded = []
         for place, (boxes, target) in enumerate(zip(proposals, scaled, strict=True)):
-            # Copies, which leave the memory one by one, in the layout that windows have.
-            own = {
-                level: maps.new_empty(maps[:1].shape).copy_(maps[place : place + 1]) for level, maps in features.items()
-            }
+            # Copies, which leave the memory one by one.
+            own = {level: maps[place : place + 1].clone() for level, maps in features.items()}
             size_in_bytes = sum(one.nbytes for one in (*own.values(), boxes, *target.values()))
             encoded.append(Encoded(own, images.image_sizes[place], boxes, target, size_in_bytes))
         return encoded
