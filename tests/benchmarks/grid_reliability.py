@@ -1,6 +1,6 @@
 """Whether a grid tells its configurations apart: do the parents of another seed rank them alike?
 
-    snakemake --cores all --config search_seeds=all --until grid_1_of_2 grid_2_of_2
+    snakemake --cores all --config search_seeds=all --until grid_1_of_1
     python tests/benchmarks/grid_reliability.py [results/demo]
 
 Prints for each setup Spearman's rank correlation between seeds, the spread of the configurations' means over the seeds

@@ -9,6 +9,8 @@ rule detector:
         record=update(RESULTS.detector("{seed}") / "record.json"),
     log:
         RESULTS.log("detector", seed="{seed}"),
+    # First, since the longest chain of jobs begins here.
+    priority: 40
     conda:
         ENVIRONMENT
     threads: SETTINGS.threads + SETTINGS.loading_workers
