@@ -91,7 +91,6 @@ def test_results_that_cannot_be_written_are_found_before_the_work(inside: Run, m
         ],
         ("setup 2-7: fast − slow is 5; expected", "predict-val", ("--subject", "unsupervised/2-7")),
         ("--subject: found semi-supervised; expected", "predict-val", ("--subject", f"semi-supervised/{SETUP}")),
-        ("--setup: found 2; expected one", "cost", ("--setup", SETUP, "--setup", "1-1")),
         ("parent/1-1/seed=63/model.safetensors: missing; expected a checkpoint", "grid", ("--setup", "1-1")),
         ("seed=63.json: missing; expected a JSON file", "select", ("--setup", "1-1")),
         ("selected/1-1/seed=63.json: missing; expected a JSON file", "finetune", ("--setup", "1-1")),
