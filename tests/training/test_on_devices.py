@@ -52,11 +52,8 @@ def test_a_stage_trains_and_predicts_as_on_a_cpu(
     video = make_video(length=6)
     reference, expected = trained(network, video, stage, "cpu")
     model, losses = trained(network, video, stage, device)
-    # A GPU's kernels sum in other orders, which an epoch of training amplifies.
-    if device == "cpu":
-        assert losses == expected
-    else:
-        assert losses[0] == pytest.approx(expected[0], rel=0.01)
+    # A GPU's kernels sum in other orders, which training amplifies.
+    assert losses == pytest.approx(expected, rel=0 if device == "cpu" else 0.02)
     reference.load_state_dict(model.state_dict())
     best, others = (best_scores(one, video) for one in (model, reference))
     assert len(best) == 6
