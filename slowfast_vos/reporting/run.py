@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean, stdev
 
+import numpy as np
 import pandas as pd
 
 from slowfast_vos.claims.claims import asked_claims
@@ -91,26 +92,28 @@ class Run:
             `VALUE_half` half of its 95 % interval's width, over seeds and sequences where sequences have the value;
             `n`, the seeds that have the first value; `failed`, those that failed; `error`, why.
         """
-        sequences = self.sequences if only is None else self.sequences[self.sequences["sequence"].isin(only)]
         groups, found = records.groupby(list(index.names), sort=False), {}
         for name in values:
             found |= {name: groups[name].agg(_known, fmean, 1), f"{name}_std": groups[name].agg(_known, stdev, 2)}
-            scored = name in sequences
-            # One row per record, and a column per sequence where sequences have the value.
-            table = sequences.pivot(columns="sequence", values=name) if scored else records[[name]]
-            halves = [_half_width(table.loc[group.index.intersection(table.index)], scored) for _, group in groups]
+            scored = name in self.by_sequence
+            table = self.by_sequence[name] if scored else records[[name]]
+            if scored and only is not None:
+                table = table[[sequence for sequence in table if sequence in only]]
+            table = table.reindex(records.index).to_numpy(float)
+            halves = [_half_width(table[places], scored) for places in groups.indices.values()]
             found[f"{name}_half"] = pd.Series(halves, found[name].index, dtype=float)
         found |= {"n": groups[values[0]].count(), "failed": groups["failed"].sum()}
         found["error"] = groups["reason"].agg(lambda reasons: "; ".join(reasons.dropna()))
         summary = pd.DataFrame(found).reindex(index).fillna({"n": 0, "failed": 0, "error": ""})
         return summary.astype({"n": int, "failed": int})
 
-    def cells(self, statistic: str = "jf_mean") -> dict[str, pd.DataFrame]:
-        """A statistic by seed (rows) and sequence (columns) of each cell that claims may compare, by its name."""
-        known = self.sequences[["sequence", statistic]].join(self.records[["cell", "seed"]])
-        found = {}
-        for name, scores in known.groupby("cell", sort=False):
-            table = scores.pivot(index="seed", columns="sequence", values=statistic).rename_axis(columns=None)
+    def cells(self, statistic: str = "jf_mean", names: Collection[str] | None = None) -> dict[str, pd.DataFrame]:
+        """A statistic by seed (rows) and sequence (columns) of the cells that claims may compare, of all or of some."""
+        known, found = self.by_sequence[statistic], {}
+        records = self.records.loc[known.index]
+        records = records if names is None else records[records["cell"].isin(names)]
+        for name, some in records.groupby("cell", sort=False):
+            table = known.loc[some.index].set_axis(some["seed"]).dropna(axis="columns", how="all").sort_index()
             found[name] = table[[sequence for sequence in self.lengths if sequence in table]]
         return found
 
@@ -118,12 +121,19 @@ class Run:
         self, task: str, statistic: str = "jf_mean", only: Collection[str] | None = None, low: bool = False
     ) -> set[str]:
         """The setup or baseline that is best, if its difference to the next best is told apart from 0."""
-        cells, tables = {}, self.evidence.cells if statistic == "jf_mean" else self.cells(statistic)
-        for name, table in tables.items():
-            kind, _, shown = name.partition("/")
-            if kind in (task, "baseline") and shown in self.names:
-                cells[shown] = table if only is None else table[[one for one in table if one in only]]
-        return {name for name in [leader(cells, low=low)] if name}
+        names = {f"{kind}/{name}": name for kind in (task, "baseline") for name in self.names}
+        cells = self.evidence.cells if statistic == "jf_mean" else self.cells(statistic, names)
+        found = {names[cell]: table for cell, table in cells.items() if cell in names}
+        if only is not None:
+            found = {name: table[[one for one in table if one in only]] for name, table in found.items()}
+        return {name for name in [leader(found, low=low)] if name}
+
+    @cached_property
+    def by_sequence(self) -> dict[str, pd.DataFrame]:
+        """Each statistic of the sequences, a row per record and a column per sequence."""
+        statistics = self.sequences.columns.drop("sequence")
+        tables = {name: self.sequences.pivot(columns="sequence", values=name) for name in statistics}
+        return {name: table.rename_axis(columns=None) for name, table in tables.items()}
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -213,10 +223,11 @@ def of_task(frame: pd.DataFrame, task: str) -> pd.DataFrame:
     return frame[frame["task"].isin([task, "baseline"])]
 
 
-def _half_width(table: pd.DataFrame, scored: bool) -> float:
+def _half_width(values: np.ndarray, scored: bool) -> float:
     """Half of the 95 % interval of a mean over records and sequences; NaN for none, or if `scored` and above 0.5."""
-    known = complete(table.dropna(axis="columns", how="all"))
-    half = float("nan") if known.empty else estimate(known.to_numpy(float)).half_width()
+    there = ~np.isnan(values)
+    known = complete(pd.DataFrame(values[there.any(1)][:, there.any(0)])).to_numpy()
+    half = estimate(known).half_width() if known.size else float("nan")
     return float("nan") if scored and half > 0.5 else half
 
 

@@ -75,6 +75,11 @@ def test_an_interval_moves_and_stretches_with_its_values(values: np.ndarray, shi
     assert_allclose(other.error, factor * one.error, atol=1e-7, equal_nan=True)
 
 
+def test_the_layout_in_memory_does_not_matter() -> None:
+    values = np.random.default_rng(0).normal(size=(5, 37))
+    assert estimate(values) == estimate(np.asfortranarray(values))
+
+
 def test_without_variance_the_interval_is_a_point() -> None:
     found = estimate(np.full((3, 8), 0.25))
     assert found.interval() == (0.25, 0.25)
