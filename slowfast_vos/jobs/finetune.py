@@ -25,7 +25,7 @@ from slowfast_vos.progress import progress_lines
 from slowfast_vos.sections import Configuration
 from slowfast_vos.seeds import job_seed
 from slowfast_vos.training.features import GIB
-from slowfast_vos.training.finetune import SampleKey, fine_tune
+from slowfast_vos.training.finetune import Reuse, SampleKey, fine_tune
 from slowfast_vos.training.loop import Resume
 from slowfast_vos.videos.davis import Video
 
@@ -53,11 +53,11 @@ class SampleCache:
     """Fine-tuning samples: with common random numbers, configurations share what comes before the first that trains.
 
     Args:
-        gib: bound on the cache's memory, half of it for either kind of sample; those beyond it are made each time.
+        gib: bound on the cache's memory; samples beyond it are made each time.
     """
 
     def __init__(self, gib: float) -> None:
-        self.bytes_left = dict.fromkeys(("resized", "prepared"), gib * GIB / 2)
+        self.bytes_left = gib * GIB
         self.samples: dict[SampleKey, Any] = {}
 
     def get(self, key: SampleKey, make: Callable[[], T], /) -> T:
@@ -66,21 +66,36 @@ class SampleCache:
         if found is None:
             found = make()
             size_in_bytes = sum(one.nbytes for one in (found if isinstance(found, list) else [found]))
-            if size_in_bytes <= self.bytes_left[key[0]]:
-                self.bytes_left[key[0]] -= size_in_bytes
+            if size_in_bytes <= self.bytes_left:
+                self.bytes_left -= size_in_bytes
                 self.samples[key] = found
         return found
+
+
+def sample_caches(job: Job, *, among: int) -> Reuse:
+    """Caches of a setup's samples, half of the memory for either kind.
+
+    The frames of a sample pass no weight that a parent changes: where one process serves all setups, they share them.
+
+    Args:
+        among: how many configurations of the setup see the same samples.
+    """
+    shared, gib = job.settings.one_job_per == "seed", job.settings.parent.feature_cache_gib / 2
+    # A configuration alone would fill the memory for nobody.
+    prepared = SampleCache(gib if among > 1 else 0)
+    resized = (
+        job.encoded.setdefault(("samples",), SampleCache(gib)) if shared else SampleCache(prepared.bytes_left / GIB)
+    )
+    return lambda key, make: (resized if key.kind == "resized" else prepared).get(key, make)
 
 
 def run_grid(job: Job, setup: str, index: int, count: int) -> list[Record]:
     """Run shard `index` of `count` of a setup's grid; one record for every configuration."""
     start = Start(job.parent(setup))
     points = shard(job.results.configurations(), index, count)
-    # A configuration alone would fill the memory for nobody.
-    cache = SampleCache(job.settings.parent.feature_cache_gib if len(points) > 1 else 0)
-    selection = Selection(job, start.parent)
+    reuse, selection = sample_caches(job, among=len(points)), Selection(job, start.parent)
     return [
-        _run_point(job, setup, start, selection, cache, Configuration(freeze=freeze, scale=scale, lr=lr))
+        _run_point(job, setup, start, selection, reuse, Configuration(freeze=freeze, scale=scale, lr=lr))
         for freeze, scale, lr in progress_lines(points, f"grid {setup}", " ".join)
     ]
 
@@ -90,7 +105,7 @@ def _run_point(
     setup: str,
     start: Start,
     selection: Selection,
-    cache: SampleCache,
+    reuse: Reuse,
     point: Configuration,
 ) -> Record:
     """Fine-tune a model on each selection sequence, and score it there."""
@@ -109,7 +124,7 @@ def _run_point(
                 iterations=settings.grid.iterations,
                 seed=job_seed(settings, job.seed, "fine-tuning", video.name),
                 resume=Resume(work / f"{video.name}.pt", key, settings.save_every),
-                reuse=cache.get,
+                reuse=reuse,
                 model=start.copied,
             )
             # Under BB_SF, backbone and RPN still give the parent's features.
@@ -142,14 +157,14 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
     videos = shard(job.dataset.val, index, count)
     selected = job.read_record(job.results.selected(setup, job.settings.search_seed(job.seed)), "selected", setup)
     # Without a configuration there may be no parent either.
-    start = None if selected.error else Start(job.parent(setup))
+    start, reuse = None if selected.error else Start(job.parent(setup)), sample_caches(job, among=1)
     return [
-        _run_sequence(job, setup, start, selected, video)
+        _run_sequence(job, setup, start, selected, reuse, video)
         for video in progress_lines(videos, f"final {setup}", lambda video: video.name)
     ]
 
 
-def _run_sequence(job: Job, setup: str, start: Start | None, selected: Record, video: Video) -> Record:
+def _run_sequence(job: Job, setup: str, start: Start | None, selected: Record, reuse: Reuse, video: Video) -> Record:
     """Fine-tune a model on a sequence, and write its predictions: all of them or none."""
     settings, point = job.settings, {"sequence": video.name, **selected.job}
     out = job.results.predictions("semi-supervised", setup, job.seed) / video.name
@@ -167,6 +182,7 @@ def _run_sequence(job: Job, setup: str, start: Start | None, selected: Record, v
             iterations=settings.final.iterations,
             seed=job_seed(settings, job.seed, "fine-tuning", video.name),
             resume=Resume(work / "state.pt", key, settings.save_every),
+            reuse=reuse,
             model=start.copied,
         )
         with atomic_folder(out) as masks:

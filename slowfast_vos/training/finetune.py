@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,7 +21,18 @@ from slowfast_vos.videos.augment import Augment
 from slowfast_vos.videos.davis import Video, targets
 
 SAMPLES_PER_EPOCH = 200
-SampleKey = tuple[str, str, str, int]  # "resized" or "prepared", video, scale, iteration
+
+
+class SampleKey(NamedTuple):
+    """Names a sample, for those that share it."""
+
+    kind: Literal["resized", "prepared"]
+    video: str
+    scale: str
+    iteration: int
+    frames: int
+
+
 Reuse = Callable[[SampleKey, Callable[[], Any]], Any]
 
 
@@ -44,8 +55,9 @@ def fine_tune(
 
     Args:
         iterations: samples; the gradients of `finetune.accumulate` of them make one optimiser step.
-        reuse: gives a sample by its key, or makes it: `Resized`, the same for all configurations, or a list of
-            `Prepared`, from this sample on, for those that freeze all but the RoI heads.
+        reuse: gives a sample by its key, or makes it: `Resized`, the same for all configurations of all setups that
+            see as many frames, or a list of `Prepared`, from this sample on, for those configurations of one parent
+            that freeze all but the RoI heads.
         model: an earlier copy of `parent`, to overwrite; to make one takes as long as a sample of a small network.
 
     Raises:
@@ -82,8 +94,9 @@ def fine_tune(
         moved, target = augment(frames(), ids.to(device))
         return model.resize(list(moved), [target, *[None] * (len(moved) - 1)])
 
-    def known(kind: str, sample: int, make: Callable[[], Any]) -> Any:
-        return reuse((kind, video.name, configuration.scale, sample), make) if reuse and common else make()
+    def known(kind: Literal["resized", "prepared"], sample: int, make: Callable[[], Any]) -> Any:
+        key = SampleKey(kind, video.name, configuration.scale, sample, max(order) + 1)
+        return reuse(key, make) if reuse and common else make()
 
     def draw(sample: int) -> Resized:
         if common:

@@ -209,6 +209,18 @@ def test_cached_samples_and_a_copy_of_the_parent_give_the_same_weights(
     assert Counter(kind for kind, *_ in kept.samples) == cached
 
 
+def test_setups_that_see_as_many_frames_share_samples(network: Build, make_video: MakeVideo) -> None:
+    video, kept = make_video(), SampleCache(1.0)
+    for setup in [(3, 7), (7, 7), (3, 3), (1, 7)]:
+        parent, point = network(*setup), Configuration(freeze="SF", scale="0.25", lr="0.01")
+        plain, other = (
+            fine_tune(settings(), parent, video, point, iterations=2, seed=3, **more)[0].state_dict()
+            for more in ({}, {"reuse": kept.get})
+        )
+        assert all(torch.equal(value, other[name]) for name, value in plain.items())
+    assert Counter(key.frames for key in kept.samples) == {4: 2, 2: 2}
+
+
 def test_samples_that_are_cached_need_no_frame(
     network: Build, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
