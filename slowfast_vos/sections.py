@@ -179,9 +179,9 @@ class Parent(Training):
     videos_per_step: Count = 1
     """Runs of such frames per step, of several videos where steps are shuffled: the batch norm of the SlowFast module
     then sees in training what its running statistics stand for in inference."""
-    identity_epochs: Annotated[int, Field(ge=0)] = 0
-    """Epochs before the others in which the SlowFast module alone learns to give each centre frame its own features,
-    which the detector's heads know; then its batch norm keeps its statistics. 0 starts from a random module."""
+    start: Literal["random", "identity"] = "random"
+    """What the SlowFast module starts from: `random` weights, or (`identity`) such that it gives each centre frame its
+    own features, which the detector's heads know; then its batch norm keeps its statistics."""
     views: Annotated[int, Field(ge=0, le=1000)] = 0
     """Train on this many random views of each video (as `detector.views`), each of `train_frames` frames, instead of
     the video; 0 takes the video itself."""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from slowfast_vos.model.slowfast_maskrcnn import Prepared, SlowFastMaskRCNN, Target, join
@@ -58,15 +57,10 @@ class FeatureCache:
         windows, *others = self._windows(model, steps, clips)
         return model.head_losses(Prepared(model.enhance(windows), *others))
 
-    def identity_losses(
-        self, model: SlowFastMaskRCNN, steps: Sequence[Step], clips: Sequence[Clip]
-    ) -> dict[str, Tensor]:
-        """How far the module is from giving each centre frame's own features: squared error over their variance."""
+    def centres(self, model: SlowFastMaskRCNN, steps: Sequence[Step], clips: Sequence[Clip]) -> Features:
+        """The centre frames' own features: levels `[B, C, h, w]`; arguments as for `losses`."""
         windows = self._windows(model, steps, clips).enhanced
-        given = model.enhance(windows)
-        own = {level: windows[level][:, :, model.setup.before] for level in given}
-        errors = [F.mse_loss(given[level], maps) / maps.var() for level, maps in own.items()]
-        return {"loss_identity": torch.stack(errors).mean()}
+        return {level: maps[:, :, model.setup.before] for level, maps in windows.items()}
 
     def _windows(self, model: SlowFastMaskRCNN, steps: Sequence[Step], clips: Sequence[Clip]) -> Prepared:
         """All that the heads need, but with windows instead of what the module makes of them."""

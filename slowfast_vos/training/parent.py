@@ -5,22 +5,23 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from itertools import chain
 
 from torch import Tensor, nn
 
 from slowfast_vos.measuring.record import Scores
+from slowfast_vos.model import identity
+from slowfast_vos.model.identity import Moments
+from slowfast_vos.model.pathways import SlowFast
 from slowfast_vos.model.slowfast_maskrcnn import PARTS, SlowFastMaskRCNN
 from slowfast_vos.model.streaming import batches
 from slowfast_vos.prefetch import prefetch
+from slowfast_vos.progress import progress_lines
 from slowfast_vos.sections import Parent
 from slowfast_vos.training.detector import spread
 from slowfast_vos.training.features import Clip, FeatureCache, Step, read_clip
 from slowfast_vos.training.loop import Resume, TrainingState, half_cosine, make_sgd, total_loss
 from slowfast_vos.videos.davis import Video
-
-IDENTITY_LR = "0.05"  # falls along half a cosine
 
 
 def epoch_steps(videos: list[Video], parent: Parent) -> list[list[Step]]:
@@ -84,7 +85,9 @@ def train_parent(
         DivergedError: a loss is not finite.
     """
     cache = cache or feature_cache(parent, binary=binary)
-    start_as_identity(parent, model, videos, cache, seed, resume, threads)
+    from_identity = parent.start == "identity" and isinstance(model.slow_fast, SlowFast)
+    if from_identity:
+        start_as_identity(parent, model, videos, cache, threads)
     model.freeze(parent.frozen_parts)
     frozen = parent.backbone == "frozen"
     losses_of = cache.losses if frozen else clip_losses
@@ -92,10 +95,11 @@ def train_parent(
     state = TrainingState(model, optimizer, seed, parent.epochs, resume=resume)
     for epoch in state.epochs():
         model.train()
-        if parent.identity_epochs:
+        if from_identity:
             keep_statistics(model.slow_fast)
         steps = epoch_steps(videos, parent)
-        for step, group, clips in read_steps(state, steps, model, cache, threads, frozen):
+        left = read_clips(steps[state.position :], model, cache, steps_ahead(model, threads), encoded=frozen)
+        for (step, group), clips in zip(state.steps(steps), left, strict=False):
             optimizer.zero_grad(set_to_none=True)
             optimizer.param_groups[0]["lr"] = rate(parent, (epoch + step / len(steps)) / parent.epochs)
             # Variant a: one forward of all frames, losses averaged; b: a forward for each frame, gradients summed.
@@ -112,38 +116,18 @@ def train_parent(
 
 
 def start_as_identity(
-    parent: Parent,
-    model: SlowFastMaskRCNN,
-    videos: list[Video],
-    cache: FeatureCache,
-    seed: int,
-    resume: Resume | None,
-    threads: int,
+    parent: Parent, model: SlowFastMaskRCNN, videos: list[Video], cache: FeatureCache, threads: int
 ) -> None:
-    """Train the module alone to give each centre frame its own features, which the detector's heads know.
-
-    A random module would have to learn from a few videos what the backbone knows from a million pictures. Inflated
-    networks start likewise from what their image network computes (Carreira and Zisserman, 2017).
-    """
-    model.freeze({*PARTS} - {"slow_fast"})
-    if not parent.identity_epochs or not any(True for _ in model.slow_fast.parameters()):
-        return
-    optimizer = make_sgd(model, parent, IDENTITY_LR)
-    resume = resume and replace(resume, path=resume.path.with_name("identity.pt"))
-    state = TrainingState(model, optimizer, seed, parent.identity_epochs, "as identity, ", resume)
-    for epoch in state.epochs():
-        model.train()
-        steps = epoch_steps(videos, parent)
-        for step, group, clips in read_steps(state, steps, model, cache, threads):
-            optimizer.param_groups[0]["lr"] = float(IDENTITY_LR) * half_cosine(
-                (epoch + step / len(steps)) / state.total
-            )
-            optimizer.zero_grad(set_to_none=True)
-            losses = cache.identity_losses(model, group, clips)
-            total_loss(losses, f"parent as identity, epoch {epoch + 1}, step {step + 1}").backward()
-            state.add(losses)
-            optimizer.step()
-        state.finish()
+    """Let the module give each centre frame its own features, which the detector's heads know."""
+    model.freeze(PARTS).eval()
+    steps = epoch_steps(videos, parent.model_copy(update={"shuffle": False}))
+    moments = Moments(model.maskrcnn_model.backbone.out_channels)
+    clips = read_clips(steps, model, cache, steps_ahead(model, threads))
+    for group in progress_lines(steps, "features of the training frames", lambda group: group[0][0].name):
+        centres = cache.centres(model, group, next(clips))
+        for level in model.roi_levels:
+            moments.add(centres[level])
+    identity.start_as_identity(model.slow_fast, moments)
 
 
 def keep_statistics(module: nn.Module) -> None:
@@ -160,24 +144,19 @@ def each_frame(steps: list[Step], clips: list[Clip]) -> Iterator[tuple[list[Step
             yield [(video, [centre])], [clip]
 
 
-def read_steps(
-    state: TrainingState,
-    steps: list[list[Step]],
-    model: SlowFastMaskRCNN,
-    cache: FeatureCache,
-    threads: int,
-    frozen: bool = True,
-) -> Iterator[tuple[int, list[Step], list[Clip]]]:
-    """The steps of an epoch that are left, with their numbers and the frames that are to be encoded."""
+def read_clips(
+    steps: list[list[Step]], model: SlowFastMaskRCNN, cache: FeatureCache, ahead: int, *, encoded: bool = True
+) -> Iterator[list[Clip]]:
+    """For each step the frames that are to be encoded, read `ahead` of it.
+
+    Args:
+        encoded: whether features come from the cache, where it has them.
+    """
 
     def read(group: list[Step]) -> list[Clip]:
         return [read_clip(one, binary=cache.binary) for one in group]
 
-    ahead = steps_ahead(model, threads)
-    wanted = frames_to_read(steps[state.position :], model, cache if frozen else None, ahead)
-    clips = prefetch(read, wanted, ahead, ahead)
-    for (step, group), some in zip(state.steps(steps), clips, strict=False):
-        yield step, group, some
+    return prefetch(read, frames_to_read(steps, model, cache if encoded else None, ahead), ahead, ahead)
 
 
 def steps_ahead(model: SlowFastMaskRCNN, threads: int) -> int:

@@ -117,7 +117,7 @@ def timed(root: str, folder: str, setups: str, config: str) -> Iterator[tuple[st
         for freeze in grid.freeze:
             once = taken(partial(tuned, freeze, "0.25", "1e-6", iterations=FINAL_SAMPLES))
             yield f"{setup}, final, {freeze}: a sample", once / FINAL_SAMPLES
-        same = {"epochs": 2, "lr": "1e-6", "train_frames": None, "identity_epochs": 0}
+        same = {"epochs": 2, "lr": "1e-6", "train_frames": None, "start": "random", "identity_epochs": 0}
         stage = settings.parent.model_copy(update=same)
         train = partial(train_parent, stage, parent, [video], seed=1, select=lambda *_: scores)
         yield f"{setup}, parent: an epoch", taken(partial(train, **{binary: True})) / stage.epochs

@@ -54,7 +54,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "parent", [{}, {"views": 2, "train_frames": 2, "videos_per_step": 2, "identity_epochs": 1, "shuffle": True}]
+    "parent", [{}, {"views": 2, "train_frames": 2, "videos_per_step": 2, "start": "identity", "shuffle": True}]
 )
 def test_setups_trained_in_one_process_share_features_and_equal_one_trained_apart(
     copied: Run, monkeypatch: pytest.MonkeyPatch, parent: dict[str, Any]

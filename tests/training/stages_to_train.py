@@ -66,7 +66,7 @@ STAGES: dict[str, Train] = {
     "detector": detector,
     "parent, frozen backbone": parent("frozen"),
     "parent, trained backbone": parent("trained"),
-    "parent, first as identity": parent("frozen", identity_epochs=2, videos_per_step=2),
+    "parent, from identity": parent("frozen", start="identity", videos_per_step=2),
     "fine-tuning": tuned("none"),
     "fine-tuning of the heads": tuned("BB_SF"),
 }
