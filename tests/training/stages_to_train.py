@@ -10,6 +10,7 @@ from slowfast_vos.config import Settings, parse_settings
 from slowfast_vos.measuring.record import Scores
 from slowfast_vos.sections import Configuration, Parent
 from slowfast_vos.training.detector import train_detector
+from slowfast_vos.training.features import FeatureCache
 from slowfast_vos.training.finetune import fine_tune
 from slowfast_vos.training.loop import Resume, TrainingState
 from slowfast_vos.training.parent import train_parent
@@ -70,3 +71,8 @@ STAGES: dict[str, Train] = {
     "fine-tuning": tuned("none"),
     "fine-tuning of the heads": tuned("BB_SF"),
 }
+
+
+def make_cache(gib: float = 1, *, binary: bool = True, many_proposals: bool = False) -> FeatureCache:
+    """An empty cache."""
+    return FeatureCache(gib, binary=binary, many_proposals=many_proposals)
