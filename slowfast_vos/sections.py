@@ -182,6 +182,9 @@ class Parent(Training):
     start: Literal["random", "identity"] = "random"
     """What the SlowFast module starts from: `random` weights, or (`identity`) such that it gives each centre frame its
     own features, which the detector's heads know; then its batch norm keeps its statistics."""
+    identity_shift: Annotated[float, Field(gt=0)] = 1.0
+    """With `start: identity`, standard deviations between a hidden feature's mean and its ReLU: the more, the closer to
+    the identity, and the less is left of the random weights (0.2 divided by this)."""
     views: Annotated[int, Field(ge=0, le=1000)] = 0
     """Train on this many random views of each video (as `detector.views`), each of `train_frames` frames, instead of
     the video; 0 takes the video itself."""

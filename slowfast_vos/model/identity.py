@@ -2,7 +2,7 @@
 
 A random module would have to learn from a few videos what the backbone knows from a million pictures. Inflated networks
 start likewise from what their image network computes (Carreira and Zisserman, 2017). The pathways are narrower than the
-features, so that they pass on principal components, and ReLUs stay linear as far as SHIFT reaches.
+features, so that they pass on principal components, and ReLUs are linear as far as hidden features are shifted.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from slowfast_vos.model.pathways import SlowFast
 
-NOISE = 0.2  # what is left of the random weights, so that the module can learn
-SHIFT = 1.0  # standard deviations between a hidden feature's mean and its ReLU
+NOISE = 0.2  # what is left of the random weights, divided by the shift: what the module can learn from
 LEAST_VARIANCE = 1e-3  # of a hidden feature, as a part of the largest
 
 
@@ -58,7 +57,7 @@ def centre_taps(kernels: Sequence[int]) -> list[int]:
 
 
 @torch.no_grad()
-def start_as_identity(module: SlowFast, moments: Moments, noise: float = NOISE, shift: float = SHIFT) -> None:
+def start_as_identity(module: SlowFast, moments: Moments, shift: float, noise: float = NOISE) -> None:
     """Give a random module the weights and statistics with which it passes on each centre frame's features.
 
     The fast pathway passes on the channels that it puts out; the slow one its own, as far as they do not follow from
@@ -66,8 +65,8 @@ def start_as_identity(module: SlowFast, moments: Moments, noise: float = NOISE, 
 
     Args:
         moments: of the features.
-        noise: what is left of the random weights.
-        shift: standard deviations between a hidden feature's mean and its ReLU.
+        shift: standard deviations between a hidden feature's mean and its ReLU: the more, the closer to the identity.
+        noise: what is left of the random weights, times the shift.
     """
     mean, covariance = moments.mean, moments.covariance
     slow_out, width, fused_width = (
@@ -90,7 +89,7 @@ def start_as_identity(module: SlowFast, moments: Moments, noise: float = NOISE, 
     fuse_tap = (setup.fast - setup.slow) // 2 + slow_taps[0] - fast_taps[0]
     for conv in module.children():
         if isinstance(conv, nn.Conv3d):
-            conv.weight.mul_(noise)
+            conv.weight.mul_(noise / shift)
     fast.put(module.fast_conv1, module.bn_f1, to_fast, fast_taps[0], to_fast @ mean)
     slow.put(module.slow_conv1, module.bn_s1, to_slow, slow_taps[0], to_slow @ mean)
     fused.put(module.conv_f2s1, module.bn_f2s1, fuse, fuse_tap, fuse @ fast.mean)

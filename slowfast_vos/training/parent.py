@@ -127,7 +127,7 @@ def start_as_identity(
         centres = cache.centres(model, group, next(clips))
         for level in model.roi_levels:
             moments.add(centres[level])
-    identity.start_as_identity(model.slow_fast, moments)
+    identity.start_as_identity(model.slow_fast, moments, parent.identity_shift)
 
 
 def keep_statistics(module: nn.Module) -> None:
