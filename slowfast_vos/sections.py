@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from slowfast_vos.values import Count, Folder, Rate, Scale, Section, Seed, SetupName, axis, distinct, folder_name
 
@@ -181,10 +181,7 @@ class Parent(Training):
     then sees in training what its running statistics stand for in inference."""
     start: Literal["random", "identity"] = "random"
     """What the SlowFast module starts from: `random` weights, or (`identity`) such that it gives each centre frame its
-    own features, which the detector's heads know; then its batch norm keeps its statistics."""
-    identity_shift: Annotated[float, Field(gt=0)] = 1.0
-    """With `start: identity`, standard deviations between a hidden feature's mean and its ReLU: the more, the closer to
-    the identity, and the less is left of the random weights (0.2 divided by this)."""
+    own features, which the detector's heads know."""
     views: Annotated[int, Field(ge=0, le=1000)] = 0
     """Train on this many random views of each video (as `detector.views`), each of `train_frames` frames, instead of
     the video; 0 takes the video itself."""
@@ -201,6 +198,15 @@ class Parent(Training):
     feature_cache_gib: Annotated[float, Field(ge=0)] = 4.0
     """Bound on the memory for the features of a frozen backbone, in GiB: this much for the training frames, and the
     same again for the sequences that select, or those that a job predicts for all setups of a seed."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_former_records(cls, values: Any) -> Any:
+        """Where the module learned to be the identity, for so many epochs: published records say so."""
+        if not isinstance(values, dict) or "identity_epochs" not in values:
+            return values
+        start = "identity" if values["identity_epochs"] else "random"
+        return {"start": start} | {key: value for key, value in values.items() if key != "identity_epochs"}
 
     @property
     def frozen_parts(self) -> tuple[str, ...]:

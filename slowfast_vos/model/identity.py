@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from slowfast_vos.model.pathways import SlowFast
 
-NOISE = 0.2  # what is left of the random weights, divided by the shift: what the module can learn from
-LEAST_VARIANCE = 1e-3  # of a hidden feature, as a part of the largest
+SHIFT = 1.0  # standard deviations between a hidden feature's mean and its ReLU: the more, the closer to the identity
+NOISE = 0.1  # what is left of the random weights, so that the module can learn
+LEAST_VARIANCE = 1e-5  # of a component that is kept, as a part of the largest
 
 
 class Moments:
@@ -57,7 +58,7 @@ def centre_taps(kernels: Sequence[int]) -> list[int]:
 
 
 @torch.no_grad()
-def start_as_identity(module: SlowFast, moments: Moments, shift: float, noise: float = NOISE) -> None:
+def start_as_identity(module: SlowFast, moments: Moments, shift: float = SHIFT, noise: float = NOISE) -> None:
     """Give a random module the weights and statistics with which it passes on each centre frame's features.
 
     The fast pathway passes on the channels that it puts out; the slow one its own, as far as they do not follow from
@@ -65,80 +66,71 @@ def start_as_identity(module: SlowFast, moments: Moments, shift: float, noise: f
 
     Args:
         moments: of the features.
-        shift: standard deviations between a hidden feature's mean and its ReLU: the more, the closer to the identity.
-        noise: what is left of the random weights, times the shift.
+        shift: standard deviations between a hidden feature's mean and its ReLU.
+        noise: what is left of the random weights.
     """
     mean, covariance = moments.mean, moments.covariance
     slow_out, width, fused_width = (
         conv.out_channels for conv in (module.slow_conv3, module.slow_conv1, module.conv_f2s1)
     )
-    # `to_fast` [fast, C] and `to_slow` [slow, C] take centred features to hidden ones, `from_…` take these back.
-    to_fast = _rows(_principal(covariance[slow_out:, slow_out:]), module.fast_conv1.out_channels, slow_out)
-    from_fast = to_fast[:, slow_out:].T
+    # `to_fast` [fast, C] and `to_slow` [slow, C] give hidden features of variance 1, `from_…` take these back.
+    to_fast, from_fast = _components(covariance[slow_out:, slow_out:], module.fast_conv1.out_channels)
+    to_fast = F.pad(to_fast, (slow_out, 0))
     fuse = torch.eye(fused_width, len(to_fast), dtype=torch.double)
     seen = fuse @ to_fast
     explained = (covariance @ seen.T)[:slow_out] @ torch.linalg.pinv(seen @ covariance @ seen.T, hermitian=True)
     rest = torch.eye(len(mean), dtype=torch.double)[:slow_out] - explained @ seen
-    components = _principal(rest @ covariance @ rest.T)
-    to_slow = _rows(components @ rest, width)
-    from_slow = torch.cat([_rows(components, width).T, explained], dim=1)
-    fast, slow, fused = (_Hidden(matrix @ covariance @ matrix.T, shift) for matrix in (to_fast, to_slow, seen))
+    to_slow, from_slow = _components(rest @ covariance @ rest.T, width)
+    to_slow, from_slow = to_slow @ rest, torch.cat([from_slow, explained], dim=1)
 
     setup = module.setup
     slow_taps, fast_taps = centre_taps(setup.slow_kernels), centre_taps(setup.fast_kernels)
     fuse_tap = (setup.fast - setup.slow) // 2 + slow_taps[0] - fast_taps[0]
     for conv in module.children():
         if isinstance(conv, nn.Conv3d):
-            conv.weight.mul_(noise / shift)
-    fast.put(module.fast_conv1, module.bn_f1, to_fast, fast_taps[0], to_fast @ mean)
-    slow.put(module.slow_conv1, module.bn_s1, to_slow, slow_taps[0], to_slow @ mean)
-    fused.put(module.conv_f2s1, module.bn_f2s1, fuse, fuse_tap, fuse @ fast.mean)
+            conv.weight.mul_(noise)
+    size = covariance.diagonal().mean().sqrt()
+    for conv in (module.fast_conv1, module.slow_conv1):
+        conv.weight.div_(size)
+    hidden = torch.full((width + fused_width,), shift, dtype=torch.double)  # their means behind a ReLU
+    _put(module.fast_conv1, module.bn_f1, to_fast, fast_taps[0], mean, shift)
+    _put(module.slow_conv1, module.bn_s1, to_slow, slow_taps[0], mean, shift)
+    _put(module.conv_f2s1, module.bn_f2s1, fuse, fuse_tap, hidden, shift)
     fuse_tap += slow_taps[1] - fast_taps[1]
-    fast.put(module.fast_conv2, module.bn_f2, torch.eye(len(to_fast)), fast_taps[1], fast.mean)
-    slow.put(module.slow_conv2, module.bn_s2, torch.eye(width, width + fused_width), slow_taps[1], slow.mean)
-    fused.put(module.conv_f2s2, module.bn_f2s2, fuse, fuse_tap, fuse @ fast.mean)
-    variance = covariance.diagonal()
-    _put(module.fast_conv3, from_fast, fast_taps[2])
-    _norm(module.bn_f3, from_fast @ fast.mean, variance[slow_out:], mean[slow_out:])
-    _put(module.slow_conv3, from_slow, slow_taps[2])
-    _norm(module.bn_s3, from_slow @ torch.cat([slow.mean, fused.mean]), variance[:slow_out], mean[:slow_out])
+    _put(module.fast_conv2, module.bn_f2, torch.eye(len(to_fast)), fast_taps[1], hidden, shift)
+    _put(module.slow_conv2, module.bn_s2, torch.eye(width, width + fused_width), slow_taps[1], hidden, shift)
+    _put(module.conv_f2s2, module.bn_f2s2, fuse, fuse_tap, hidden, shift)
+    deviation = covariance.diagonal().clamp(min=1e-12).sqrt()
+    for conv, norm, back, tap, own in (
+        (module.fast_conv3, module.bn_f3, from_fast, fast_taps[2], slice(slow_out, None)),
+        (module.slow_conv3, module.bn_s3, from_slow, slow_taps[2], slice(slow_out)),
+    ):
+        _put(conv, norm, back / deviation[own, None], tap, hidden, mean[own], deviation[own])
 
 
-class _Hidden:
-    """Hidden features with a mean of 0, moved above it by `shift` standard deviations: a ReLU keeps nearly all."""
-
-    def __init__(self, covariance: Tensor, shift: float) -> None:
-        variance = covariance.diagonal()
-        self.variance = variance.clamp(min=LEAST_VARIANCE * float(variance.max()))
-        self.mean = shift * self.variance.sqrt()
-
-    def put(self, conv: nn.Conv3d, norm: nn.BatchNorm3d, weights: Tensor, tap: int, mean: Tensor) -> None:
-        """Let a layer whose sums have this mean give the features."""
-        _put(conv, weights, tap)
-        _norm(norm, mean, self.variance, self.mean)
+def _components(covariance: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Matrices to so many principal components of variance 1, and back; components beyond the features' are zero."""
+    variances, vectors = torch.linalg.eigh(covariance)
+    deviations = variances.flip(0)[:count].clamp(min=LEAST_VARIANCE * float(variances.max()) + 1e-12).sqrt()
+    vectors, missing = vectors.flip(1)[:, :count], max(count - len(variances), 0)
+    return F.pad((vectors / deviations).T, (0, 0, 0, missing)), F.pad(vectors * deviations, (0, missing))
 
 
-def _principal(covariance: Tensor) -> Tensor:
-    """The principal components as rows, that of the largest variance first."""
-    return torch.linalg.eigh(covariance).eigenvectors.flip(1).T
-
-
-def _rows(matrix: Tensor, count: int, columns_before: int = 0) -> Tensor:
-    """The first rows of a matrix, so many; zeros are added below and on the left."""
-    missing = max(count - len(matrix), 0)
-    return F.pad(matrix[:count], (columns_before, 0, 0, missing))
-
-
-def _put(conv: nn.Conv3d, weights: Tensor, tap: int) -> None:
+def _put(
+    conv: nn.Conv3d,
+    norm: nn.BatchNorm3d,
+    weights: Tensor,
+    tap: int,
+    given: Tensor,
+    mean: Tensor | float,
+    deviation: Tensor | float = 1.0,
+) -> None:
+    """Let a layer apply weights to each frame of inputs whose mean is given; its norm gives this mean and deviation."""
     middle = conv.kernel_size[1] // 2
     conv.weight[:, :, tap, middle, middle] += weights.to(conv.weight)
     if conv.bias is not None:
         conv.bias.zero_()
-
-
-def _norm(norm: nn.BatchNorm3d, mean: Tensor, variance: Tensor, wanted: Tensor) -> None:
-    """Let a batch norm move features of this mean and variance to the wanted mean, and leave their scale."""
-    norm.running_mean.copy_(mean)
-    norm.running_var.copy_(variance)
-    norm.weight.copy_((variance + norm.eps).sqrt())
-    norm.bias.copy_(wanted)
+    norm.running_mean.copy_(conv.weight.sum((2, 3, 4)).cpu().double() @ given[: weights.shape[1]])
+    norm.running_var.fill_(1)
+    norm.weight.copy_(torch.as_tensor(deviation))
+    norm.bias.copy_(torch.as_tensor(mean))

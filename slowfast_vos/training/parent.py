@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from slowfast_vos.measuring.record import Scores
 from slowfast_vos.model import identity
@@ -85,8 +85,7 @@ def train_parent(
         DivergedError: a loss is not finite.
     """
     cache = cache or feature_cache(parent, binary=binary)
-    from_identity = parent.start == "identity" and isinstance(model.slow_fast, SlowFast)
-    if from_identity:
+    if parent.start == "identity" and isinstance(model.slow_fast, SlowFast):
         start_as_identity(parent, model, videos, cache, threads)
     model.freeze(parent.frozen_parts)
     frozen = parent.backbone == "frozen"
@@ -95,8 +94,6 @@ def train_parent(
     state = TrainingState(model, optimizer, seed, parent.epochs, resume=resume)
     for epoch in state.epochs():
         model.train()
-        if from_identity:
-            keep_statistics(model.slow_fast)
         steps = epoch_steps(videos, parent)
         left = read_clips(steps[state.position :], model, cache, steps_ahead(model, threads), encoded=frozen)
         for (step, group), clips in zip(state.steps(steps), left, strict=False):
@@ -127,14 +124,7 @@ def start_as_identity(
         centres = cache.centres(model, group, next(clips))
         for level in model.roi_levels:
             moments.add(centres[level])
-    identity.start_as_identity(model.slow_fast, moments, parent.identity_shift)
-
-
-def keep_statistics(module: nn.Module) -> None:
-    """Let batch norm use its running statistics, also while the module trains."""
-    for one in module.modules():
-        if isinstance(one, nn.BatchNorm3d):
-            one.eval()
+    identity.start_as_identity(model.slow_fast, moments)
 
 
 def each_frame(steps: list[Step], clips: list[Clip]) -> Iterator[tuple[list[Step], list[Clip]]]:
