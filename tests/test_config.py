@@ -157,6 +157,13 @@ def test_every_wrong_key_has_a_line() -> None:
     assert sorted(keys) == ["extra", "grid.lr.0", "grid.shards", "seeds.0"]
 
 
+@pytest.mark.parametrize(("epochs", "start"), [(0, "random"), (2, "identity")])
+def test_published_records_may_have_the_former_key_of_the_start(epochs: int, start: str) -> None:
+    held_out = {"data": {"held_out": ["bear"]}}
+    former = parse_settings({"parent": {"identity_epochs": epochs, "epochs": 3}, **held_out}, "here")
+    assert former == parse_settings({"parent": {"start": start, "epochs": 3}, **held_out}, "here")
+
+
 def test_strict_selects_on_sequences_that_are_held_out_and_paper_on_those_of_the_grid() -> None:
     with pytest.raises(UserError, match=r"^run\.yaml: data\.held_out: missing; .* name them$"):
         parse_settings({}, "run.yaml")
