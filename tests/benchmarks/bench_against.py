@@ -4,9 +4,10 @@
     python tests/benchmarks/bench_against.py ../other [--turns 5] [--setups 1-1,3-7] [--config config/config.yaml]
 
 Each turn runs either checkout once, in a process of its own. It times what the configuration asks for: a whole grid on
-one video in one process (milliseconds a sample, for each freeze), a final model by itself, an epoch of a parent on the
-video, and the start of a process. Figures are the least of the turns: what else a machine does only adds to them.
-Weights are random, and whatever touches the object counts as a match, which fills the heads' quota of RoIs.
+one video in one process (milliseconds a sample, for each freeze), the setups' final models one after another in one
+process, an epoch of a parent on the video, and the start of a process. Figures are the least of the turns: what else a
+machine does only adds to them. Weights are random, and whatever touches the object counts as a match, which fills the
+heads' quota of RoIs.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ def timed(root: str, folder: str, setups: str, config: str) -> Iterator[tuple[st
     from slowfast_vos.measuring import devices
     from slowfast_vos.measuring.record import Scores
     from slowfast_vos.model.slowfast_maskrcnn import SlowFastMaskRCNN
+    from slowfast_vos.training import finetune
     from slowfast_vos.training.finetune import Configuration, fine_tune
     from slowfast_vos.training.parent import train_parent
     from slowfast_vos.videos.davis import Video
@@ -93,6 +95,13 @@ def timed(root: str, folder: str, setups: str, config: str) -> Iterator[tuple[st
     scores = Scores(**dict.fromkeys(columns, 0.5), sequences={})
     busy = {"box_score_thresh": 0.0, "box_fg_iou_thresh": 0.01, "box_bg_iou_thresh": 0.01}
     binary = "merged" if "merged" in signature(train_parent).parameters else "binary"  # its former name
+    share = "frames" in getattr(finetune.SampleKey, "_fields", ())  # older checkouts share nothing between setups
+
+    def shared(cache: Any) -> dict[str, Any]:
+        reuse = lambda key, make: cache.get(key, make) if key.kind == "resized" else make()  # noqa: E731
+        return {"reuse": reuse} if share else {}
+
+    finals: defaultdict[str, Any] = defaultdict(lambda: jobs.SampleCache(settings.parent.feature_cache_gib))
     for setup in setups.split(","):
         torch.manual_seed(0)
         frames = map(int, setup.split("-"))
@@ -115,7 +124,7 @@ def timed(root: str, folder: str, setups: str, config: str) -> Iterator[tuple[st
         for freeze, total in spent.items():
             yield f"{setup}, grid, {freeze}: a sample", total / (4 * len(grid.scale) * grid.iterations)
         for freeze in grid.freeze:
-            once = taken(partial(tuned, freeze, "0.25", "1e-6", iterations=FINAL_SAMPLES))
+            once = taken(partial(tuned, freeze, "0.25", "1e-6", iterations=FINAL_SAMPLES, **shared(finals[freeze])))
             yield f"{setup}, final, {freeze}: a sample", once / FINAL_SAMPLES
         same = {"epochs": 2, "lr": "1e-6", "train_frames": None, "start": "random", "identity_epochs": 0}
         stage = settings.parent.model_copy(update=same)
