@@ -181,8 +181,7 @@ class Parent(Training):
     then sees in training what its running statistics stand for in inference."""
     start: Literal["random", "identity"] = "random"
     """What the SlowFast module starts from: `random` weights, or (`identity`) such that it gives each centre frame its
-    own features, which the detector's heads know; its batch norm then keeps its statistics in the last third of the
-    epochs, as in inference."""
+    own features, which the detector's heads know."""
     views: Annotated[int, Field(ge=0, le=1000)] = 0
     """Train on this many random views of each video (as `detector.views`), each of `train_frames` frames, instead of
     the video; 0 takes the video itself."""

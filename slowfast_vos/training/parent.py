@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from slowfast_vos.measuring.record import Scores
 from slowfast_vos.model import identity
@@ -94,8 +94,6 @@ def train_parent(
     state = TrainingState(model, optimizer, seed, parent.epochs, resume=resume)
     for epoch in state.epochs():
         model.train()
-        if parent.start == "identity" and 3 * epoch >= 2 * parent.epochs:
-            keep_statistics(model.slow_fast)
         steps = epoch_steps(videos, parent)
         left = read_clips(steps[state.position :], model, cache, steps_ahead(model, threads), encoded=frozen)
         for (step, group), clips in zip(state.steps(steps), left, strict=False):
@@ -127,13 +125,6 @@ def start_as_identity(
         for level in model.roi_levels:
             moments.add(centres[level])
     identity.start_as_identity(model.slow_fast, moments)
-
-
-def keep_statistics(module: nn.Module) -> None:
-    """Let batch norm use its running statistics, as in inference, while the module trains."""
-    for one in module.modules():
-        if isinstance(one, nn.BatchNorm3d):
-            one.eval()
 
 
 def each_frame(steps: list[Step], clips: list[Clip]) -> Iterator[tuple[list[Step], list[Clip]]]:
