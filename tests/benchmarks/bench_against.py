@@ -95,13 +95,16 @@ def timed(root: str, folder: str, setups: str, config: str) -> Iterator[tuple[st
     scores = Scores(**dict.fromkeys(columns, 0.5), sequences={})
     busy = {"box_score_thresh": 0.0, "box_fg_iou_thresh": 0.01, "box_bg_iou_thresh": 0.01}
     binary = "merged" if "merged" in signature(train_parent).parameters else "binary"  # its former name
-    share = "frames" in getattr(finetune.SampleKey, "_fields", ())  # older checkouts share nothing between setups
+    share = hasattr(getattr(finetune, "SampleKey", None), "_fields")  # older checkouts share nothing between setups
 
-    def shared(cache: Any) -> dict[str, Any]:
-        reuse = lambda key, make: cache.get(key, make) if key.kind == "resized" else make()  # noqa: E731
-        return {"reuse": reuse} if share else {}
+    caches: dict[str, Any] = defaultdict(lambda: jobs.SampleCache(settings.parent.feature_cache_gib))
 
-    finals: defaultdict[str, Any] = defaultdict(lambda: jobs.SampleCache(settings.parent.feature_cache_gib))
+    def shared(freeze: str) -> dict[str, Any]:
+        if not share:
+            return {}
+        cache = caches[freeze]
+        return {"reuse": lambda key, make: cache.get(key, make) if key.kind == "resized" else make()}
+
     for setup in setups.split(","):
         torch.manual_seed(0)
         frames = map(int, setup.split("-"))
@@ -124,7 +127,7 @@ def timed(root: str, folder: str, setups: str, config: str) -> Iterator[tuple[st
         for freeze, total in spent.items():
             yield f"{setup}, grid, {freeze}: a sample", total / (4 * len(grid.scale) * grid.iterations)
         for freeze in grid.freeze:
-            once = taken(partial(tuned, freeze, "0.25", "1e-6", iterations=FINAL_SAMPLES, **shared(finals[freeze])))
+            once = taken(partial(tuned, freeze, "0.25", "1e-6", iterations=FINAL_SAMPLES, **shared(freeze)))
             yield f"{setup}, final, {freeze}: a sample", once / FINAL_SAMPLES
         same = {"epochs": 2, "lr": "1e-6", "train_frames": None, "start": "random", "identity_epochs": 0}
         stage = settings.parent.model_copy(update=same)
