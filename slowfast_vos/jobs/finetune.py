@@ -80,12 +80,11 @@ def sample_caches(job: Job, *, among: int) -> Reuse:
     Args:
         among: how many configurations of the setup see the same samples.
     """
-    shared, gib = job.settings.one_job_per == "seed", job.settings.parent.feature_cache_gib / 2
-    # A configuration alone would fill the memory for nobody.
-    prepared = SampleCache(gib if among > 1 else 0)
-    resized = (
-        job.encoded.setdefault(("samples",), SampleCache(gib)) if shared else SampleCache(prepared.bytes_left / GIB)
-    )
+    gib = job.settings.parent.feature_cache_gib / 2
+    own = gib if among > 1 else 0  # a configuration alone would fill the memory for nobody
+    prepared, resized = SampleCache(own), SampleCache(own)
+    if job.settings.one_job_per == "seed":
+        resized = job.encoded.setdefault(("samples",), SampleCache(gib))
     return lambda key, make: (resized if key.kind == "resized" else prepared).get(key, make)
 
 

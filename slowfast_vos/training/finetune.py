@@ -75,6 +75,7 @@ def fine_tune(
     model.freeze(FREEZES[configuration.freeze], drifting_statistics=drifting).train()
     optimizer = make_sgd(model, settings.finetune, configuration.lr)
     order = model.setup.mirrored_window(len(video))
+    count = max(order) + 1  # frames of a sample
     augment = Augment(settings.finetune, float(configuration.scale))
     # Augmented where the model is: a GPU would wait for a CPU's affine map of large frames.
     device = next(model.parameters()).device
@@ -88,14 +89,14 @@ def fine_tune(
 
     @cache
     def frames() -> Tensor:  # [T, 3, H, W], frame 0 first; not read where all samples are known
-        return torch.stack([video.frame(index) for index in range(max(order) + 1)]).to(device)
+        return torch.stack([video.frame(index) for index in range(count)]).to(device)
 
     def make() -> Resized:
         moved, target = augment(frames(), ids.to(device))
         return model.resize(list(moved), [target, *[None] * (len(moved) - 1)])
 
     def known(kind: Literal["resized", "prepared"], sample: int, make: Callable[[], Any]) -> Any:
-        key = SampleKey(kind, video.name, configuration.scale, sample, max(order) + 1)
+        key = SampleKey(kind, video.name, configuration.scale, sample, count)
         return reuse(key, make) if reuse and common else make()
 
     def draw(sample: int) -> Resized:
