@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from slowfast_vos.files import atomic_folder
-from slowfast_vos.jobs.encoded import weights_digest
+from slowfast_vos.jobs.encoded import frozen_digest, weights_digest
 from slowfast_vos.jobs.job import Job, gather_scores
 from slowfast_vos.jobs.predict import write_predictions
 from slowfast_vos.jobs.train import Selection
@@ -72,27 +72,29 @@ class SampleCache:
         return found
 
 
-def sample_caches(job: Job, *, among: int) -> Reuse:
-    """Caches of a setup's samples, half of the memory for either kind.
+def sample_caches(job: Job, parent: SlowFastMaskRCNN, *, among: int) -> Reuse:
+    """Caches of a setup's samples, a third of the memory for each kind.
 
-    The frames of a sample pass no weight that a parent changes: where one process serves all setups, they share them.
+    The frames of a sample pass no weight that a parent changes, and parents whose backbone was frozen have the
+    detector's: where one process serves all setups, they share what comes before the SlowFast module.
 
     Args:
         among: how many configurations of the setup see the same samples.
     """
-    gib = job.settings.parent.feature_cache_gib / 2
+    gib = job.settings.parent.feature_cache_gib / 3
     own = gib if among > 1 else 0  # a configuration alone would fill the memory for nobody
-    prepared, resized = SampleCache(own), SampleCache(own)
+    caches = {"resized": SampleCache(own), "windowed": SampleCache(0), "prepared": SampleCache(own)}
     if job.settings.one_job_per == "seed":
-        resized = job.encoded.setdefault(("samples",), SampleCache(gib))
-    return lambda key, make: (resized if key.kind == "resized" else prepared).get(key, make)
+        caches["resized"] = job.encoded.setdefault(("resized",), SampleCache(gib))
+        caches["windowed"] = job.encoded.setdefault(("windowed", frozen_digest(parent)), SampleCache(gib))
+    return lambda key, make: caches[key.kind].get(key, make)
 
 
 def run_grid(job: Job, setup: str, index: int, count: int) -> list[Record]:
     """Run shard `index` of `count` of a setup's grid; one record for every configuration."""
     start = Start(job.parent(setup))
     points = shard(job.results.configurations(), index, count)
-    reuse, selection = sample_caches(job, among=len(points)), Selection(job, start.parent)
+    reuse, selection = sample_caches(job, start.parent, among=len(points)), Selection(job, start.parent)
     return [
         _run_point(job, setup, start, selection, reuse, Configuration(freeze=freeze, scale=scale, lr=lr))
         for freeze, scale, lr in progress_lines(points, f"grid {setup}", " ".join)
@@ -156,14 +158,17 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
     videos = shard(job.dataset.val, index, count)
     selected = job.read_record(job.results.selected(setup, job.settings.search_seed(job.seed)), "selected", setup)
     # Without a configuration there may be no parent either.
-    start, reuse = None if selected.error else Start(job.parent(setup)), sample_caches(job, among=1)
+    start = None if selected.error else Start(job.parent(setup))
+    reuse = None if start is None else sample_caches(job, start.parent, among=1)
     return [
         _run_sequence(job, setup, start, selected, reuse, video)
         for video in progress_lines(videos, f"final {setup}", lambda video: video.name)
     ]
 
 
-def _run_sequence(job: Job, setup: str, start: Start | None, selected: Record, reuse: Reuse, video: Video) -> Record:
+def _run_sequence(
+    job: Job, setup: str, start: Start | None, selected: Record, reuse: Reuse | None, video: Video
+) -> Record:
     """Fine-tune a model on a sequence, and write its predictions: all of them or none."""
     settings, point = job.settings, {"sequence": video.name, **selected.job}
     out = job.results.predictions("semi-supervised", setup, job.seed) / video.name

@@ -163,7 +163,7 @@ class SlowFastMaskRCNN(nn.Module):
             self.part(name).requires_grad_(name not in self._frozen)
         for parameter in self._never_trained:
             parameter.requires_grad_(False)
-        return self.train(self.training)
+        return self.train() if self.training else self  # in evaluation, all parts are in it already
 
     def train(self, mode: bool = True) -> SlowFastMaskRCNN:
         """Set the mode, except for the parts that are frozen."""
@@ -225,17 +225,20 @@ class SlowFastMaskRCNN(nn.Module):
 
     def prepare_resized(self, samples: Sequence[Resized], order: Sequence[int] | None = None) -> list[Prepared]:
         """As `prepare`, for some samples whose frames pass the backbone as one batch."""
-        windowed = self._windowed(samples, order)
-        return [Prepared(self.enhance(windows), *others) for windows, *others in windowed]
+        return list(map(self.enhanced, self.windowed(samples, order)))
 
     def prepare_together(self, samples: Sequence[Resized]) -> Prepared:
         """As `prepare_resized`, for samples that also pass the module as one batch, whose batch norm sees them all."""
-        windowed = [self._windowed([sample], None)[0] for sample in samples]  # their sizes may differ
+        windowed = [self.windowed([sample], None)[0] for sample in samples]  # their sizes may differ
         windows, *lists, rpn_losses = map(list, zip(*windowed, strict=True))
         means = {name: torch.stack([losses[name] for losses in rpn_losses]).mean() for name in rpn_losses[0]}
         return Prepared(self.enhance(join(windows)), *(list(chain.from_iterable(some)) for some in lists), means)
 
-    def _windowed(self, samples: Sequence[Resized], order: Sequence[int] | None) -> list[Prepared]:
+    def enhanced(self, windowed: Prepared) -> Prepared:
+        """With what the module makes of the windows instead of these."""
+        return windowed._replace(enhanced=self.enhance(windowed.enhanced))
+
+    def windowed(self, samples: Sequence[Resized], order: Sequence[int] | None) -> list[Prepared]:
         """All that comes before the module: `Prepared`, but with its windows instead of what it makes of them."""
         stems = [sample.stem for sample in samples]
         levels = self._pyramid(torch.cat(stems) if len(stems) > 1 else stems[0])

@@ -23,10 +23,13 @@ from slowfast_vos.videos.davis import Video, targets
 SAMPLES_PER_EPOCH = 200
 
 
+SampleKind = Literal["resized", "windowed", "prepared"]
+
+
 class SampleKey(NamedTuple):
     """Names a sample, for those that share it."""
 
-    kind: Literal["resized", "prepared"]
+    kind: SampleKind
     video: str
     scale: str
     iteration: int
@@ -56,8 +59,8 @@ def fine_tune(
     Args:
         iterations: samples; the gradients of `finetune.accumulate` of them make one optimiser step.
         reuse: gives a sample by its key, or makes it: `Resized`, the same for all configurations of all setups that
-            see as many frames, or a list of `Prepared`, from this sample on, for those configurations of one parent
-            that freeze all but the RoI heads.
+            see as many frames; and where all but the RoI heads is frozen, for the samples of a step from this one on,
+            what comes before the SlowFast module, the same for all parents with one backbone, and what comes behind it.
         model: an earlier copy of `parent`, to overwrite; to make one takes as long as a sample of a small network.
 
     Raises:
@@ -95,7 +98,7 @@ def fine_tune(
         moved, target = augment(frames(), ids.to(device))
         return model.resize(list(moved), [target, *[None] * (len(moved) - 1)])
 
-    def known(kind: Literal["resized", "prepared"], sample: int, make: Callable[[], Any]) -> Any:
+    def known(kind: SampleKind, sample: int, make: Callable[[], Any]) -> Any:
         key = SampleKey(kind, video.name, configuration.scale, sample, count)
         return reuse(key, make) if reuse and common else make()
 
@@ -104,8 +107,12 @@ def fine_tune(
             seed_everything(derived_seed(seed, "sample", sample))
         return known("resized", sample, make)
 
+    def windowed(group: list[int]) -> list[Prepared]:
+        return model.windowed(list(map(draw, group)), order)
+
     def prepare(group: list[int]) -> list[Prepared]:
-        return model.prepare_resized(list(map(draw, group)), order)
+        found = known("windowed", group[0], partial(windowed, group)) if heads_alone else windowed(group)
+        return list(map(model.enhanced, found))
 
     for epoch in state.epochs():
         for _, step in state.steps(epochs[epoch]):

@@ -5,9 +5,9 @@
 
 Each turn runs either checkout once, in a process of its own. It times what the configuration asks for: a whole grid on
 one video in one process (milliseconds a sample, for each freeze), the setups' final models one after another in one
-process, an epoch of a parent on the video, and the start of a process. Figures are the least of the turns: what else a
-machine does only adds to them. Weights are random, and whatever touches the object counts as a match, which fills the
-heads' quota of RoIs.
+process, both weighted as the run has them, an epoch of a parent on the video, and the start of a process. Figures are
+the least of the turns: what else a machine does only adds to them. Weights are random, and whatever touches the object
+counts as a match, which fills the heads' quota of RoIs.
 """
 
 from __future__ import annotations
@@ -51,10 +51,35 @@ def main() -> None:
                 done = subprocess.run(command, env=environment, cwd=root, stdout=subprocess.PIPE, check=True, text=True)
                 found[-1].append(json.loads(done.stdout.splitlines()[-1]))
             print(f"turn {turn + 1} of {arguments.turns}", file=sys.stderr)
+    least = {name: tuple(min(turn[side][name] for turn in found) for side in (0, 1)) for name in found[0][0]}
     print(f"{'ms of CPU time':40s}{'other':>9s}{'this':>9s}{'ratio':>8s}")
-    for name in found[0][0]:
-        other, this = zip(*((one[name], two[name]) for one, two in found), strict=True)
-        print(f"{name:40s}{min(other):9.1f}{min(this):9.1f}{min(this) / min(other):8.2f}")
+    for name, (other, this) in (least | mixed(least, arguments.config)).items():
+        print(f"{name:40s}{other:9.1f}{this:9.1f}{this / other:8.2f}")
+
+
+def mixed(least: dict[str, tuple[float, float]], config: str) -> dict[str, tuple[float, float]]:
+    """A sample in the mean over the run: its grids, and all its final models if they had this freeze."""
+    from slowfast_vos.config import load_settings
+
+    settings = load_settings(HERE / config)
+    grid, final = settings.grid, settings.final
+    searched = len({settings.search_seed(seed) for seed in settings.seeds}) * len(settings.selection_sequences)
+    counts = {
+        "grid": searched * len(grid.scale) * len(grid.lr) * grid.iterations,
+        "final": len(settings.seeds) * settings.data.synthetic.val * final.iterations,
+    }
+    mixed = {}
+    for freeze in grid.freeze:
+        weighted = [
+            (counts[kind], times)
+            for name, times in least.items()
+            for kind in counts
+            if name.endswith(f"{kind}, {freeze}: a sample")
+        ]
+        total = sum(count for count, _ in weighted)
+        other, this = (sum(count * times[side] for count, times in weighted) / total for side in (0, 1))
+        mixed[f"the run, {freeze}: a sample"] = other, this
+    return mixed
 
 
 def draw_video(folder: Path) -> None:
@@ -103,7 +128,7 @@ def timed(root: str, folder: str, setups: str, config: str) -> Iterator[tuple[st
         if not share:
             return {}
         cache = caches[freeze]
-        return {"reuse": lambda key, make: cache.get(key, make) if key.kind == "resized" else make()}
+        return {"reuse": lambda key, make: cache.get(key, make) if key.kind != "prepared" else make()}
 
     for setup in setups.split(","):
         torch.manual_seed(0)

@@ -12,7 +12,8 @@ import pytest
 import torch
 from slowfast_vos import SlowFastMaskRCNN
 from slowfast_vos.errors import UserError
-from slowfast_vos.jobs.finetune import SampleCache
+from slowfast_vos.jobs.finetune import SampleCache, sample_caches
+from slowfast_vos.jobs.job import Job
 from slowfast_vos.model.backbones import BackboneFPN
 from slowfast_vos.sections import FREEZES, Configuration
 from slowfast_vos.seeds import derived_seed, seed_everything
@@ -190,7 +191,7 @@ def test_the_paper_seeds_a_step_and_no_sample(
     assert not torch.equal(one[1], other[1])  # the heads of the first have drawn boxes meanwhile
 
 
-@pytest.mark.parametrize(("gib", "cached"), [(1.0, {"resized": 8, "prepared": 3}), (0.0, {})])
+@pytest.mark.parametrize(("gib", "cached"), [(1.0, {"resized": 8, "windowed": 3, "prepared": 3}), (0.0, {})])
 @pytest.mark.parametrize("backbone", [{}, {"backbone": "tf_efficientnet_lite0", "trainable_backbone_layers": 3}])
 def test_cached_samples_and_a_copy_of_the_parent_give_the_same_weights(
     network: Build, make_video: MakeVideo, backbone: dict[str, Any], gib: float, cached: dict[str, int]
@@ -209,16 +210,28 @@ def test_cached_samples_and_a_copy_of_the_parent_give_the_same_weights(
     assert Counter(kind for kind, *_ in kept.samples) == cached
 
 
-def test_setups_that_see_as_many_frames_share_samples(network: Build, make_video: MakeVideo) -> None:
-    video, kept = make_video(), SampleCache(1.0)
-    for setup in [(3, 7), (7, 7), (3, 3), (1, 7)]:
-        parent, point = network(*setup), Configuration(freeze="SF", scale="0.25", lr="0.01")
+def test_setups_of_a_seed_share_samples(network: Build, make_video: MakeVideo) -> None:
+    """Frames if they see as many, and what the backbone makes of these if it is the same one."""
+    video, job = make_video(), Job(settings(one_job_per="seed"), 1)
+    detector = network().maskrcnn_model.state_dict()
+    for setup, freeze, own in [
+        ((3, 7), "SF", False),
+        ((7, 7), "BB_SF", False),
+        ((3, 3), "SF", False),
+        ((1, 7), "BB_SF", False),
+        ((3, 3), "BB_SF", False),
+        ((1, 7), "BB_SF", True),
+    ]:
+        parent, point = network(*setup), Configuration(freeze=freeze, scale="0.25", lr="0.01")
+        if not own:
+            parent.maskrcnn_model.load_state_dict(detector)
         plain, other = (
             fine_tune(settings(), parent, video, point, iterations=2, seed=3, **more)[0].state_dict()
-            for more in ({}, {"reuse": kept.get})
+            for more in ({}, {"reuse": sample_caches(job, parent, among=1)})
         )
         assert all(torch.equal(value, other[name]) for name, value in plain.items())
-    assert Counter(key.frames for key in kept.samples) == {4: 2, 2: 2}
+    shared = [Counter(key.frames for key in cache.samples) for cache in job.encoded.values()]
+    assert shared == [{4: 2, 2: 2}, {4: 1, 2: 1}, {4: 1}]
 
 
 def test_samples_that_are_cached_need_no_frame(
