@@ -6,27 +6,21 @@ import hashlib
 import io
 import re
 import signal
-import stat
 import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from fetch_case import Case, files, names, pack_zip, sha256
 from slowfast_vos.videos import fetch
 from slowfast_vos.videos.davis import DavisTree
-from slowfast_vos.videos.fetch import ARCHIVES, DAVIS_2016, Archive
+from slowfast_vos.videos.fetch import ARCHIVES, DAVIS_2016
 
 from command_line import refused
-from davis_trees import mask, write_tree
 from web_site import Site, serve
-
-if TYPE_CHECKING:
-    from click.testing import Result
 
 FETCHED = {"davis", "davis.zip"}
 FETCH_UNTIL_KILLED = """
@@ -38,81 +32,6 @@ def kill(what, done, total):
         os.kill(os.getpid(), signal.SIGKILL)
 fetch(Path(sys.argv[1]), 2017, url=sys.argv[2], sha256=sys.argv[3], progress=kill)
 """
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def files(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
-def pack_zip(contents: dict[str, bytes], mode: int = stat.S_IFREG) -> bytes:
-    with zipfile.ZipFile(memory := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as pack:
-        for name, content in contents.items():
-            info = zipfile.ZipInfo(name)
-            info.external_attr = (mode | 0o644) << 16
-            pack.writestr(info, content)
-    return memory.getvalue()
-
-
-@dataclass
-class Case:
-    """A server, what is stated of its archive, and the folder that the command fetches into."""
-
-    invoke: Callable[..., Result]
-    patch: pytest.MonkeyPatch
-    trees: dict[int, dict[str, bytes]]
-    site: Site
-    out: Path
-
-    def state(self, year: int = 2017, **facts: Any) -> None:
-        """State what the official archive is: by default, what the server has, of unknown size."""
-        facts = {"size": None, "checksum": ("sha256", sha256(self.site.content)), **facts}
-        self.patch.setattr(fetch, "ARCHIVES", {(year, "480p"): Archive(self.site.url, **facts)})
-        self.patch.setitem(fetch.COUNTS, year, {"train": 2, "val": 2})
-
-    def put(self, content: bytes) -> None:
-        """Put an archive where the command looks for it, as if it were the official one."""
-        self.out.parent.mkdir(exist_ok=True)
-        (self.out.parent / "davis.zip").write_bytes(content)
-        self.state(checksum=("sha256", sha256(content)))
-
-    def run(self, *options: str, into: Path | None = None) -> Result:
-        return self.invoke("fetch-davis", "--out", str(into or self.out), *options)
-
-    @property
-    def left(self) -> set[str]:
-        """What lies where the tree is to be."""
-        return names(self.out.parent)
-
-
-@pytest.fixture(scope="module")
-def trees(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, bytes]]:
-    """Files of tiny editions, laid out as in the official archives: all below DAVIS/."""
-    folder = tmp_path_factory.mktemp("trees")
-    for year in (2016, 2017):
-        write_tree(folder / str(year) / "DAVIS", year=year)
-    return {year: files(folder / str(year)) for year in (2016, 2017)}
-
-
-@pytest.fixture
-def case(
-    invoke: Callable[..., Result],
-    monkeypatch: pytest.MonkeyPatch,
-    trees: dict[int, dict[str, bytes]],
-    tmp_path: Path,
-) -> Iterator[Case]:
-    monkeypatch.setattr(fetch, "FIRST_WAIT", 0.001)
-    with serve(Site(pack_zip(trees[2017]))) as site:
-        case = Case(invoke, monkeypatch, trees, site, tmp_path / "data" / "davis")
-        case.state()
-        yield case
 
 
 def test_a_tree_is_fetched_unpacked_and_checked(case: Case) -> None:
@@ -244,98 +163,6 @@ def test_a_mirror_must_have_the_same_archive(case: Case) -> None:
         (case.out.parent / "mirror.zip").unlink()
         assert case.run("--url", url).exit_code == 0
     assert case.site.requested == []
-
-
-def test_an_archive_that_exists_is_unpacked_without_what_macos_adds(case: Case) -> None:
-    of_macos = dict.fromkeys(("__MACOSX/DAVIS/._a", "DAVIS/.DS_Store", "DAVIS/JPEGImages/480p/bear/._00000.jpg"), b"")
-    case.put(pack_zip({**case.trees[2017], **of_macos}))
-    assert case.run().exit_code == 0
-    found = {f"DAVIS/{name}": content for name, content in files(case.out).items() if "ImageSets/2016" not in name}
-    assert found == case.trees[2017]
-    assert case.site.requested == []
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        *((name, stat.S_IFREG) for name in ("/etc/cron", "../out.txt", "DAVIS/../../out.txt", "..")),
-        *(("a", kind) for kind in (stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO)),
-    ],
-)
-def test_an_unsafe_archive_is_refused_and_nothing_unpacked(case: Case, name: str, kind: int) -> None:
-    case.put(pack_zip({"DAVIS/JPEGImages/a": b"", name: b"x"}, kind))
-    refused(case.run(), "davis.zip: found ", "a link or a path that leads out; expected", "nothing was unpacked")
-    assert case.left == {"davis.zip"}
-    assert names(case.out.parent.parent) == {"data"}
-
-
-README = "DAVIS/README.md"
-GOOD = pack_zip({README: b"read me", "DAVIS/JPEGImages/é.jpg": b"\xff\xd8" * 5000})
-AT = GOOD.index(README.encode()) + len(README) + 3  # a byte of the first file
-
-
-@pytest.mark.parametrize(
-    ("content", "where"),
-    [
-        *((content, "") for content in (GOOD[:-30], GOOD[:100], b"", b"<html>" * 9)),
-        (GOOD.replace("é".encode(), b"\xfa\xa9"), ""),
-        (GOOD[:AT] + bytes([GOOD[AT] ^ 0xFF]) + GOOD[AT + 1 :], f"{README!r}: "),
-        (
-            GOOD.replace(b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01"),
-            f"{README!r}: ",
-        ),  # encrypted
-    ],
-)
-def test_a_damaged_archive_is_refused(case: Case, content: bytes, where: str) -> None:
-    case.put(content)
-    words = f"davis.zip: damaged ({where}", "expected a whole zip archive; delete it to download it again"
-    refused(case.run(), *words)
-    assert case.left == {"davis.zip"}
-
-
-def test_an_archive_of_something_else_and_one_that_is_incomplete(case: Case) -> None:
-    case.put(pack_zip({"DAVIS/README.md": b""}))
-    refused(case.run(), "found 0 folders JPEGImages; expected one")
-    assert case.left == {"davis.zip"}
-    tree = case.trees[2017]
-    case.put(pack_zip({name: tree[name] for name in tree if not name.endswith("dog/00001.jpg")}))
-    refused(case.run(), "00001.jpg: missing", "which holds no complete DAVIS 2017", lines=2)
-
-
-def test_a_complete_tree_is_verified_and_left(case: Case) -> None:
-    assert case.run().exit_code == 0
-    (case.out.parent / "davis.zip").unlink()
-    before = files(case.out)
-    assert case.run().stdout.splitlines()[-1] == f"{case.out}: complete, left as it is"
-    assert files(case.out) == before
-    assert len(case.site.requested) == 1
-
-
-def test_a_tree_that_differs_is_left_and_said_to(case: Case) -> None:
-    out = write_tree(case.out)
-    lost = mask(out, "dog", 1)
-    content = lost.read_bytes()
-    lost.unlink()
-    before = files(out)
-    left = "left as it is; expected a new folder: move it away, or choose another"
-    refused(case.run(), f"{lost}: missing", left, lines=2)
-    assert files(out) == before
-    lost.write_bytes(content)
-    (out / "ImageSets/2017/val.txt").write_text("dog\n")
-    refused(case.run(), "found 1 sequences in val; expected 2", lines=2)
-    assert set(files(out)) == {*before, str(lost.relative_to(out))}
-    assert case.site.requested == []
-
-
-def test_something_else_in_its_place_is_left(case: Case, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
-    (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "a.tex").write_text("mine")
-    refused(case.run(into=tmp_path / "file"), "file: found a file; expected a new folder")
-    refused(case.run(into=tmp_path / "thesis"), "found something else than a complete DAVIS 2017", lines=3)
-    assert files(tmp_path) == {"file": b"mine", "thesis/a.tex": b"mine"}
-    (tmp_path / "empty").mkdir()
-    assert case.run(into=tmp_path / "empty").exit_code == 0
 
 
 @pytest.mark.parametrize("stage", ["downloading", "unpacking"])
