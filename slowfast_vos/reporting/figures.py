@@ -149,6 +149,7 @@ def look_alikes(run: Run) -> Figure:
     styles = dict(zip(groups, (Look(shades(0.2), "", "", ""), Look(shades(0.9), "", "", "////")), strict=True))
     scores = run.scores_over({group: members for group, members in groups.items() if members})
     figure, rows = _row_per_task(4.0, "mean J&F")
+    many = len(run.names) > MANY
     for task, axes in rows.items():
         for shift, (group, means) in zip((-0.19, 0.19), scores.loc[task].groupby("group", sort=False), strict=False):
             places = np.arange(len(run.names)) + shift
@@ -156,9 +157,10 @@ def look_alikes(run: Run) -> Figure:
             heights = means["jf_mean"] + means["jf_mean_half"].fillna(0)
             for place, mean, height in zip(places, means["jf_mean"], heights, strict=True):
                 if mean == mean:
-                    axes.text(place, height + 0.012, f"{mean:.3f}".lstrip("0"), ha="center", va="bottom")
+                    label, size = f"{mean:.3f}".lstrip("0"), "x-small" if many else None  # no wider than its bar
+                    axes.text(place, height + 0.012, label, size=size, ha="center", va="bottom")
         axes.axvline(len(BASELINES) - 0.5, color="0.6", linewidth=0.7, linestyle=(0, (4, 3)))
-        axes.set_xticks(np.arange(len(run.names)), run.names, **(TURNED if len(run.names) > MANY else {}))
+        axes.set_xticks(np.arange(len(run.names)), run.names, **(TURNED if many else {}))
     top = (scores["jf_mean"] + scores["jf_mean_half"].fillna(0)).fillna(0).max()
     axes.set_ylim(0, min(1.12, top + 0.13))
     figure.legend(handles=_patches(styles), loc="outside upper center", ncols=2)
