@@ -5,9 +5,9 @@
 
 Each turn runs either checkout once, in a process of its own. It times what the configuration asks for: a whole grid on
 one video in one process (milliseconds a sample, for each freeze), the setups' final models one after another in one
-process, both weighted as the run has them, an epoch of a parent on the video, and the start of a process. Figures are
-the least of the turns: what else a machine does only adds to them. Weights are random, and whatever touches the object
-counts as a match, which fills the heads' quota of RoIs.
+process, both weighted as the run has them, an epoch of the setups' parents on the video, of as many epochs as each
+configuration asks for, and the start of a process. Figures are the least of the turns: what else a machine does only
+adds to them. Weights are random, and whatever touches the object counts as a match, which fills the heads' quota.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def mixed(least: dict[str, tuple[float, float]], config: str) -> dict[str, tuple[float, float]]:
-    """A sample in the mean over the run: its grids, and all its final models if they had this freeze."""
+    """Means over the run: a sample, if all its final models had this freeze, and a parent's epoch."""
     from slowfast_vos.config import load_settings
 
     settings = load_settings(HERE / config)
@@ -79,7 +79,9 @@ def mixed(least: dict[str, tuple[float, float]], config: str) -> dict[str, tuple
         total = sum(count for count, _ in weighted)
         other, this = (sum(count * times[side] for count, times in weighted) / total for side in (0, 1))
         mixed[f"the run, {freeze}: a sample"] = other, this
-    return mixed
+    epochs = [times for name, times in least.items() if name.endswith("parent: an epoch")]
+    other, this = (sum(times) / len(epochs) for times in zip(*epochs, strict=True))
+    return mixed | {"the run, parent: an epoch": (other, this)}
 
 
 def draw_video(folder: Path) -> None:
@@ -121,7 +123,10 @@ def timed(root: str, folder: str, setups: str, config: str) -> Iterator[tuple[st
     busy = {"box_score_thresh": 0.0, "box_fg_iou_thresh": 0.01, "box_bg_iou_thresh": 0.01}
     binary = "merged" if "merged" in signature(train_parent).parameters else "binary"  # its former name
     share = hasattr(getattr(finetune, "SampleKey", None), "_fields")  # older checkouts share nothing between setups
-
+    if share:
+        from slowfast_vos.training.features import FeatureCache
+    # The parents of a seed have one backbone, and share what it makes of a frame.
+    encoded = {"cache": FeatureCache(1, binary=True, many_proposals=False)} if share else {}
     caches: dict[str, Any] = defaultdict(lambda: jobs.SampleCache(settings.parent.feature_cache_gib))
 
     def shared(freeze: str) -> dict[str, Any]:
@@ -154,9 +159,9 @@ def timed(root: str, folder: str, setups: str, config: str) -> Iterator[tuple[st
         for freeze in grid.freeze:
             once = taken(partial(tuned, freeze, "0.25", "1e-6", iterations=FINAL_SAMPLES, **shared(freeze)))
             yield f"{setup}, final, {freeze}: a sample", once / FINAL_SAMPLES
-        same = {"epochs": 2, "lr": "1e-6", "train_frames": None, "start": "random", "identity_epochs": 0}
+        same = {"lr": "1e-6", "train_frames": None, "start": "random", "identity_epochs": 0}
         stage = settings.parent.model_copy(update=same)
-        train = partial(train_parent, stage, parent, [video], seed=1, select=lambda *_: scores)
+        train = partial(train_parent, stage, parent, [video], seed=1, select=lambda *_: scores, **encoded)
         yield f"{setup}, parent: an epoch", taken(partial(train, **{binary: True})) / stage.epochs
 
 
