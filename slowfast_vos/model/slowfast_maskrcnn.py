@@ -275,10 +275,16 @@ class SlowFastMaskRCNN(nn.Module):
             return self.maskrcnn_model.backbone.pyramid(stem)
 
     def windows(self, features: Features, centres: Sequence[int]) -> Features:
-        """Cut the window of each centre frame: levels `[T, C, h, w]` → `[len(centres), C, fast, h, w]`."""
+        """Cut the window of each centre frame: levels `[T, C, h, w]` → `[len(centres), C, fast, h, w]`.
+
+        In training the level that no RoI reads (`pool`) passes through the module too, as in the authors' code: it
+        shares in the batch norm's running statistics. Where RoIs are pooled from some levels only, no other passes.
+        """
         before, after = self.setup.before, self.setup.after
+        every = self.slow_fast.training and self.roi_levels == ROI_LEVELS
         windows = {}
-        for level, maps in features.items():
+        for level in features if every else self.roi_levels:
+            maps = features[level]
             missing = max(before - min(centres), 0), max(max(centres) + after + 1 - len(maps), 0)
             if any(missing):
                 ends = zip((maps[:1], maps[-1:]), missing, strict=True)
@@ -290,12 +296,5 @@ class SlowFastMaskRCNN(nn.Module):
         return windows
 
     def enhance(self, windows: Features) -> Features:
-        """The module on one window per centre frame: levels `[B, C, fast, h, w]` → `[B, C, h, w]`.
-
-        In training the level that no RoI reads (`pool`) passes through the module too, as in the authors' code: it
-        shares in the batch norm's running statistics. Where RoIs are pooled from some levels only, no other passes.
-        """
-        every = self.slow_fast.training and self.roi_levels == ROI_LEVELS
-        return {
-            level: self.slow_fast(maps)[:, :, 0] for level, maps in windows.items() if every or level in self.roi_levels
-        }
+        """The module on one window per centre frame: levels `[B, C, fast, h, w]` → `[B, C, h, w]`."""
+        return {level: self.slow_fast(maps)[:, :, 0] for level, maps in windows.items()}

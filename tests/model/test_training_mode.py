@@ -117,7 +117,7 @@ def test_an_order_equals_the_frames_repeated(network: Build, border: str, setup:
 
 @pytest.mark.parametrize("border", ["zeros", "replicate"])
 def test_windows_are_cut_around_their_centres(network: Build, border: str) -> None:
-    model = network(3, 7, border=border)
+    model = network(3, 7, border=border, roi_levels=["0"])
     frames = torch.arange(1.0, 6.0).reshape(5, 1, 1, 1).expand(5, 2, 3, 4)
     windows = model.windows({"0": frames}, [0, 2, 4])["0"]
     assert windows.shape == (3, 2, 7, 3, 4)
@@ -129,7 +129,7 @@ def test_windows_are_cut_around_their_centres(network: Build, border: str) -> No
         [2, 3, 4, 5, last, last, last],
     ]
     # An even window is longer before its centre.
-    assert network(2, 4).windows({"0": frames}, [2])["0"][0, 0, :, 0, 0].tolist() == [1, 2, 3, 4]
+    assert network(2, 4, roi_levels=["0"]).windows({"0": frames}, [2])["0"][0, 0, :, 0, 0].tolist() == [1, 2, 3, 4]
 
 
 def with_gradients(model: SlowFastMaskRCNN) -> set[str]:
