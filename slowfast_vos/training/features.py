@@ -54,8 +54,7 @@ class FeatureCache:
 
     def losses(self, model: SlowFastMaskRCNN, steps: Sequence[Step], clips: Sequence[Clip]) -> dict[str, Tensor]:
         """RoI losses of consecutive centre frames of some videos; what is neither cached nor in `clips` is read now."""
-        windows, *others = self._windows(model, steps, clips)
-        return model.head_losses(Prepared(model.enhance(windows), *others))
+        return model.head_losses(model.enhanced(self._windows(model, steps, clips)))
 
     def centres(self, model: SlowFastMaskRCNN, steps: Sequence[Step], clips: Sequence[Clip]) -> Features:
         """The centre frames' own features: levels `[B, C, h, w]`; arguments as for `losses`."""

@@ -68,7 +68,7 @@ def mixed(least: dict[str, tuple[float, float]], config: str) -> dict[str, tuple
         "grid": searched * len(grid.scale) * len(grid.lr) * grid.iterations,
         "final": len(settings.seeds) * settings.data.synthetic.val * final.iterations,
     }
-    mixed = {}
+    means = {}
     for freeze in grid.freeze:
         weighted = [
             (counts[kind], times)
@@ -78,10 +78,10 @@ def mixed(least: dict[str, tuple[float, float]], config: str) -> dict[str, tuple
         ]
         total = sum(count for count, _ in weighted)
         other, this = (sum(count * times[side] for count, times in weighted) / total for side in (0, 1))
-        mixed[f"the run, {freeze}: a sample"] = other, this
+        means[f"the run, {freeze}: a sample"] = other, this
     epochs = [times for name, times in least.items() if name.endswith("parent: an epoch")]
     other, this = (sum(times) / len(epochs) for times in zip(*epochs, strict=True))
-    return mixed | {"the run, parent: an epoch": (other, this)}
+    return means | {"the run, parent: an epoch": (other, this)}
 
 
 def draw_video(folder: Path) -> None:
