@@ -43,8 +43,9 @@ def sentence(found: Finding) -> str:
         words = {"supported": "support it", "contradicted": "contradict it", "undecided": "leave it open"}
         parts.append(f"These trainings and videos alone would {words[found.leaning]}.")
     elif found.verdict == "undecided" and found.contrast is not None and not math.isnan(found.contrast.estimate.error):
-        parts.append(f"This run finds differences from {found.contrast.estimate.detectable(found.level):.3f} on.")
-        parts.append(f"It would take {found.needs} to find the margin.")
+        finds = f"This run finds differences from {found.contrast.estimate.detectable(found.level):.3f} on"
+        lacks = f". It would take {found.needs} to find the margin."
+        parts.append(finds + (lacks if found.needs else ": this one lies between 0 and the margin, too near to both."))
     elif found.needs:
         parts.append(f"It would take {found.needs}.")
     return " ".join(parts)
@@ -70,7 +71,7 @@ def headline(findings: Sequence[Finding]) -> str:
         f"{counts[verdict]} {verdict}" for verdict in ("supported", "contradicted", "undecided") if counts[verdict]
     ]
     words = f"Of {counted(len(findings), 'claim')}: {', '.join(parts)}."
-    needs = Counter(one.needs for one in findings if one.verdict == "undecided").most_common(1)
+    needs = Counter(one.needs for one in findings if one.verdict == "undecided" and one.needs).most_common(1)
     if needs and 2 * needs[0][1] > len(findings):
         words += f" Most would take {needs[0][0]}."
     return words

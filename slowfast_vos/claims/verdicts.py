@@ -57,7 +57,7 @@ class Finding:
         level: of one test by which the first claim of the family is decided: 1 − .05 / the number of claims.
         p_for, p_against: one-sided p values, adjusted by Holm over the family.
         reason: why it is undecided, or what decided a claim of cost.
-        needs: what would decide it.
+        needs: what would decide it, where anything is known to.
         leaning: what the same tests say of too few seeds or sequences: of these weights and videos alone.
     """
 
@@ -235,6 +235,9 @@ def _verdict(found: Finding) -> Verdict:
 
 
 def _needs(one: Estimate, margin: float, level: float) -> str:
+    """What would find a difference as large as the margin; "" where this run does."""
+    if one.detectable(level) <= margin:
+        return ""
     if one.variances is None:
         return "more seeds, and more sequences of both kinds"
     seeds, sequences = one.seeds_to_detect(margin, level), one.sequences_to_detect(margin, level)

@@ -35,10 +35,11 @@ def forest(rows: Mapping[str, tuple[Contrast, str]], margin: float) -> Figure:
     for place, (contrast, verdict) in enumerate(rows.values()):
         colour, marker = VERDICTS[verdict]
         _point(axes, place, contrast.values, contrast.estimate, {"color": colour, "marker": marker})
-    axes.set_yticks(range(len(rows)), rows, fontsize=7, linespacing=0.95)
+    axes.set_yticks(range(len(rows)), rows, fontsize=7, linespacing=1.15)
     axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
     axes.set_xlabel(f"difference of J&F (95 % interval; ticks: seeds; grey: the margin of ±{margin:g})")
     axes.grid(True, axis="x")
+    _cut(axes, [contrast.estimate for contrast, _ in rows.values()])
     shown = {verdict for _, verdict in rows.values()}
     handles = [
         Line2D([], [], linestyle="", marker=marker, color=colour, label=verdict)
@@ -48,6 +49,24 @@ def forest(rows: Mapping[str, tuple[Contrast, str]], margin: float) -> Figure:
     if shown != {""}:
         figure.legend(handles=handles, loc="outside upper center", ncols=3, handletextpad=0.2)
     return figure
+
+
+def _cut(axes: Axes, estimates: Sequence[Estimate]) -> None:
+    """Let no interval that says nothing shrink the others: one that reaches far beyond 0 on both sides ends in arrows.
+
+    Far is more than twice the reach of all other intervals and means.
+    """
+    ends = [one.interval() if one.error == one.error else (one.mean, one.mean) for one in estimates]
+    both = [min(-low, high) for low, high in ends]
+    if len(ends) < 2 or (wide := max(both)) <= 0:
+        return
+    row = both.index(wide)
+    others = [abs(end) for place, some in enumerate(ends) for end in some if place != row]
+    reach = 1.15 * max(*others, abs(estimates[row].mean))
+    if wide > 2 * reach:
+        axes.set_xlim(-reach, reach)
+        for end, marker in ((-reach, "<"), (reach, ">")):
+            axes.plot(end, row, marker, color=VERDICTS["undecided"][0], markersize=5, clip_on=False, zorder=5)
 
 
 def of_claims(findings: Sequence[Finding]) -> dict[str, tuple[Contrast, str]]:

@@ -53,6 +53,7 @@ def looks(setups: Sequence[str]) -> dict[str, Look]:
 def save(figure: Figure, path: Path) -> list[Path]:
     """Write `path`.svg and `path`.png; the same figure gives the same bytes."""
     paths = []
+    figure.draw_without_rendering()  # the layout settles once ticks and labels have been laid out
     for suffix, stamps in {".svg": {"Date": None, "Creator": None}, ".png": {"Software": None}}.items():
         paths.append(path.with_name(path.name + suffix))
         with atomic_write(paths[-1]) as temporary:

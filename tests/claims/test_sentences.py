@@ -28,6 +28,15 @@ def test_noise_in_words() -> None:
     assert "It would take" in words
 
 
+def test_a_difference_within_the_margin_in_words() -> None:
+    """More seeds would not help a run that finds the margin: there is nothing that it would take."""
+    found = verdict(BETTER, cells(noise=0.026, s1_1=0, s3_3=0.024))
+    assert found.contrast.estimate.detectable(found.level) < 0.02
+    assert (found.verdict, found.needs) == ("undecided", "")
+    assert sentence(found).endswith("from 0.016 on: this one lies between 0 and the margin, too near to both.")
+    assert headline([found]) == "Of 1 claim: 1 undecided."
+
+
 def test_one_seed_in_words() -> None:
     words = sentence(verdict(BETTER, cells(1, 8, s1_1=0, s3_3=0.3)))
     assert "1 seed. 1 of the 3 seeds that a verdict takes. These trainings and videos alone would support it." in words

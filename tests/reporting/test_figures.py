@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import matplotlib.style
+import pandas as pd
 import pytest
 from fake_runs import SMALL, fail, scores_of, settings_for, write_run
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
+from slowfast_vos.claims.intervals import Estimate
+from slowfast_vos.claims.verdicts import Contrast
 from slowfast_vos.measuring.record import Record
 from slowfast_vos.paths import Results
+from slowfast_vos.reporting.answers import forest
 from slowfast_vos.reporting.figures import STYLE, grid_map, grid_scale, jf_vs_time, save
 from slowfast_vos.reporting.plots import write_plots
 from slowfast_vos.reporting.records import read_run
@@ -39,6 +44,29 @@ def test_same_records_same_svg(demo: Results, tmp_path: Path) -> None:
         save(jf_vs_time(run), tmp_path / folder / "jf")
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+@matplotlib.style.context(STYLE)
+def test_no_label_is_cut_off(demo: Results, tmp_path: Path) -> None:
+    """The first drawing of a layout still moves, and a file of it lost the label's upper half."""
+    figure = jf_vs_time(read_run(demo))
+    figure.axes[0].set_ylim(0.37, 0.757)  # ticks a tenth apart in the first drawing, and half as far in the second
+    written, _ = save(figure, tmp_path / "jf")
+    baselines = re.findall(r"translate\(([-\d.]+) [-\d.]+\) rotate\(-90\)", written.read_text(encoding="utf-8"))
+    assert float(baselines[0]) > 8  # points: the size of its letters
+
+
+@pytest.mark.parametrize(("widest", "cut"), [(0.01, False), (0.3, True)])
+def test_an_interval_that_says_nothing_shrinks_no_other(widest: float, cut: bool) -> None:
+    rows = {}
+    for label, mean, error in (("a", 0.1, 0.02), ("b", -0.02, 0.01), ("wide", -0.05, widest)):
+        one = Estimate(mean, error, 9.0, 3, 10, None)
+        rows[label] = (Contrast(label, pd.DataFrame(), one), "undecided")
+    axes = forest(rows, 0.02).axes[0]
+    left, right = axes.get_xlim()
+    assert left < -0.05 < 0.1 + rows["a"][0].estimate.half_width() < right
+    assert bool(right < rows["wide"][0].estimate.interval()[1]) is cut
+    assert ({"<", ">"} <= {line.get_marker() for line in axes.lines}) is cut
 
 
 @matplotlib.style.context(STYLE)
