@@ -166,7 +166,7 @@ def table_names(settings: Settings) -> list[str]:
         "table1",
         "table2",
         "cost",
-        "tuning",
+        *(["tuning"] if settings.tuning.setups else []),
         *grids,
         "per-sequence",
         "attributes",

@@ -34,9 +34,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Start:
-    """What fine-tuning starts from."""
+    """What fine-tuning starts from, and the samples that its configurations share."""
 
     parent: SlowFastMaskRCNN
+    reuse: Reuse
 
     @cached_property
     def digest(self) -> str:
@@ -92,23 +93,15 @@ def sample_caches(job: Job, parent: SlowFastMaskRCNN, *, among: int) -> Reuse:
 
 def run_grid(job: Job, setup: str, index: int, count: int) -> list[Record]:
     """Run shard `index` of `count` of a setup's grid; one record for every configuration."""
-    start = Start(job.parent(setup))
-    points = shard(job.results.configurations(), index, count)
-    reuse, selection = sample_caches(job, start.parent, among=len(points)), Selection(job, start.parent)
+    parent, points = job.parent(setup), shard(job.results.configurations(), index, count)
+    start, selection = Start(parent, sample_caches(job, parent, among=len(points))), Selection(job, parent)
     return [
-        _run_point(job, setup, start, selection, reuse, Configuration(freeze=freeze, scale=scale, lr=lr))
+        _run_point(job, setup, start, selection, Configuration(freeze=freeze, scale=scale, lr=lr))
         for freeze, scale, lr in progress_lines(points, f"grid {setup}", " ".join)
     ]
 
 
-def _run_point(
-    job: Job,
-    setup: str,
-    start: Start,
-    selection: Selection,
-    reuse: Reuse,
-    point: Configuration,
-) -> Record:
+def _run_point(job: Job, setup: str, start: Start, selection: Selection, point: Configuration) -> Record:
     """Fine-tune a model on each selection sequence, and score it there."""
     settings, values = job.settings, point.model_dump()
     decisive = (settings.grid.iterations, settings.selection_sequences, settings.finetune.model_dump())
@@ -125,7 +118,7 @@ def _run_point(
                 iterations=settings.grid.iterations,
                 seed=job_seed(settings, job.seed, "fine-tuning", video.name),
                 resume=Resume(work / f"{video.name}.pt", key, settings.save_every),
-                reuse=reuse,
+                reuse=start.reuse,
                 model=start.copied,
             )
             # Under BB_SF, backbone and RPN still give the parent's features.
@@ -157,18 +150,17 @@ def run_final(job: Job, setup: str, index: int, count: int) -> list[Record]:
     """
     videos = shard(job.dataset.val, index, count)
     selected = job.read_record(job.results.selected(setup, job.settings.search_seed(job.seed)), "selected", setup)
-    # Without a configuration there may be no parent either.
-    start = None if selected.error else Start(job.parent(setup))
-    reuse = None if start is None else sample_caches(job, start.parent, among=1)
+    start = None
+    if not selected.error:  # without a configuration there may be no parent either
+        parent = job.parent(setup)
+        start = Start(parent, sample_caches(job, parent, among=1))
     return [
-        _run_sequence(job, setup, start, selected, reuse, video)
+        _run_sequence(job, setup, start, selected, video)
         for video in progress_lines(videos, f"final {setup}", lambda video: video.name)
     ]
 
 
-def _run_sequence(
-    job: Job, setup: str, start: Start | None, selected: Record, reuse: Reuse | None, video: Video
-) -> Record:
+def _run_sequence(job: Job, setup: str, start: Start | None, selected: Record, video: Video) -> Record:
     """Fine-tune a model on a sequence, and write its predictions: all of them or none."""
     settings, point = job.settings, {"sequence": video.name, **selected.job}
     out = job.results.predictions("semi-supervised", setup, job.seed) / video.name
@@ -186,7 +178,7 @@ def _run_sequence(
             iterations=settings.final.iterations,
             seed=job_seed(settings, job.seed, "fine-tuning", video.name),
             resume=Resume(work / "state.pt", key, settings.save_every),
-            reuse=reuse,
+            reuse=start.reuse,
             model=start.copied,
         )
         with atomic_folder(out) as masks:

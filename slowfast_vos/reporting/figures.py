@@ -197,6 +197,7 @@ def learning_curves(run: Run) -> Figure:
     """Over the epochs: each parent's loss and the J&F that chose its epoch, and the detector's loss."""
     figure = Figure(figsize=(DOUBLE, 2.5))
     loss, jf, detector = figure.subplots(1, 3)
+    jf.sharex(loss)
     parents, styles = run.curves[run.curves["kind"] == "parent"], looks(run.settings.setups)
     for number, (setup, look) in enumerate(styles.items()):
         curves = parents[parents["setup"] == setup]
@@ -211,7 +212,7 @@ def learning_curves(run: Run) -> Figure:
     for axes, title in titles.items():
         axes.set(title=title, xlabel="epoch")
         axes.grid(True)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         if axes is not jf:
             axes.set_ylim(bottom=0)
     if loss.get_legend_handles_labels()[0]:

@@ -43,7 +43,8 @@ def write_tables(results: Results, out: Path) -> list[Path]:
 
 def make_tables(run: Run) -> list[Table]:
     """Every table of a run, in the order of `table_names`."""
-    tables = [claims_table(run), differences_table(run), table1(run), table2(run), cost_table(run), tuning_table(run)]
+    tables = [claims_table(run), differences_table(run), table1(run), table2(run), cost_table(run)]
+    tables += [tuning_table(run)] if run.settings.tuning.setups else []
     tables += [grid_table(run, setup) for setup in run.settings.setups]
     return [*tables, per_sequence_table(run), attribute_table(run), records_table(run)]
 
