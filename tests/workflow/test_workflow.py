@@ -165,6 +165,19 @@ def test_controls_run_like_any_setup(local_run: LocalRun, tmp_path: Path) -> Non
     assert set(jobs) - {"total"} == {"tables", "plots", "strips", "page", "check_records", "all"}
 
 
+def test_what_all_seeds_wait_for_comes_first(tmp_path: Path) -> None:
+    path = tmp_path / "first.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | {"seeds": [63, 64], "search_seeds": "first"}))
+    plan = snakemake(tmp_path, "--cores", "1", "-n", "--quiet", "host", configfile=path).stdout
+    jobs = re.findall(
+        r"rule (detector|parent|grid|final)\w*:.*?wildcards: .*?seed=(\d+)\n.*?priority: (\d+)", plan, re.S
+    )
+    assert sorted({(int(priority), rule, seed) for rule, seed, priority in jobs}) == [
+        *[(10, "final", "63"), (10, "final", "64"), (30, "parent", "64"), (40, "detector", "64")],
+        *[(120, "grid", "63"), (130, "parent", "63"), (140, "detector", "63")],
+    ]
+
+
 def test_the_jobs_that_status_counts_are_those_of_the_workflow(tmp_path: Path) -> None:
     dry = snakemake(tmp_path, "--cores", "1", "-n", "--quiet", "host")
     logs = {line.split()[1] for line in dry.stdout.splitlines() if line.startswith("    log: ")}

@@ -73,6 +73,12 @@ def weights(wildcards):
     return sorted({folder / "model.safetensors" for folder in folders.values()})
 
 
+def ahead(priority):
+    """A job's priority: all seeds wait for what is searched for the first, so that its jobs come before others'."""
+    first = SETTINGS.seeds[0] if SETTINGS.search_seeds == "first" else None
+    return lambda wildcards: priority + (100 if int(wildcards.seed) == first else 0)
+
+
 def selected(wildcards):
     """The choices of the seed whose parents the grid searches."""
     seed = SETTINGS.search_seed(int(wildcards.seed))

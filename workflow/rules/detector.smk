@@ -10,7 +10,7 @@ rule detector:
     log:
         RESULTS.log("detector", seed="{seed}"),
     # First, since the longest chain of jobs begins here.
-    priority: 40
+    priority: ahead(40)
     conda:
         ENVIRONMENT
     threads: SETTINGS.threads + SETTINGS.loading_workers

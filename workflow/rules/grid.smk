@@ -20,7 +20,7 @@ for index, count in parts(SETTINGS.grid.shards, len(RESULTS.configurations())):
                 RESULTS.log("grid", "{setup}", seed="{seed}", part=(index, count)),
                 SETUPS,
             ),
-        priority: 20
+        priority: ahead(20)
         conda:
             ENVIRONMENT
         threads: THREADS

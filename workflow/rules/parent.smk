@@ -12,7 +12,7 @@ rule parent:
         record=update(each(RESULTS.parent("{setup}", "{seed}") / "record.json", SETUPS)),
     log:
         each(RESULTS.log("parent", "{setup}", seed="{seed}"), SETUPS),
-    priority: 30
+    priority: ahead(30)
     conda:
         ENVIRONMENT
     threads: PARENT_THREADS
