@@ -53,7 +53,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         pytest.skip(f"no Slurm here: {error}")
 
 
-def once_saved(disturb: dict[Path, Callable[[], None]], seconds: float = 300) -> None:
+def once_saved(disturb: dict[Path, Callable[[], None]], seconds: float = 900) -> None:
     """Disturb each training as soon as it has saved a state, by the folder of its states."""
     limit = time.monotonic() + seconds
     while disturb:
