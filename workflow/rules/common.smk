@@ -74,9 +74,13 @@ def weights(wildcards):
 
 
 def ahead(priority):
-    """A job's priority: all seeds wait for what is searched for the first, so that its jobs come before others'."""
-    first = SETTINGS.seeds[0] if SETTINGS.search_seeds == "first" else None
-    return lambda wildcards: priority + (100 if int(wildcards.seed) == first else 0)
+    """A job's priority: seeds that are searched come before those that wait for their choice."""
+
+    def of(wildcards):
+        seed = int(wildcards.seed)
+        return priority + 100 * (SETTINGS.search_seed(seed) == seed)
+
+    return of
 
 
 def selected(wildcards):
