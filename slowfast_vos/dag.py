@@ -37,7 +37,9 @@ NEEDS: Mapping[str, Sequence[str]] = {
     "report": ("tables", "plots", "strips"),
 }
 
-TRAINED = ("detector", "parent", "tuning", "grid", "final")
+# The rows of `slowfast-vos status`, in its order.
+STAGES = ("data", "detector", "parents", "tuning", "grid", "selection", "finals", "predictions", "evaluation", "cost")
+STAGES += ("tables",)
 
 
 @dataclass(frozen=True)

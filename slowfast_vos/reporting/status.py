@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from itertools import accumulate, chain
 from pathlib import Path
-from statistics import fmean
 from typing import Literal, get_args
 
 from rich.console import Console
 from rich.table import Table
 
 from slowfast_vos.config import Settings
-from slowfast_vos.dag import TRAINED, PlannedJob, planned_jobs, read_output
+from slowfast_vos.dag import STAGES, PlannedJob, planned_jobs, read_output
 from slowfast_vos.jobs.runner import JobStatus
 from slowfast_vos.jobs.runner import read_status as read_status_file
+from slowfast_vos.measuring.record import read_checked
 from slowfast_vos.paths import Results
+from slowfast_vos.reporting.time_left import frames_of_outputs, in_words, time_left
 
 State = Literal["done", "running", "failed", "stopped", "skipped", "missing"]
 STATES: tuple[State, ...] = get_args(State)
 ALWAYS_SHOWN = ("done", "running", "failed", "missing")
-STAGES = ("data", "detector", "parents", "tuning", "grid", "selection", "finals", "predictions", "evaluation", "cost")
-STAGES += ("tables",)
 NAMED_AT_THE_END = 5
 
 
@@ -58,6 +55,7 @@ class Status:
 
     results: Results
     jobs: list[JobState]
+    frames: dict[str, float]  # see `frames_of_outputs`
 
     @property
     def counts(self) -> dict[str, Counter[State]]:
@@ -78,7 +76,7 @@ class Status:
         states = Counter(one.state for one in self.jobs)
         words = [f"{states['done']} of {len(self.jobs)} jobs done"]
         words += [f"{states[state]} {state}" for state in ("failed", "stopped", "skipped") if states[state]]
-        return ", ".join(words if states["done"] == len(self.jobs) else [*words, time_left(self.jobs)])
+        return ", ".join(words if states["done"] == len(self.jobs) else [*words, time_left(self.jobs, self.frames)])
 
     def problems(self, *states: State) -> list[str]:
         """A line for every output that failed, and for every job that runs or was stopped, with its log."""
@@ -111,7 +109,8 @@ def read_status(settings: Settings) -> Status:
     results, jobs = Results(settings), []
     for job in planned_jobs(results):
         jobs.append(_read_job(results, job, [one for one in jobs if job.needs(one.job)]))
-    return Status(results, jobs)
+    checked = results.dataset
+    return Status(results, jobs, frames_of_outputs(settings, read_checked(checked)) if checked.is_file() else {})
 
 
 def _read_job(results: Results, job: PlannedJob, needed: list[JobState]) -> JobState:
@@ -148,61 +147,6 @@ def _read_output(results: Results, job: PlannedJob, path: Path) -> Output:
     return Output(path, record.status, record.error, record.provenance.seconds)
 
 
-def time_left(jobs: list[JobState]) -> str:
-    """The time that a run still takes, in words: mean seconds of an output × those missing ÷ jobs side by side.
-
-    A job of a kind of which nothing is finished counts as the mean job; where it trains nothing, as one of the kind
-    that took least. While a run works, what failed is not tried again; the next start tries it.
-    """
-    took: dict[tuple[str, str | None], list[float]] = defaultdict(list)
-    for one in jobs:
-        for seconds in _durations(one):
-            for subject in {one.job.subject, None}:
-                took[one.job.kind, subject].append(seconds)
-    closed = ("done", "failed", "skipped") if any(one.state == "running" for one in jobs) else ("done",)
-    whole: dict[str, list[float]] = defaultdict(list)
-    for one in jobs:
-        if one.state == "done" and one.job.recorded:
-            whole[one.job.kind].append(sum(_durations(one)))
-    least = min(map(fmean, whole.values()), default=0.0)
-    mean = fmean([*chain.from_iterable(whole.values())] or [0.0])
-    unknown, left = set(), 0.0
-    for one in jobs:
-        if one.state in closed:
-            continue
-        own = took[one.job.kind, one.job.subject] or took[one.job.kind, None]
-        if own:
-            left += fmean(own) * sum(output.state not in ("done", "failed") for output in one.outputs)
-        else:
-            unknown.add(one.job.stage.split()[0])
-            left += mean if one.job.kind in TRAINED else least
-    stages = ", ".join(sorted(unknown, key=STAGES.index))
-    if not left:
-        return f"time left not known yet: nothing is finished of {stages}"
-    workers = side_by_side(jobs)
-    beside = f"with {workers} side by side" if workers > 1 else "one job at a time"
-    guess = f" (a guess for {stages})" if unknown else ""
-    return f"about {in_words(left / workers)} left {beside}{guess}"
-
-
-def _durations(one: JobState) -> list[float]:
-    """Seconds of each output, by its record; else those of the job, shared by its outputs."""
-    recorded = [output.seconds for output in one.outputs if output.seconds is not None and output.state != "failed"]
-    if recorded or not one.status or one.status.state != "done" or one.status.seconds is None:
-        return recorded
-    return [one.status.seconds / len(one.outputs)] * len(one.outputs)
-
-
-def side_by_side(jobs: list[JobState]) -> int:
-    """The most jobs that ran at one moment, those that run now included; at least 1."""
-    changes: list[tuple[float, int]] = []
-    for status in (one.status for one in jobs):
-        if status and status.started is not None and status.state in ("done", "running"):
-            ended = math.inf if status.seconds is None else status.started + status.seconds
-            changes += [(status.started, 1), (ended, -1)]
-    return max(1, *accumulate(change for _, change in sorted(changes)), 1)
-
-
 def print_status(status: Status, console: Console) -> None:
     """Print a run's stages, what needs a look, and the time left."""
     shown = [state for state in STATES if state in ALWAYS_SHOWN or status.totals[state]]
@@ -230,10 +174,3 @@ def last_lines(status: Status) -> list[str]:
     if any(one.state != "done" for one in status.jobs):
         lines.append(f"logs: {status.results.logs}; the same command goes on from here")
     return lines
-
-
-def in_words(seconds: float) -> str:
-    """A duration, about: "40 s", "6 min", "2.5 h"."""
-    if seconds < 90:
-        return f"{max(round(seconds / 10), 1) * 10} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""Where a run stands, from generated records: what is counted, what is said, and how the time left is estimated."""
+"""Where a run stands, from generated records: what is counted, and what is said."""
 
 from __future__ import annotations
 
@@ -10,26 +10,18 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from fake_runs import settings_for, write_run
 from slowfast_vos.config import Settings
-from slowfast_vos.dag import PlannedJob, planned_jobs
+from slowfast_vos.dag import planned_jobs
 from slowfast_vos.errors import UserError
 from slowfast_vos.files import write_json
 from slowfast_vos.jobs.runner import JobStatus, run_job
 from slowfast_vos.measuring.record import Record, read_record
 from slowfast_vos.paths import Results
-from slowfast_vos.reporting.status import (
-    JobState,
-    Output,
-    in_words,
-    last_lines,
-    read_status,
-    side_by_side,
-    time_left,
-)
+from slowfast_vos.reporting.status import last_lines, read_status
 
 if TYPE_CHECKING:
     from click.testing import Result as Ended
@@ -139,61 +131,6 @@ def test_a_folder_of_a_job_that_was_killed_is_not_taken_for_finished(settings: S
     write_json(results.log("predict", "unsupervised", "3-7", seed=63).with_suffix(".json"), asdict(killed))
     assert results.predictions("unsupervised", "3-7", 63).is_dir()
     assert states(settings, "predictions") == {"done": 3, "stopped": 1}
-
-
-def job(
-    name: str, state: str, *seconds: float | None, kind: str = "grid", setup: str | None = None, ran: Any = None
-) -> JobState:
-    """A job with an output for each of `seconds`, None for a missing one; it `ran` from a time for some seconds."""
-    found = [Output(Path(name), "missing" if took is None else "done", None, took) for took in seconds]
-    status = JobStatus("running" if ran[1] is None else "done", 1, "host", *ran) if ran else None
-    return JobState(PlannedJob(kind, kind, Path(name), [one.path for one in found], setup), state, found, status)
-
-
-DONE = [job("a", "done", 10.0, 20.0, setup="1-1"), job("b", "done", 120.0, setup="3-7")]
-TO_RETRY = [job("a", "done", 20.0), job("b", "failed", None), job("c", "skipped", None)]
-
-
-@pytest.mark.parametrize(
-    ("jobs", "said"),
-    [
-        # The mean of the same kind and setup; of the same kind.
-        ([*DONE, job("c", "missing", None, None, setup="1-1")], "about 30 s left one job at a time"),
-        ([*DONE, job("d", "missing", None, setup="3-7")], "about 2 min left one job at a time"),
-        ([*DONE, job("e", "missing", None, setup="7-7")], "about 50 s left one job at a time"),
-        # A kind of which nothing is finished is named, and taken for the mean job; what trains nothing, for the least.
-        (
-            [job("a", "done", 16.0), job("b", "missing", None), job("c", "missing", *[None] * 18, kind="detector")],
-            "about 30 s left one job at a time (a guess for detector)",
-        ),
-        (
-            [*DONE, job("b", "done", 20.0, kind="predict"), job("c", "missing", None, kind="cost")],
-            "about 20 s left one job at a time (a guess for cost)",
-        ),
-        ([job("c", "missing", None, kind="cost")], "time left not known yet: nothing is finished of cost"),
-        # Where records say no time, the job's status does.
-        ([job("a", "missing", None, None, ran=(0.0, 30.0), setup="1-1")], "about 30 s left one job at a time"),
-        # What failed is tried again by the next start alone.
-        (TO_RETRY, "about 40 s left one job at a time"),
-        ([*TO_RETRY, job("d", "running", None, ran=(0.0, None))], "about 20 s left one job at a time"),
-    ],
-)
-def test_the_time_left(jobs: list[JobState], said: str) -> None:
-    assert time_left(jobs) == said
-
-
-def test_jobs_side_by_side_are_the_most_that_ever_were() -> None:
-    jobs = [job(str(start), "done", 1.0, ran=(start, 9.0)) for start in (0.0, 5.0, 10.0)]
-    assert side_by_side(jobs) == 2
-    assert side_by_side([]) == 1
-    running = [job(f"r{index}", "running", None, ran=(50.0, None)) for index in range(3)]
-    assert side_by_side([*jobs, *running]) == 3
-    assert time_left([job("a", "done", 30.0, ran=(0.0, 30.0)), *running]) == "about 30 s left with 3 side by side"
-
-
-def test_durations_in_words() -> None:
-    words = {0: "10 s", 44: "40 s", 89: "90 s", 90: "2 min", 400: "7 min", 9000: "2.5 h"}
-    assert {seconds: in_words(seconds) for seconds in words} == words
 
 
 def test_status_lists_all_runs_in_plain_text_and_exits_with_3_if_something_failed(
