@@ -49,9 +49,9 @@ def frames_of_outputs(settings: Settings, data: CheckedData) -> dict[str, float]
 def time_left(jobs: Sequence[JobState], frames: Mapping[str, float]) -> str:
     """The time that a run still takes, in words: mean seconds of an output × those missing ÷ jobs side by side.
 
-    An output of a kind of which nothing is finished takes its `frames` times what a frame took so far; where these are
-    not known, it takes as long as one of the kind that took least. While a run works, what failed is not tried again;
-    the next start tries it.
+    An output of a kind of which nothing is finished takes its `frames` times what a frame took so far, and one that
+    sees no frames as long as one of the kind that took least. While a run works, what failed is not tried again; the
+    next start tries it.
     """
     took: dict[tuple[str, str | None], list[float]] = defaultdict(list)
     for one in jobs:
@@ -61,7 +61,7 @@ def time_left(jobs: Sequence[JobState], frames: Mapping[str, float]) -> str:
     kinds = {kind: seconds for (kind, subject), seconds in took.items() if subject is None}
     seen = sum(frames.get(kind, 0.0) * len(seconds) for kind, seconds in kinds.items())
     frame = sum(sum(seconds) for kind, seconds in kinds.items() if kind in frames) / seen if seen else 0.0
-    least = min(map(fmean, kinds.values()), default=0.0)
+    least = min(map(fmean, kinds.values())) if frame else 0.0
     closed = ("done", "failed", "skipped") if any(one.state == "running" for one in jobs) else ("done",)
     unknown, left = set(), 0.0
     for one in jobs:

@@ -41,6 +41,11 @@ TO_RETRY = [job("a", "done", 20.0), job("b", "failed", None), job("c", "skipped"
             "about 20 s left one job at a time (a guess for tables)",
         ),
         ([job("c", "missing", None, kind="cost")], "time left not known yet: nothing is finished of cost"),
+        # Drawing the videos says nothing of what trains on them.
+        (
+            [job("a", "done", 8.0, kind="data"), job("c", "missing", None, kind="cost")],
+            "time left not known yet: nothing is finished of cost",
+        ),
         # Where records say no time, the job's status does.
         ([job("a", "missing", None, None, ran=(0.0, 30.0), setup="1-1")], "about 30 s left one job at a time"),
         # What failed is tried again by the next start alone.
