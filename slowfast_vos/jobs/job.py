@@ -130,6 +130,8 @@ class Job:
 
         if cached := self.cached(path, key, *beside):
             return cached
+        if path.is_file() and read_record(path).status == "failed":
+            path.unlink()  # stopped, the new try is missing: Snakemake then goes on with it
         clock, work = Stopwatch(), self.results.work(path)
         try:
             with counted_crashes(work):

@@ -104,6 +104,19 @@ def test_after_an_edit_of_one_rate_a_shard_computes_only_what_is_new_and_tries_a
     assert {path: path.read_bytes() for path in before} == before
 
 
+def test_a_failed_configuration_whose_new_try_is_stopped_is_missing(
+    copied: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    axes = {"freeze": ["SF"], "scale": ["0"], "lr": ["0.002", "1e30"]}
+    copied.done("grid", "--setup", SETUP, grid=axes)
+    fine, failed = (copied.results.grid(SETUP, "SF", "0", lr, SEED) for lr in axes["lr"])
+    assert read_record(failed).status == "failed"
+    monkeypatch.setattr(finetune, "fine_tune", Mock(side_effect=KeyboardInterrupt))
+    assert copied.verb("grid", "--setup", SETUP, grid=axes).exit_code == 130
+    assert fine.is_file()
+    assert not failed.exists()
+
+
 def test_only_where_the_backbone_is_frozen_a_configuration_takes_the_parents_features(
     copied: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
