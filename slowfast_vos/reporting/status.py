@@ -107,10 +107,10 @@ def read_status(settings: Settings) -> Status:
         UserError: a record or a status file cannot be read, or the dataset is not there.
     """
     results, jobs = Results(settings), []
-    for job in planned_jobs(results):
+    data = read_checked(results.dataset) if results.dataset.is_file() else None
+    for job in planned_jobs(results, data.roles["val"] if data else None):
         jobs.append(_read_job(results, job, [one for one in jobs if job.needs(one.job)]))
-    checked = results.dataset
-    return Status(results, jobs, frames_of_outputs(settings, read_checked(checked)) if checked.is_file() else {})
+    return Status(results, jobs, frames_of_outputs(settings, data) if data else {})
 
 
 def _read_job(results: Results, job: PlannedJob, needed: list[JobState]) -> JobState:

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from slowfast_vos.config import Settings
-from slowfast_vos.dag import STAGES
+from slowfast_vos.dag import STAGES, TASKS
 from slowfast_vos.measuring.record import CheckedData
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ def frames_of_outputs(settings: Settings, data: CheckedData) -> dict[str, float]
     def visited(limit: int | None, views: int = 0) -> int:
         return max(views, 1) * sum(length if limit is None else min(length, limit) for length in lengths["train"])
 
-    def fine_tuned(role: str, iterations: int) -> float:
-        return sum(TRAINED * iterations + length for length in lengths[role])
-
     whole, trains = sum(lengths["val"]), {"frozen": HEADS_TRAINED, "trained": TRAINED}
     points = fmean(trains[backbone] for backbone in tuning.backbone)
     tuned = parent.train_frames if tuning.train_frames is None else tuning.train_frames
@@ -38,12 +35,12 @@ def frames_of_outputs(settings: Settings, data: CheckedData) -> dict[str, float]
         "detector": TRAINED * settings.detector.epochs * visited(settings.detector.train_frames),
         "parent": trains[parent.backbone] * parent.epochs * visited(parent.train_frames, parent.views),
         "tuning": points * tuning.epochs * visited(tuned, parent.views),
-        "grid": fine_tuned("selection", settings.grid.iterations),
-        "final": fine_tuned("val", settings.final.iterations) / len(lengths["val"]),
+        "grid": sum(TRAINED * settings.grid.iterations + length for length in lengths["selection"]),
+        "final": TRAINED * settings.final.iterations + whole / max(len(lengths["val"]), 1),
         "cost": whole + cost.frames * (cost.warmup + cost.repeats),
     }
     frames |= dict.fromkeys(("predict", "predict baseline"), whole)
-    return frames | dict.fromkeys(("baseline", "unsupervised", "semi-supervised"), SCORED * whole)
+    return frames | dict.fromkeys(("baseline", *TASKS), SCORED * whole)
 
 
 def time_left(jobs: Sequence[JobState], frames: Mapping[str, float]) -> str:
