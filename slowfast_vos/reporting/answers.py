@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from slowfast_vos.claims.intervals import Estimate, complete, estimate
 from slowfast_vos.claims.verdicts import Contrast, Finding
 from slowfast_vos.dag import TASKS
-from slowfast_vos.reporting.figures import DOUBLE, SINGLE, looks
+from slowfast_vos.reporting.figures import DOUBLE, SINGLE, legend_columns, looks
 from slowfast_vos.reporting.run import Run
 from slowfast_vos.setups import Setup
 
@@ -139,5 +139,5 @@ def fine_tuning(run: Run) -> Figure:
     axes.set_ylabel("gain of J&F")
     axes.grid(True, axis="y")
     if axes.get_legend_handles_labels()[0]:
-        figure.legend(loc="outside upper center", ncols=len(setups), handletextpad=0.2)
+        figure.legend(loc="outside upper center", ncols=legend_columns(len(setups)), handletextpad=0.2)
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ LEAST_REACH = 0.01
 # Names that would run into each other.
 TURNED = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
 MANY = 8
+LEGEND_ROW = 7  # entries that fit side by side
 
 
 class Look(NamedTuple):
@@ -138,7 +140,8 @@ def per_sequence(run: Run) -> Figure:
     turned = TURNED if long else {}
     axes.set_xticks(places, order, **turned)
     handles = [*_patches(styles), Line2D([], [], color="0.1", linewidth=1.0, label=BASELINES["detector"])]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=1.4, handlelength=1.8)
+    columns = legend_columns(len(handles))
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, columnspacing=1.4, handlelength=1.8)
     return figure
 
 
@@ -193,6 +196,11 @@ def _patches(styles: dict[str, Look]) -> list[Patch]:
     return [Patch(facecolor=look.colour, hatch=look.hatch, label=label, **EDGE) for label, look in styles.items()]
 
 
+def legend_columns(count: int) -> int:
+    """Columns of a legend as wide as the figure, in as few rows of about equal length as fit."""
+    return math.ceil(count / math.ceil(count / LEGEND_ROW))
+
+
 def learning_curves(run: Run) -> Figure:
     """Over the epochs: each parent's loss and the J&F that chose its epoch, and the detector's loss."""
     figure = Figure(figsize=(DOUBLE, 2.5))
@@ -216,7 +224,7 @@ def learning_curves(run: Run) -> Figure:
         if axes is not jf:
             axes.set_ylim(bottom=0)
     if loss.get_legend_handles_labels()[0]:
-        figure.legend(loc="outside upper center", ncols=len(styles), handlelength=3.2)
+        figure.legend(loc="outside upper center", ncols=legend_columns(len(styles)), handlelength=3.2)
     return figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.style
@@ -10,16 +11,29 @@ import pandas as pd
 import pytest
 from fake_runs import SMALL, fail, scores_of, settings_for, write_run
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 from slowfast_vos.claims.intervals import Estimate
 from slowfast_vos.claims.verdicts import Contrast
+from slowfast_vos.config import load_settings
 from slowfast_vos.measuring.record import Record
 from slowfast_vos.paths import Results
 from slowfast_vos.reporting.answers import forest
-from slowfast_vos.reporting.figures import STYLE, grid_map, grid_scale, jf_vs_time, save
+from slowfast_vos.reporting.figures import (
+    STYLE,
+    grid_map,
+    grid_scale,
+    jf_vs_time,
+    learning_curves,
+    per_sequence,
+    save,
+)
 from slowfast_vos.reporting.plots import write_plots
-from slowfast_vos.reporting.records import read_run
+from slowfast_vos.reporting.records import read_run, unpack
+from slowfast_vos.reporting.run import Run
+
+STUDY = Path(__file__).parents[2] / "results" / "published" / "study"
 
 
 def test_every_figure_as_svg_and_png(tmp_path: Path) -> None:
@@ -54,6 +68,19 @@ def test_no_label_is_cut_off(demo: Results, tmp_path: Path) -> None:
     written, _ = save(figure, tmp_path / "jf")
     baselines = re.findall(r"translate\(([-\d.]+) [-\d.]+\) rotate\(-90\)", written.read_text(encoding="utf-8"))
     assert float(baselines[0]) > 8  # points: the size of its letters
+
+
+@pytest.mark.parametrize("draw", [learning_curves, per_sequence])
+@matplotlib.style.context(STYLE)
+def test_no_legend_of_the_study_is_cut_off(draw: Callable[[Run], Figure], tmp_path: Path) -> None:
+    """It has ten setups."""
+    unpack(STUDY, tmp_path)
+    figure = draw(read_run(Results(load_settings(tmp_path / "settings.json"), tmp_path, tmp_path)))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    legend = figure.legends[0].get_window_extent(canvas.get_renderer())
+    assert legend.x0 >= 0
+    assert legend.x1 <= figure.bbox.width
 
 
 @pytest.mark.parametrize(("widest", "cut"), [(0.01, False), (0.3, True)])
